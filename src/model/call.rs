@@ -1,0 +1,48 @@
+//! One MI transaction, fully decided: exactly what is sent, as whom and where.
+
+use super::effect::Effect;
+use super::ids::{ClientId, Company, Division, M3User};
+use super::layout::TransactionLayout;
+use super::value::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The effective company and division: decided = logged = pooled = sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub company: Company,
+    pub division: Division,
+}
+
+/// One input field, by its position in the layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    pub at: u16,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who asks; the pool is fair between clients.
+    pub client: ClientId,
+    /// Who M3 sees.
+    pub user: M3User,
+    pub place: Place,
+    pub layout: Arc<TransactionLayout>,
+    pub effect: Effect,
+    /// In the layout's order, each field at most once.
+    pub inputs: Vec<Input>,
+    /// SetLstMaxRec; 0 asks M3 for all of them. Meaningful on lists alone.
+    pub max_records: u32,
+    /// How long M3 may take until its first frame, and then between frames.
+    pub patience: Duration,
+}
+
+impl Call {
+    pub fn value(&self, field: &str) -> Option<&Value> {
+        self.inputs
+            .iter()
+            .find(|input| self.layout.input.fields()[usize::from(input.at)].name.as_str() == field)
+            .map(|input| &input.value)
+    }
+}

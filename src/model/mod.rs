@@ -1,0 +1,30 @@
+//! The words of the trade: what every other room of the house talks about.
+//!
+//! Plain values, made only through constructors that check them. Nothing here reads a clock, a file or a socket.
+//! Does not know: HTTP, JSON, the MI socket, or how any of these values is written outside the process.
+
+mod call;
+mod charset;
+mod conventions;
+mod effect;
+mod ids;
+mod layout;
+mod limits;
+mod names;
+mod peer;
+mod principal;
+mod record;
+mod value;
+
+pub use call::{Call, Input, Place};
+pub use charset::{Charset, Uncarried};
+pub use conventions::{Conventions, DateForm, DecimalSign};
+pub use effect::Effect;
+pub use ids::{BadId, ClientId, Company, Division, M3User, TenantId};
+pub use layout::{FieldKind, FieldLayout, Layout, Slot, TransactionLayout};
+pub use limits::MAX_FIELD_UNITS;
+pub use names::{BadName, FieldName, ProgramName, TransactionName};
+pub use peer::Peer;
+pub use principal::Principal;
+pub use record::{Record, Refusal};
+pub use value::{Value, ValueFault, is_key, is_sensitive};
