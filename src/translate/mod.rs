@@ -1,1 +1,26 @@
-//! (to come)
+//! Between the REST contract and MI: the words of a request in, a typed transaction out; records in, documents out.
+//!
+//! Pure: text and values in, text and values out; no clock, no I/O, no HTTP types.
+//! Invariant: what `inputs` gives is exactly what is sent, so what was decided on it is what M3 executes.
+//! Does not know: who asks, whether he may, or what M3 will say.
+
+mod document;
+mod fault;
+mod options;
+mod path;
+mod query;
+mod request;
+mod table;
+mod v1;
+mod v2;
+mod xml;
+
+pub use document::{Document, Failure, Shape};
+pub use fault::{Fault, FaultKind};
+pub use options::{Format, Options};
+pub use path::{Target, TargetFault};
+pub use request::{Asked, RequestFault, Wanted, read};
+pub use table::Table;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! A request of the execute contract: read into words, then typed by a layout.
+
+use super::fault::{Fault, FaultKind};
+use super::options::{OptionName, Options};
+use super::path::{Target, TargetFault};
+use super::query::{EncodingFault, decode, pairs};
+use crate::model::{
+    Company, DateForm, Division, FieldLayout, FieldName, Input, Place, ProgramName, TransactionLayout, TransactionName,
+    Value, ValueFault,
+};
+
+/// What the caller asked for, in M3's words, before any layout is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    pub program: ProgramName,
+    pub transaction: TransactionName,
+    pub options: Options,
+    pub fields: Vec<(FieldName, String)>,
+}
+
+/// A request that can't be read; the caller's fault, always.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    #[error(transparent)]
+    Target(#[from] TargetFault),
+    #[error("{name}: {fault}")]
+    Encoding { name: String, fault: EncodingFault },
+    #[error("{name} is given twice; say it once, in the path or in the query")]
+    Twice { name: String },
+    #[error("{name:?} is neither an option (lower case) nor a field name (upper case letters and digits)")]
+    Name { name: String },
+    #[error("the option {name} must be {right}")]
+    Option { name: String, right: &'static str },
+    #[error("the request has more than {MOST_PARAMETERS} parameters")]
+    TooMany,
+}
+
+const MOST_PARAMETERS: usize = 1_000;
+/// A refused name is repeated to the caller, but not at any length.
+const SHOWN: usize = 40;
+
+/// Reads what follows `execute/` and the query string.
+pub fn read(tail: &str, query: Option<&str>) -> Result<Asked, RequestFault> {
+    let target = Target::parse(tail)?;
+    let mut asked =
+        Asked { program: target.program, transaction: target.transaction, options: Options::default(), fields: vec![] };
+    let mut seen = Seen::default();
+    for (name, value) in &target.matrix {
+        take(&mut asked, &mut seen, name, value, false)?;
+    }
+    for (at, (name, value)) in pairs(query.unwrap_or_default()).enumerate() {
+        if at == MOST_PARAMETERS {
+            return Err(RequestFault::TooMany);
+        }
+        take(&mut asked, &mut seen, name, value, true)?;
+    }
+    Ok(asked)
+}
+
+/// Which options were already given; fields are looked for among the fields themselves.
+#[derive(Default)]
+struct Seen(Vec<OptionName>);
+
+fn take(asked: &mut Asked, seen: &mut Seen, name: &str, value: &str, query: bool) -> Result<(), RequestFault> {
+    let shown = || name.chars().take(SHOWN).collect::<String>();
+    let encoding = |fault| RequestFault::Encoding { name: shown(), fault };
+    let name = decode(name, query).map_err(encoding)?;
+    // Cache busters and cursors of clients: `_rid=…`.
+    if name.starts_with('_') {
+        return Ok(());
+    }
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        let Some(option) = OptionName::of(&name) else { return Ok(()) };
+        if seen.0.contains(&option) {
+            return Err(RequestFault::Twice { name: shown() });
+        }
+        seen.0.push(option);
+        let value = decode(value, query).map_err(encoding)?;
+        return asked.options.set(option, &value).map_err(|right| RequestFault::Option { name: shown(), right });
+    }
+    let field = FieldName::parse(&name).map_err(|_| RequestFault::Name { name: shown() })?;
+    if asked.fields.iter().any(|(known, _)| *known == field) {
+        return Err(RequestFault::Twice { name: shown() });
+    }
+    let value = decode(value, query).map_err(encoding)?;
+    asked.fields.push((field, value.into_owned()));
+    Ok(())
+}
+
+/// The company and division that the request itself names; the rest is the client's and the M3 user's to give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+}
+
+impl Asked {
+    /// The field wins over the option: real clients fix `cono` and vary `CONO`.
+    pub fn wanted(&self) -> Result<Wanted, Fault> {
+        let mut wanted = Wanted { company: self.options.company, division: self.options.division };
+        for (field, given) in &self.fields {
+            let invalid = |right: &str| Fault {
+                kind: FaultKind::InputFieldInvalid,
+                field: Some(*field),
+                message: format!("Field {field} must be {right}"),
+            };
+            match field.as_str() {
+                "CONO" if !given.trim().is_empty() => {
+                    wanted.company = Some(Company::parse(given).map_err(|_| invalid("a company, 1 to 999"))?);
+                }
+                "DIVI" if !given.trim().is_empty() => {
+                    wanted.division =
+                        Some(Division::parse(given).map_err(|_| invalid("a division of at most three characters"))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Every field typed by its layout, in the layout's order, company and division filled in where it has them.
+    pub fn inputs(&self, layout: &TransactionLayout, place: Place) -> Result<Vec<Input>, Fault> {
+        for (field, _) in &self.fields {
+            if layout.input.position(*field).is_none() {
+                return Err(self.unknown_field(*field, layout));
+            }
+        }
+        let mut inputs = Vec::with_capacity(self.fields.len() + 2);
+        for (at, field) in layout.input.fields().iter().enumerate() {
+            let value = match field.name.as_str() {
+                "CONO" => Some(Value::Number(place.company.to_string().into())),
+                "DIVI" if place.division.is_blank() => None,
+                "DIVI" => Some(Value::Text(place.division.as_str().into())),
+                _ => self.given(field)?,
+            };
+            match value {
+                Some(value) => inputs.push(Input { at: at as u16, value }),
+                None if field.mandatory && field.name.as_str() != "DIVI" => {
+                    return Err(Fault {
+                        kind: FaultKind::MandatoryInputFieldNotFound,
+                        field: Some(field.name),
+                        message: format!("Mandatory input field {} not found", field.name),
+                    });
+                }
+                None => {}
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn given(&self, field: &FieldLayout) -> Result<Option<Value>, Fault> {
+        let Some((_, given)) = self.fields.iter().find(|(name, _)| *name == field.name) else { return Ok(None) };
+        Value::parse(field, given, self.options.dates).map_err(|fault| value_fault(field, fault, self.options.dates))
+    }
+
+    fn unknown_field(&self, field: FieldName, layout: &TransactionLayout) -> Fault {
+        Fault {
+            kind: FaultKind::InputFieldNotFound,
+            field: Some(field),
+            message: format!("{}/{} has no input field {field}", layout.program, layout.name),
+        }
+    }
+}
+
+fn value_fault(field: &FieldLayout, fault: ValueFault, dates: DateForm) -> Fault {
+    let name = field.name;
+    let (kind, message) = match fault {
+        ValueFault::TooLong { most } => {
+            (FaultKind::InputFieldTooLong, format!("Input field {name} is longer than its {most} characters"))
+        }
+        ValueFault::NotANumber => (
+            FaultKind::InputFieldInvalid,
+            format!("Input field {name} is not a number; write digits, a leading minus, a decimal point"),
+        ),
+        ValueFault::NotADate => (
+            FaultKind::InputFieldInvalid,
+            format!("Input field {name} is not a date of the form {dates:?}; yyyyMMdd is always understood"),
+        ),
+        ValueFault::Control => {
+            (FaultKind::InputFieldInvalid, format!("Input field {name} has a control character, which M3 can't hold"))
+        }
+    };
+    Fault { kind, field: Some(name), message }
+}

@@ -1,0 +1,70 @@
+//! The v1 JSON document: `MIRecord` of name-value pairs, `Metadata` on request.
+//!
+//! `Metadata.Field` is always an array. M3 itself writes a lone field as an object, which its own SDK stumbles over;
+//! every known client takes the array.
+
+use super::document::Failure;
+use super::table::Table;
+use super::v2::string;
+use crate::model::Record;
+
+pub(super) fn head(table: &Table, metadata: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"Program\":");
+    string(table.layout().program.as_str(), out);
+    out.extend_from_slice(b",\"Transaction\":");
+    string(table.layout().name.as_str(), out);
+    if metadata {
+        out.extend_from_slice(b",\"Metadata\":{\"Field\":[");
+        for (at, field) in table.fields().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"@name\":");
+            string(field.name.as_str(), out);
+            out.extend_from_slice(b",\"@type\":");
+            string(field.kind.letter().encode_utf8(&mut [0; 4]), out);
+            out.extend_from_slice(format!(",\"@length\":{},\"@description\":", field.length).as_bytes());
+            string(&field.description, out);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b",\"MIRecord\":[");
+}
+
+pub(super) fn record(table: &Table, record: &Record, row: u64, out: &mut Vec<u8>) {
+    if row > 0 {
+        out.push(b',');
+    }
+    out.extend_from_slice(format!("{{\"RowIndex\":{row},\"NameValue\":[").as_bytes());
+    for (at, (name, value)) in table.values(record).enumerate() {
+        out.extend_from_slice(if at > 0 { b",{\"Name\":" } else { b"{\"Name\":" });
+        string(name.as_str(), out);
+        out.extend_from_slice(b",\"Value\":");
+        string(&value, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+pub(super) fn tail(failure: Option<&Failure>, out: &mut Vec<u8>) {
+    out.push(b']');
+    if let Some(failure) = failure {
+        out.extend_from_slice(b",\"ErrorMessage\":");
+        failed(failure, out);
+    }
+    out.push(b'}');
+}
+
+/// The five error properties, as NOK answers them at the top level.
+pub(super) fn failed(failure: &Failure, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"@type\":");
+    string(failure.kind, out);
+    out.extend_from_slice(b",\"@code\":");
+    string(&failure.code, out);
+    out.extend_from_slice(b",\"@field\":");
+    string(&failure.field, out);
+    out.extend_from_slice(b",\"@cfg\":null,\"Message\":");
+    string(&failure.message, out);
+    out.push(b'}');
+}
