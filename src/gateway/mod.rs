@@ -1,1 +1,80 @@
-//! (to come)
+//! The gateway: request in, response out.
+//!
+//! `stack` reads in request order; at its end `routes` sends an execute call through `exchange`, which decides on
+//! typed values and talks to M3, and a token request to the issuer.
+//! Invariant: every answer that is not M3's own is problem JSON (or RFC 6749's shape at the token endpoints), and
+//! nothing below a layer that refused was asked.
+//! Does not know: sockets, TLS, files, or where its parts come from (see `app`).
+
+mod body;
+mod dialects;
+mod exchange;
+mod flow;
+mod layers;
+mod problem;
+mod route;
+mod routes;
+mod stack;
+mod token;
+mod visit;
+
+pub use body::{Body, Fault as BodyFault, Request, Response};
+pub use exchange::Settings as ExchangeSettings;
+pub use problem::{Kind as ProblemKind, Problem};
+pub use stack::Service;
+
+use crate::auth::Verifier;
+use crate::catalog::Catalog;
+use crate::issuer::Issuer;
+use crate::limit::Limits;
+use crate::m3;
+use crate::policies::Active;
+use crate::tasks::Tasks;
+use crate::telemetry::{AccessLog, Metrics};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a request may meet.
+#[derive(Clone)]
+pub struct Parts {
+    pub verifier: Verifier,
+    pub issuer: Option<Issuer>,
+    pub limits: Limits,
+    pub policies: Active,
+    pub catalog: Catalog,
+    pub m3: m3::Client,
+    pub metrics: Arc<Metrics>,
+    pub access_log: AccessLog,
+    pub tasks: Tasks,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub body_limit: usize,
+    pub uri_limit: usize,
+    /// Until the head of an answer; longer than any patience with M3.
+    pub wait: Duration,
+    pub exchange: ExchangeSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_limit: 1024 * 1024,
+            uri_limit: 16 * 1024,
+            wait: Duration::from_secs(120),
+            exchange: ExchangeSettings::default(),
+        }
+    }
+}
+
+/// The gateway as one service.
+pub fn service(parts: &Parts, settings: &Settings) -> Service {
+    stack::stack(parts, settings)
+}

@@ -5,7 +5,7 @@
 use super::options::Options;
 use super::table::Table;
 use super::{v1, v2, xml};
-use crate::model::{Input, ProgramName, Record, Refusal, TransactionName};
+use crate::model::{Input, Record, Refusal, TransactionName};
 
 /// Which of the contract's documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,6 @@ impl Document {
     /// A failure before any record: NOK as M3's first word, or a fault found before M3 was asked.
     pub fn failed(
         shape: Shape,
-        program: ProgramName,
         transaction: TransactionName,
         options: &Options,
         failure: &Failure,
@@ -132,10 +131,7 @@ impl Document {
         match shape {
             Shape::V1Json => v1::failed(failure, &mut out),
             Shape::V1Xml => xml::failed(failure, &mut out),
-            Shape::V2 => {
-                let _ = program;
-                v2::failed(transaction, options.format, failure, &mut out);
-            }
+            Shape::V2 => v2::failed(transaction, options.format, failure, &mut out),
         }
         out
     }

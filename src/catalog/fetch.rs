@@ -1,0 +1,167 @@
+//! Asking M3 what it has: MRS001MI/LstTransactions and LstFields, over layouts that the session itself tells.
+
+use crate::m3::{Client, Error};
+use crate::model::{
+    Call, ClientId, Effect, FieldKind, FieldLayout, FieldName, Input, Layout, ProgramName, Record, Slot,
+    TransactionLayout, TransactionName, Value,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// One row of LstTransactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionFacts {
+    pub name: TransactionName,
+    pub description: Box<str>,
+    pub multi: bool,
+}
+
+/// No program of any release has more; beyond it the answer is not believed.
+const MOST_TRANSACTIONS: usize = 5_000;
+const MOST_FIELDS: usize = 2_000;
+
+/// The reader of MRS001MI. Its own layouts come from the session, so that no release is assumed.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    m3: Client,
+    patience: Duration,
+    lists: OnceCell<Lists>,
+}
+
+#[derive(Debug)]
+struct Lists {
+    transactions: Arc<TransactionLayout>,
+    fields: Arc<TransactionLayout>,
+}
+
+impl Fetch {
+    pub(super) fn new(m3: Client, patience: Duration) -> Self {
+        Self { m3, patience, lists: OnceCell::new() }
+    }
+
+    pub(super) async fn transactions(&self, program: ProgramName) -> Result<Vec<TransactionFacts>, Error> {
+        let layout = &self.lists().await?.transactions;
+        let rows = self.list(layout, &[("MINM", program.as_str())], MOST_TRANSACTIONS).await?;
+        let text = |row: &Record, name: &str| column(row, layout, name);
+        let facts = rows.iter().filter_map(|row| {
+            let name = TransactionName::parse(&text(row, "TRNM")).ok()?;
+            let multi = text(row, "SIMU") == "M";
+            Some(TransactionFacts { name, description: text(row, "TRDS").into(), multi })
+        });
+        Ok(facts.collect())
+    }
+
+    pub(super) async fn layout(&self, program: ProgramName, facts: &TransactionFacts) -> Result<TransactionLayout, Error> {
+        Ok(TransactionLayout {
+            program,
+            name: facts.name,
+            description: facts.description.clone(),
+            multi: facts.multi,
+            input: self.fields(program, facts.name, "I").await?,
+            output: self.fields(program, facts.name, "O").await?,
+        })
+    }
+
+    async fn fields(&self, program: ProgramName, transaction: TransactionName, which: &str) -> Result<Layout, Error> {
+        let layout = &self.lists().await?.fields;
+        let keys = [("MINM", program.as_str()), ("TRNM", transaction.as_str()), ("TRTP", which)];
+        let rows = self.list(layout, &keys, MOST_FIELDS).await?;
+        let mut fields: Vec<_> = rows.iter().filter_map(|row| field(row, layout)).collect();
+        fields.sort_by_key(|field| field.from);
+        Ok(Layout::new(fields))
+    }
+
+    async fn list(
+        &self,
+        layout: &Arc<TransactionLayout>,
+        keys: &[(&str, &str)],
+        most: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let user = self.m3.user();
+        let place = self.m3.home(&user).await?.place;
+        let mut inputs: Vec<Input> = Vec::with_capacity(keys.len());
+        for (name, value) in keys {
+            let at = FieldName::parse(name).ok().and_then(|name| layout.input.position(name));
+            let at = at.ok_or(Error::Protocol("MRS001MI lists without the inputs that every release has"))?;
+            inputs.push(Input { at: at as u16, value: Value::Text((*value).into()) });
+        }
+        inputs.sort_by_key(|input| input.at);
+        let call = Call {
+            client: ClientId { issuer: "".into(), id: "catalog".into() },
+            user,
+            place,
+            layout: layout.clone(),
+            effect: Effect::Read,
+            inputs,
+            max_records: 0,
+            patience: self.patience,
+        };
+        let mut reply = match self.m3.call(&call).await {
+            Ok(reply) => reply,
+            // M3 says NOK where there is nothing to list.
+            Err(Error::Refused(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut rows = Vec::new();
+        while let Some(row) = reply.next().await? {
+            if rows.len() == most {
+                return Err(Error::Protocol("MRS001MI lists more than any program has"));
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    async fn lists(&self) -> Result<&Lists, Error> {
+        self.lists
+            .get_or_try_init(|| async {
+                Ok(Lists {
+                    transactions: self.bootstrap("LstTransactions").await?,
+                    fields: self.bootstrap("LstFields").await?,
+                })
+            })
+            .await
+    }
+
+    /// MRS001MI can't be looked up in MRS001MI: its layouts come from GetInLayout and GetOutLayout, all text.
+    async fn bootstrap(&self, transaction: &str) -> Result<Arc<TransactionLayout>, Error> {
+        const NAMED: &str = "names of this file";
+        let program = ProgramName::parse("MRS001MI").expect(NAMED);
+        let name = TransactionName::parse(transaction).expect(NAMED);
+        let slots = self.m3.slots(program, name).await?;
+        let layout = |slots: &[Slot]| Layout::new(slots.iter().map(|slot| text_field(*slot)).collect());
+        Ok(Arc::new(TransactionLayout {
+            program,
+            name,
+            description: "".into(),
+            multi: true,
+            input: layout(&slots.input),
+            output: layout(&slots.output),
+        }))
+    }
+}
+
+fn text_field(slot: Slot) -> FieldLayout {
+    let kind = FieldKind::Alphanumeric;
+    FieldLayout { name: slot.name, kind, from: slot.from, length: slot.length, mandatory: false, description: "".into() }
+}
+
+fn column(row: &Record, layout: &TransactionLayout, name: &str) -> String {
+    let field = FieldName::parse(name).ok().and_then(|name| layout.output.field(name));
+    field.map(|field| row.text(field).trim().to_owned()).unwrap_or_default()
+}
+
+fn field(row: &Record, layout: &TransactionLayout) -> Option<FieldLayout> {
+    let text = |name: &str| column(row, layout, name);
+    let from: u16 = text("FRPO").parse().ok()?;
+    let to: u16 = text("TOPO").parse().ok()?;
+    Some(FieldLayout {
+        name: FieldName::parse(&text("FLNM")).ok()?,
+        kind: FieldKind::of(&text("TYPE")).unwrap_or(FieldKind::Alphanumeric),
+        from,
+        length: to.checked_sub(from)? + 1,
+        mandatory: text("MAND") == "1",
+        description: text("FLDS").into(),
+    })
+}

@@ -1,0 +1,188 @@
+//! The settings file and the environment as one table of keys, each with its place.
+//!
+//! A key is taken once, by its path; what nobody took is unknown and a fault. The environment wins over the file:
+//! `edge.listen` is `MI_GATEWAY__EDGE__LISTEN`. Does not know which keys there are (see `parse`).
+
+use super::fault::{Faults, line_and_column};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub(super) const PREFIX: &str = "MI_GATEWAY__";
+
+/// One value as written, and where.
+#[derive(Debug, Clone)]
+struct Given {
+    /// One element, or the elements of a list.
+    words: Vec<String>,
+    list: bool,
+    place: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    given: BTreeMap<String, Given>,
+    /// Every key asked for, for the suggestion behind an unknown one.
+    asked: BTreeSet<String>,
+    taken: BTreeSet<String>,
+    pub(super) faults: Faults,
+}
+
+impl Reader {
+    pub(super) fn new(file: Option<(&str, &str)>, environment: impl Iterator<Item = (String, String)>) -> Self {
+        let mut reader =
+            Self { given: BTreeMap::new(), asked: BTreeSet::new(), taken: BTreeSet::new(), faults: Faults::default() };
+        if let Some((name, text)) = file {
+            reader.read_file(name, text);
+        }
+        for (name, value) in environment {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let path = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
+            // A list in the environment has commas.
+            let words = value.split(',').map(|word| word.trim().to_owned()).collect();
+            let list = value.contains(',');
+            reader.given.insert(path, Given { words, list, place: format!("environment {name}") });
+        }
+        reader
+    }
+
+    fn read_file(&mut self, name: &str, text: &str) {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
+            self.faults.add(format!("{name}:{line}:{column}"), "the file", error.message().replace('\n', ", "), "correct the TOML");
+        }
+        let place = |span: Range<usize>| {
+            let (line, column) = line_and_column(text, span.start);
+            format!("{name}:{line}:{column}")
+        };
+        self.flatten("", table.get_ref(), &place);
+    }
+
+    fn flatten(&mut self, prefix: &str, table: &DeTable<'_>, place: &dyn Fn(Range<usize>) -> String) {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            self.value(path, value, place);
+        }
+    }
+
+    fn value(&mut self, path: String, value: &Spanned<DeValue<'_>>, place: &dyn Fn(Range<usize>) -> String) {
+        let here = place(value.span());
+        match value.get_ref() {
+            DeValue::Table(table) => self.flatten(&path, table, place),
+            DeValue::Array(array) if array.iter().any(|item| item.get_ref().is_table()) => {
+                for (at, item) in array.iter().enumerate() {
+                    self.value(format!("{path}.{at}"), item, place);
+                }
+            }
+            DeValue::Array(array) => {
+                let words = array.iter().map(|item| scalar(item.get_ref())).collect();
+                self.given.insert(path, Given { words, list: true, place: here });
+            }
+            other => {
+                self.given.insert(path, Given { words: vec![scalar(other)], list: false, place: here });
+            }
+        }
+    }
+
+    fn take(&mut self, path: &str) -> Option<Given> {
+        self.asked.insert(path.to_owned());
+        self.taken.insert(path.to_owned());
+        self.given.get(path).cloned()
+    }
+
+    /// One value, parsed; `right` says what would be right. `None`: not given, or a fault that is noted.
+    pub(super) fn one<T>(&mut self, path: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let given = self.take(path)?;
+        if given.list {
+            self.faults.add(given.place, path, "is a list", format!("write {right}"));
+            return None;
+        }
+        let word = given.words.first().map(String::as_str).unwrap_or_default();
+        let parsed = parse(word);
+        if parsed.is_none() {
+            // The value may be a secret that landed under the wrong key: it is not repeated.
+            self.faults.add(given.place, path, "has a value that can't be used", format!("write {right}"));
+        }
+        parsed
+    }
+
+    pub(super) fn many<T>(&mut self, path: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        let given = self.take(path)?;
+        let mut out = Vec::with_capacity(given.words.len());
+        for word in given.words.iter().filter(|word| !word.is_empty()) {
+            match parse(word) {
+                Some(value) => out.push(value),
+                None => {
+                    self.faults.add(given.place, path, "has an element that can't be used", format!("write a list of {right}"));
+                    return None;
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// Where a key was given, for faults found later.
+    pub(super) fn place(&self, path: &str) -> String {
+        self.given.get(path).map_or_else(|| "settings".to_owned(), |given| given.place.clone())
+    }
+
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.given.contains_key(path)
+    }
+
+    /// The next words of the paths below `prefix`: names of users, numbers of issuers.
+    pub(super) fn below(&self, prefix: &str) -> Vec<String> {
+        let start = format!("{prefix}.");
+        let names: BTreeSet<&str> = self
+            .given
+            .keys()
+            .filter_map(|path| path.strip_prefix(&start))
+            .filter_map(|rest| rest.split('.').next())
+            .collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Every key that nobody took is a fault, with the nearest known one as a hint.
+    pub(super) fn finish(mut self) -> Faults {
+        for (path, given) in &self.given {
+            if self.taken.contains(path) {
+                continue;
+            }
+            let nearest = self.asked.iter().map(|known| (distance(path, known), known)).min();
+            let hint = match nearest {
+                Some((far, known)) if far <= 3 => format!("did you mean {known}?"),
+                _ => "take it out, or see deploy/gateway.example.toml for every key".to_owned(),
+            };
+            self.faults.add(&given.place, path, "is no key of the settings", hint);
+        }
+        self.faults
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        // A list of lists or of tables: nothing that any key takes.
+        DeValue::Array(_) | DeValue::Table(_) => String::new(),
+    }
+}
+
+/// Levenshtein's, over short keys.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = corner + usize::from(x != *y);
+            corner = std::mem::replace(&mut row[j + 1], cost.min(row[j] + 1).min(row[j + 1] + 1));
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,4 @@
+//! The dialects of the REST contract: how a call is asked for and how its answer is written.
+
+pub(super) mod answer;
+pub(super) mod execute;

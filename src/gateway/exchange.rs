@@ -1,0 +1,330 @@
+//! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
+//!
+//! effect from the name → name-level policy → catalog → place and user → typed inputs → value-level policy →
+//! program rate → M3. A write runs on a tracked task of its own from the moment M3 may see it.
+//! Does not know: HTTP, or how an answer is written.
+
+use super::flow::{self, Flow};
+use super::problem::{Kind, Problem};
+use super::visit::Visit;
+use crate::catalog::{self, Catalog};
+use crate::limit::Limits;
+use crate::m3;
+use crate::model::{
+    Call, Company, Division, Effect, Input, M3User, Place, Principal, TransactionLayout,
+};
+use crate::policies::Active;
+use crate::policy::{Ask, Asker, Reason};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::translate::{Asked, Failure, Fault, FaultKind, Shape, Table};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long M3 may take for its first frame, and then from frame to frame.
+    pub read_patience: Duration,
+    /// How long the caller of a write waits before he is told that its outcome is unknown.
+    pub write_wait: Duration,
+    /// How long the write itself may take after that.
+    pub write_patience: Duration,
+    /// Without `maxrecs`.
+    pub default_records: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            read_patience: Duration::from_secs(60),
+            write_wait: Duration::from_secs(60),
+            write_patience: Duration::from_secs(300),
+            default_records: 100,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Exchange {
+    pub(super) catalog: Catalog,
+    pub(super) policies: Active,
+    pub(super) limits: Limits,
+    pub(super) m3: m3::Client,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: Settings,
+}
+
+/// A call that M3 has begun to answer.
+pub(super) struct Answer {
+    pub(super) table: Table,
+    pub(super) inputs: Vec<Input>,
+    pub(super) flow: Flow,
+    /// `Snd…`: M3 took it, and never says whether it worked.
+    pub(super) reported: bool,
+}
+
+/// Why there is no answer: in the contract's shape, or on the gateway's own account.
+pub(super) enum Refused {
+    /// Found before M3 was asked.
+    Fault(Fault),
+    /// M3's own NOK.
+    Nok(Failure),
+    Problem(Problem),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Exchange {
+    pub(super) async fn run(
+        &self,
+        asked: &Asked,
+        shape: Shape,
+        who: &Principal,
+        visit: &Visit,
+    ) -> Result<Answer, Refused> {
+        let effect = Effect::of(asked.program, asked.transaction);
+        {
+            let mut learnt = visit.learnt();
+            learnt.program = Some(asked.program);
+            learnt.transaction = Some(asked.transaction);
+            learnt.effect = Some(effect);
+        }
+        self.name_policy(asked, who, effect)?;
+        let user = user(asked, who)?;
+        let place = self.place(asked, who, &user).await?;
+        {
+            let mut learnt = visit.learnt();
+            learnt.place = Some(place);
+            learnt.user = Some(user.clone());
+        }
+        // A layout that the session does not confirm is fetched again once; nothing had been sent.
+        for _ in 0..2 {
+            let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused_by_catalog)?;
+            let inputs = asked.inputs(&layout, place)?;
+            // Before M3 too: a column that doesn't exist is no reason to fail after a write was done.
+            let readable = |field| self.policies.current().readable(&asker(who), asked.program, asked.transaction, field);
+            let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), readable)?;
+            self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
+            self.program_rate(asked, who, visit)?;
+            let call = Call {
+                client: who.client.clone(),
+                user: user.clone(),
+                place,
+                layout: layout.clone(),
+                effect,
+                inputs: inputs.clone(),
+                max_records: asked.options.max_records.unwrap_or(self.settings.default_records),
+                patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
+            };
+            match self.send(call, visit).await {
+                Ok((flow, reported)) => return Ok(Answer { table, inputs, flow, reported }),
+                Err(Sent::LayoutChanged) => self.catalog.forget(Some(asked.program)).await,
+                Err(Sent::Refused(refused)) => return Err(refused),
+            }
+        }
+        Err(Problem::new(Kind::LayoutUnstable, "The layout changed again while it was being read.").into())
+    }
+
+    fn name_policy(&self, asked: &Asked, who: &Principal, effect: Effect) -> Result<(), Problem> {
+        let decisions = &self.metrics.policy_decisions;
+        if effect == Effect::Session {
+            decisions.with_label_values(&["name", "denied"]).inc();
+            let detail = format!("{} changes the session it runs on; callers may not use it.", asked.transaction);
+            return Err(Problem::new(Kind::PolicyDenied, detail));
+        }
+        let set = self.policies.current();
+        if set.may_name(&asker(who), asked.program, asked.transaction, effect) {
+            decisions.with_label_values(&["name", "allowed"]).inc();
+            return Ok(());
+        }
+        decisions.with_label_values(&["name", "denied"]).inc();
+        let detail = format!("No rule permits this client to {effect} {}/{}.", asked.program, asked.transaction);
+        Err(Problem::new(Kind::PolicyDenied, detail))
+    }
+
+    /// Field, option, client default, the M3 user's own: decided once, and then the same for policy, log and M3.
+    async fn place(&self, asked: &Asked, who: &Principal, user: &M3User) -> Result<Place, Refused> {
+        let wanted = asked.wanted()?;
+        if let (Some(company), Some(division)) = (wanted.company.or(who.company), wanted.division) {
+            return Ok(Place { company, division });
+        }
+        let default = match (who.company, who.division) {
+            (Some(company), Some(division)) => Place { company, division },
+            (company, _) => {
+                let home = self.m3.home(user).await.map_err(|error| refused_by_m3(error, false, ""))?.place;
+                match company {
+                    Some(company) if company != home.company => Place { company, division: Division::BLANK },
+                    Some(_) | None => home,
+                }
+            }
+        };
+        let company: Company = wanted.company.unwrap_or(default.company);
+        let inherited = if company == default.company { default.division } else { Division::BLANK };
+        Ok(Place { company, division: wanted.division.unwrap_or(inherited) })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that a rule may look at, by name")]
+    fn value_policy(
+        &self,
+        asked: &Asked,
+        who: &Principal,
+        visit: &Visit,
+        layout: &TransactionLayout,
+        inputs: &[Input],
+        effect: Effect,
+        place: Place,
+        user: &M3User,
+    ) -> Result<(), Problem> {
+        let ask = Ask {
+            asker: asker(who),
+            program: asked.program,
+            transaction: asked.transaction,
+            effect,
+            place,
+            m3_user: user,
+            layout,
+            inputs,
+            address: visit.peer.address,
+            unix_seconds: now(),
+        };
+        let decision = self.policies.current().decide(&ask);
+        let verdict = if decision.allowed { "allowed" } else { "denied" };
+        self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
+        if decision.allowed {
+            return Ok(());
+        }
+        Err(match decision.reason {
+            Reason::ValueNotComparable(field) => {
+                Problem::new(Kind::ValueNotComparable, format!("A rule of this client reads {field} and can't compare its value."))
+            }
+            Reason::EvaluationError => {
+                tracing::error!(request = %visit.id, program = %asked.program, transaction = %asked.transaction, rules = ?decision.rules, "a rule failed; the call was denied");
+                Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
+            }
+            Reason::Allowed | Reason::NoPermit | Reason::Forbidden => {
+                let detail = format!(
+                    "No rule permits this client to {effect} {}/{} in company {} with these values.",
+                    asked.program, asked.transaction, place.company
+                );
+                Problem::new(Kind::PolicyDenied, detail)
+            }
+        })
+    }
+
+    /// After policy: what is refused costs the client nothing of its program's rate.
+    fn program_rate(&self, asked: &Asked, who: &Principal, visit: &Visit) -> Result<(), Problem> {
+        let verdict = self.limits.check(&who.client, &who.groups, Some(asked.program), 1);
+        let (allowed, wait) = (verdict.allowed, verdict.retry_after);
+        let mut learnt = visit.learnt();
+        if learnt.limit.as_ref().is_none_or(|known| verdict.is_tighter_than(known)) {
+            learnt.limit = Some(verdict);
+        }
+        if allowed {
+            return Ok(());
+        }
+        let detail = format!("The client has used up its rate for {}.", asked.program);
+        Err(Problem::new(Kind::RateLimited, detail).retry_after(wait))
+    }
+
+    async fn send(&self, call: Call, visit: &Visit) -> Result<(Flow, bool), Sent> {
+        let intent = visit.id.to_string();
+        if !call.effect.is_write() {
+            return match self.m3.call(&call).await {
+                Ok(reply) => {
+                    let reported = reply.outcome_reported();
+                    Ok((Flow::direct(reply), reported))
+                }
+                Err(m3::Error::LayoutChanged { .. }) => Err(Sent::LayoutChanged),
+                Err(error) => Err(Sent::Refused(refused_by_m3(error, false, &intent))),
+            };
+        }
+        match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone()).await {
+            Ok(flow) => Ok(flow),
+            Err(flow::Unknown) => Err(Sent::Refused(outcome_unknown("M3 has not answered yet.", &intent).into())),
+        }
+        .and_then(|begun| match begun {
+            Ok(flow) => Ok(flow),
+            Err(m3::Error::LayoutChanged { .. }) => Err(Sent::LayoutChanged),
+            Err(error) => Err(Sent::Refused(refused_by_m3(error, true, &intent))),
+        })
+    }
+}
+
+enum Sent {
+    LayoutChanged,
+    Refused(Refused),
+}
+
+fn asker(who: &Principal) -> Asker<'_> {
+    Asker { client: &who.client, groups: &who.groups, scopes: &who.scopes }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// There is no default M3 user, and running as another one is not on offer.
+fn user(asked: &Asked, who: &Principal) -> Result<M3User, Problem> {
+    let Some(own) = &who.m3_user else {
+        return Err(Problem::new(Kind::UserMissing, "No M3 user is mapped to this client."));
+    };
+    match &asked.options.run_as {
+        Some(other) if other != own => {
+            Err(Problem::new(Kind::RunAsRefused, format!("This client runs as {own}, and as nobody else.")))
+        }
+        Some(_) | None => Ok(own.clone()),
+    }
+}
+
+fn refused_by_catalog(error: catalog::Error) -> Refused {
+    match error {
+        catalog::Error::ProgramNotFound(program) => Refused::Fault(Fault {
+            kind: FaultKind::ProgramNotFound,
+            field: None,
+            message: format!("Program {program} not found"),
+        }),
+        catalog::Error::TransactionNotFound { program, transaction } => Refused::Fault(Fault {
+            kind: FaultKind::TransactionNotFound,
+            field: None,
+            message: format!("Transaction {transaction} not found in program {program}"),
+        }),
+        catalog::Error::Unavailable { source, .. } => match &*source {
+            m3::Error::LayoutChanged { .. } => {
+                Problem::new(Kind::LayoutUnstable, "M3's own lists of fields are changing.").into()
+            }
+            other => Problem::of_m3(other).into(),
+        },
+    }
+}
+
+/// `write`: a call that M3 may have seen is never said to have failed, and never repeated.
+fn refused_by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
+    match error {
+        m3::Error::Refused(refusal) => Refused::Nok(Failure::refused(&refusal)),
+        m3::Error::TooLong { field, most } => Refused::Fault(Fault {
+            kind: FaultKind::InputFieldTooLong,
+            field: Some(field),
+            message: format!("Input field {field} is longer than its {most} characters"),
+        }),
+        error if write && error.may_have_been_seen() => {
+            tracing::warn!(%intent, %error, "the outcome of a write is unknown");
+            outcome_unknown("The connection to M3 was lost after the write was sent.", intent).into()
+        }
+        error => Problem::of_m3(&error).into(),
+    }
+}
+
+fn outcome_unknown(detail: &'static str, intent: &str) -> Problem {
+    Problem::new(Kind::OutcomeUnknown, detail).intent(intent.to_owned())
+}

@@ -1,0 +1,106 @@
+//! The records of one call on their way out, straight from the session or through the task of a write.
+//!
+//! Invariant: once a write is handed to its task, nothing that happens to the caller ends it; the task reads M3's
+//! answer to its end and says in the log what the caller could no longer be told.
+
+use crate::m3;
+use crate::model::{Call, Record};
+use crate::tasks::Tasks;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+#[derive(Debug)]
+pub(super) enum Flow {
+    Direct(Box<m3::Reply>),
+    Task(mpsc::Receiver<Result<Record, m3::Error>>),
+}
+
+/// Records that wait for a slow caller of a write; the session waits behind them.
+const WAITING: usize = 256;
+/// What is read from M3 for a caller who has gone, before the session is given up.
+const READ_ON: usize = 256;
+
+/// The caller's patience ended before M3's answer began.
+#[derive(Debug)]
+pub(super) struct Unknown;
+
+impl Flow {
+    pub(super) fn direct(reply: m3::Reply) -> Self {
+        Self::Direct(Box::new(reply))
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {
+        match self {
+            Self::Direct(reply) => reply.next().await,
+            Self::Task(records) => records.recv().await.transpose(),
+        }
+    }
+
+    /// A record that is here already: `None` when it would have to be waited for, `Some(Ok(None))` at the end.
+    pub(super) fn ready(&mut self) -> Option<Result<Option<Record>, m3::Error>> {
+        match self {
+            Self::Direct(reply) => reply.ready(),
+            Self::Task(records) => match records.try_recv() {
+                Ok(record) => Some(record.map(Some)),
+                Err(mpsc::error::TryRecvError::Empty) => None,
+                Err(mpsc::error::TryRecvError::Disconnected) => Some(Ok(None)),
+            },
+        }
+    }
+}
+
+/// Runs a write on a tracked task, and waits for the first word of its answer.
+pub(super) async fn write(
+    m3: m3::Client,
+    call: Call,
+    tasks: &Tasks,
+    wait: Duration,
+    intent: String,
+) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
+    let (begun, first) = oneshot::channel();
+    let (records, rest) = mpsc::channel(WAITING);
+    tasks.spawn(async move {
+        let (program, transaction) = (call.layout.program, call.layout.name);
+        match m3.call(&call).await {
+            Ok(reply) => {
+                let reported = reply.outcome_reported();
+                if begun.send(Ok(reported)).is_err() {
+                    tracing::info!(%intent, %program, %transaction, "a write whose caller had gone: M3 took it");
+                }
+                pump(reply, records).await;
+            }
+            Err(error) => {
+                let told = error.to_string();
+                if begun.send(Err(error)).is_err() {
+                    tracing::warn!(%intent, %program, %transaction, error = told, "a write whose caller had gone: not done, or unknown");
+                }
+            }
+        }
+    });
+    match tokio::time::timeout(wait, first).await {
+        Ok(Ok(begun)) => Ok(begun.map(|reported| (Flow::Task(rest), reported))),
+        // The task ended without a word: it panicked, or the process is going down.
+        Ok(Err(_)) | Err(_) => Err(Unknown),
+    }
+}
+
+async fn pump(mut reply: m3::Reply, records: mpsc::Sender<Result<Record, m3::Error>>) {
+    let mut unheard = 0;
+    loop {
+        match reply.next().await {
+            Ok(None) => return,
+            Ok(Some(record)) => {
+                if records.send(Ok(record)).await.is_err() {
+                    unheard += 1;
+                    if unheard > READ_ON {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                let _ = records.send(Err(error)).await;
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Bearer token to `Principal`, or 401; then the tenant of path and token, or 403. Reads headers only.
+
+use super::super::body::{Request, Response};
+use super::super::problem::{Kind, Problem};
+use super::super::visit::Visit;
+use crate::auth::Verifier;
+use crate::telemetry::Metrics;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+#[derive(Clone)]
+pub(crate) struct Authn {
+    pub(crate) verifier: Verifier,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Response, Request> {
+    let visit = Visit::of(request.extensions());
+    if visit.route.is_open() {
+        return ControlFlow::Continue(request);
+    }
+    let verdict = |verdict| state.metrics.verdicts.with_label_values(&["authn", verdict]).inc();
+    let token = match bearer(request.headers()) {
+        Ok(token) => token,
+        Err(problem) => {
+            verdict("refused");
+            return ControlFlow::Break(problem.answer(&visit));
+        }
+    };
+    let principal = match state.verifier.verify(token, now()).await {
+        Ok(principal) => principal,
+        Err(error) => {
+            verdict("refused");
+            return ControlFlow::Break(Problem::from(&error).answer(&visit));
+        }
+    };
+    {
+        let mut learnt = visit.learnt();
+        learnt.client = Some(principal.client.clone());
+        learnt.tenant.clone_from(&principal.tenant);
+    }
+    if let Some(tenant) = visit.route.tenant()
+        && principal.tenant.as_ref() != Some(tenant)
+    {
+        verdict("refused");
+        let problem = Problem::new(Kind::TenantMismatch, "The token was issued for another tenant than the path's.");
+        return ControlFlow::Break(problem.answer(&visit));
+    }
+    verdict("allowed");
+    request.extensions_mut().insert(principal);
+    ControlFlow::Continue(request)
+}
+
+/// Exactly one `Authorization: Bearer …`; a token in the query or in a cookie is none.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = |detail| Problem::new(Kind::TokenMissing, detail).challenge(None);
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = given.next() else { return Err(missing("The request has no Authorization header.")) };
+    if given.next().is_some() {
+        let problem = Problem::new(Kind::TokenInvalid, "The request has more than one Authorization header.");
+        return Err(problem.challenge(Some(("invalid_request", "more than one Authorization header"))));
+    }
+    let text = value.to_str().map_err(|_| missing("The Authorization header is not plain text."))?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        _ => Err(missing("The Authorization header is not of the form Bearer TOKEN.")),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,8 @@
+//! The steps of the stack, each an async function; their order and its reasons are in `stack`.
+
+pub(super) mod access;
+pub(super) mod authn;
+pub(super) mod authz;
+pub(super) mod checkpoint;
+pub(super) mod limits;
+pub(super) mod quota;

@@ -1,0 +1,312 @@
+//! Every error to one HTTP answer: the only place that knows them all, and the only status map.
+//!
+//! RFC 9457 problem JSON on the gateway's own account. What M3 itself refuses keeps the contract's shape and is not
+//! here. No wildcard arm: a new error does not compile before it has an answer.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use super::body::{Response, full};
+use super::visit::Visit;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// What went wrong, as a closed list. The slug of each is stable: clients and alerts hang on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    RequestUnreadable,
+    CharacterNotInCharset,
+    TokenMissing,
+    TokenInvalid,
+    TenantMismatch,
+    PolicyDenied,
+    ValueNotComparable,
+    UserMissing,
+    RunAsRefused,
+    CompanyNotProvable,
+    RouteUnknown,
+    MethodNotAllowed,
+    BodyTooLarge,
+    MediaTypeUnsupported,
+    UriTooLong,
+    RateLimited,
+    Internal,
+    M3Unreachable,
+    M3Busy,
+    M3Refused,
+    M3Incomprehensible,
+    LayoutUnstable,
+    M3Timeout,
+    OutcomeUnknown,
+    RequestTimeout,
+}
+
+impl Kind {
+    pub const ALL: &'static [Self] = &[
+        Self::RequestUnreadable,
+        Self::CharacterNotInCharset,
+        Self::TokenMissing,
+        Self::TokenInvalid,
+        Self::TenantMismatch,
+        Self::PolicyDenied,
+        Self::ValueNotComparable,
+        Self::UserMissing,
+        Self::RunAsRefused,
+        Self::CompanyNotProvable,
+        Self::RouteUnknown,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::MediaTypeUnsupported,
+        Self::UriTooLong,
+        Self::RateLimited,
+        Self::Internal,
+        Self::M3Unreachable,
+        Self::M3Busy,
+        Self::M3Refused,
+        Self::M3Incomprehensible,
+        Self::LayoutUnstable,
+        Self::M3Timeout,
+        Self::OutcomeUnknown,
+        Self::RequestTimeout,
+    ];
+
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::RequestUnreadable | Self::CharacterNotInCharset => StatusCode::BAD_REQUEST,
+            Self::TokenMissing | Self::TokenInvalid => StatusCode::UNAUTHORIZED,
+            Self::TenantMismatch
+            | Self::PolicyDenied
+            | Self::ValueNotComparable
+            | Self::UserMissing
+            | Self::RunAsRefused
+            | Self::CompanyNotProvable => StatusCode::FORBIDDEN,
+            Self::RouteUnknown => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::M3Unreachable
+            | Self::M3Busy
+            | Self::M3Refused
+            | Self::M3Incomprehensible
+            | Self::LayoutUnstable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::M3Timeout | Self::OutcomeUnknown | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Slug, title, and what to do next.
+    pub fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::RequestUnreadable => (
+                "request-unreadable",
+                "The request can't be read",
+                "Correct the path or the query; nothing was sent to M3.",
+            ),
+            Self::CharacterNotInCharset => (
+                "character-not-in-charset",
+                "M3 can't hold a character of the request",
+                "Replace the character; nothing was sent to M3.",
+            ),
+            Self::TokenMissing => {
+                ("token-missing", "No bearer token", "Get a token at /oauth2/token and send it as Authorization: Bearer.")
+            }
+            Self::TokenInvalid => {
+                ("token-invalid", "The bearer token is not accepted", "Get a new token and try once more.")
+            }
+            Self::TenantMismatch => {
+                ("tenant-mismatch", "The path names another tenant", "Use the tenant that the token was issued for.")
+            }
+            Self::PolicyDenied => (
+                "policy-denied",
+                "No policy allows this",
+                "Ask the owners of the policy for it, and tell them the request id.",
+            ),
+            Self::ValueNotComparable => (
+                "value-not-comparable",
+                "A rule reads a value that it can't compare",
+                "Send fewer decimals, or ask the owners of the policy.",
+            ),
+            Self::UserMissing => {
+                ("m3-user-missing", "The client has no M3 user", "Ask the operators to map an M3 user to this client.")
+            }
+            Self::RunAsRefused => {
+                ("run-as-refused", "The client may not run as another M3 user", "Leave the option m3user out.")
+            }
+            Self::CompanyNotProvable => (
+                "company-not-provable",
+                "M3 would run this in another company",
+                "The M3 user can't be proven to work in the company asked for; ask the operators.",
+            ),
+            Self::RouteUnknown => ("route-unknown", "There is nothing at this path", "See the API's documentation."),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", "The method is not one of this path's", "Use a method that Allow names.")
+            }
+            Self::BodyTooLarge => ("body-too-large", "The request body is too large", "Send a smaller body."),
+            Self::MediaTypeUnsupported => (
+                "media-type-unsupported",
+                "The body is of a type that this path does not read",
+                "Send application/x-www-form-urlencoded.",
+            ),
+            Self::UriTooLong => ("uri-too-long", "The URL is too long", "Send fewer or shorter parameters."),
+            Self::RateLimited => ("rate-limited", "Too many requests", "Wait as long as Retry-After says."),
+            Self::Internal => (
+                "internal",
+                "The gateway met a bug",
+                "Tell the operators the request id. Whether a write was done is not known.",
+            ),
+            Self::M3Unreachable => {
+                ("m3-unreachable", "M3 can't be reached", "Try again later; nothing was done in M3.")
+            }
+            Self::M3Busy => ("m3-busy", "Every session to M3 is busy", "Try again as Retry-After says; nothing was done."),
+            Self::M3Refused => (
+                "m3-logon-refused",
+                "M3 does not let the client's user in",
+                "Ask the operators to check the M3 user, its password and its program.",
+            ),
+            Self::M3Incomprehensible => (
+                "m3-incomprehensible",
+                "M3 answered what the gateway does not understand",
+                "Tell the operators the request id.",
+            ),
+            Self::LayoutUnstable => (
+                "layout-unstable",
+                "M3's layout of the transaction is changing",
+                "Try again; nothing was sent to M3.",
+            ),
+            Self::M3Timeout => ("m3-timeout", "M3 did not answer in time", "Try again, or ask for fewer records."),
+            Self::OutcomeUnknown => (
+                "outcome-unknown",
+                "Whether the write was done is not known",
+                "Read the record back before you try again; the gateway has not repeated the write.",
+            ),
+            Self::RequestTimeout => ("request-timeout", "The request took too long", "Try again later."),
+        }
+    }
+
+    pub fn slug(self) -> &'static str {
+        self.words().0
+    }
+}
+
+/// One answer on the gateway's own account.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub kind: Kind,
+    pub detail: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    intent: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    hint: &'static str,
+    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<&'a str>,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), headers: Vec::new(), intent: None }
+    }
+
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+
+    /// RFC 6750: a request without a token is told where to begin, one with a bad token what is bad.
+    pub fn challenge(self, error: Option<(&str, &str)>) -> Self {
+        let value = match error {
+            None => "Bearer realm=\"mi-gateway\"".to_owned(),
+            Some((code, words)) => {
+                format!("Bearer realm=\"mi-gateway\", error=\"{code}\", error_description=\"{words}\"")
+            }
+        };
+        // Codes and descriptions are constants of ours; what could not be a header is left out.
+        match HeaderValue::try_from(value) {
+            Ok(value) => self.header(WWW_AUTHENTICATE, value),
+            Err(_) => self.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mi-gateway\"")),
+        }
+    }
+
+    pub fn allow(self, methods: &'static str) -> Self {
+        self.header(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    /// The id under which the outcome of a write will be found.
+    pub fn intent(mut self, id: String) -> Self {
+        self.intent = Some(id);
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(super) fn answer(self, visit: &Visit) -> Response {
+        visit.learnt().outcome = Some(self.kind.slug());
+        self.response(visit.id.to_string())
+    }
+
+    pub(super) fn response(self, request_id: String) -> Response {
+        let (code, title, hint) = self.kind.words();
+        let status = self.kind.status();
+        let shown = Shown {
+            r#type: format!("urn:mi-gateway:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: &self.detail,
+            hint,
+            request_id,
+            intent: self.intent.as_deref(),
+        };
+        // Strings and a number: nothing that serialising could fail on.
+        let text = serde_json::to_vec(&shown).unwrap_or_default();
+        let mut response = Response::new(full(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    #[test]
+    fn the_one_table_of_problems() {
+        let mut table = String::new();
+        for kind in Kind::ALL {
+            let (slug, title, hint) = kind.words();
+            assert!(!hint.is_empty());
+            let _ = writeln!(table, "{} {slug}: {title}", kind.status().as_u16());
+        }
+        insta::assert_snapshot!(table, @"");
+    }
+
+    #[test]
+    fn every_slug_is_one_of_its_own() {
+        let mut slugs: Vec<_> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+    }
+}

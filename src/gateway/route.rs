@@ -1,0 +1,124 @@
+//! Which of the gateway's few routes a path is. Exact prefixes, no decoding, no clean-up: what is not one of them is none.
+
+use crate::model::TenantId;
+
+/// The three places of the execute contract: behind a tenant, behind the product, or bare.
+const PRODUCT: &str = "/M3/m3api-rest/";
+const BARE: &str = "/m3api-rest/";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `execute/PROGRAM/Transaction`; `tail` is where the path goes on behind `execute/`.
+    Execute { version: Version, tenant: Option<TenantId>, tail: usize },
+    Token { tenant: Option<TenantId> },
+    Revoke { tenant: Option<TenantId> },
+    Keys,
+    ServerMetadata,
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
+
+impl Route {
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            "/oauth2/token" => return Self::Token { tenant: None },
+            "/oauth2/revoke" => return Self::Revoke { tenant: None },
+            "/oauth2/jwks" => return Self::Keys,
+            "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
+                return Self::ServerMetadata;
+            }
+            _ => {}
+        }
+        for prefix in [PRODUCT, BARE] {
+            if let Some(rest) = path.strip_prefix(prefix) {
+                return Self::execute(None, path, rest);
+            }
+        }
+        let Some((tenant, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
+            return Self::Unknown;
+        };
+        let Ok(tenant) = TenantId::parse(tenant) else { return Self::Unknown };
+        match rest {
+            "as/token.oauth2" => return Self::Token { tenant: Some(tenant) },
+            "as/revoke_token.oauth2" => return Self::Revoke { tenant: Some(tenant) },
+            _ => {}
+        }
+        match rest.strip_prefix(&PRODUCT[1..]) {
+            Some(rest) => Self::execute(Some(tenant), path, rest),
+            None => Self::Unknown,
+        }
+    }
+
+    fn execute(tenant: Option<TenantId>, path: &str, rest: &str) -> Self {
+        for (word, version) in [("v2/execute/", Version::V2), ("execute/", Version::V1)] {
+            if let Some(tail) = rest.strip_prefix(word) {
+                return Self::Execute { version, tenant, tail: path.len() - tail.len() };
+            }
+        }
+        Self::Unknown
+    }
+
+    /// Reached without a token: where tokens come from.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata => true,
+            Self::Execute { .. } | Self::Unknown => false,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Execute { tenant, .. } | Self::Token { tenant } | Self::Revoke { tenant } => tenant.as_ref(),
+            Self::Keys | Self::ServerMetadata | Self::Unknown => None,
+        }
+    }
+
+    /// The closed set of names for metrics and log.
+    pub(super) fn template(&self) -> &'static str {
+        match self {
+            Self::Execute { version: Version::V1, .. } => "/m3api-rest/execute",
+            Self::Execute { version: Version::V2, .. } => "/m3api-rest/v2/execute",
+            Self::Token { .. } => "/oauth2/token",
+            Self::Revoke { .. } => "/oauth2/revoke",
+            Self::Keys => "/oauth2/jwks",
+            Self::ServerMetadata => "/.well-known/oauth-authorization-server",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_places_of_the_contract_are_one_route() {
+        for (path, tenant, tail) in [
+            ("/DEMO_TST/M3/m3api-rest/execute/CRS610MI/Get", Some("DEMO_TST"), "CRS610MI/Get"),
+            ("/M3/m3api-rest/execute/CRS610MI/Get;cono=1", None, "CRS610MI/Get;cono=1"),
+            ("/m3api-rest/execute/CRS610MI/Get", None, "CRS610MI/Get"),
+        ] {
+            let Route::Execute { version: Version::V1, tenant: found, tail: at } = Route::of(path) else {
+                panic!("{path} is an execute route");
+            };
+            assert_eq!(found.as_ref().map(TenantId::as_str), tenant);
+            assert_eq!(&path[at..], tail);
+        }
+    }
+
+    #[test]
+    fn a_path_that_only_looks_like_a_route_is_none() {
+        for path in [
+            "/", "//m3api-rest/execute/A/B", "/a%2fb/M3/m3api-rest/execute/A/B", "/a;b/M3/m3api-rest/execute/A/B",
+            "/T/x/M3/m3api-rest/execute/A/B", "/m3api-rest/v3/execute/A/B", "/m3api-rest/V2/execute/A/B", "/oauth2/token/",
+            "/m3api-rest/./execute/A/B", "/OAUTH2/token", "/m3api-rest/execute", "",
+        ] {
+            assert_eq!(Route::of(path), Route::Unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is at the end of the stack: each route to its room.
+
+use super::body::{Request, Response};
+use super::dialects::execute::execute;
+use super::exchange::Exchange;
+use super::problem::{Kind, Problem};
+use super::route::Route;
+use super::token::TokenDoor;
+use super::visit::Visit;
+use super::{Parts, Settings};
+use futures_util::future::BoxFuture;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(super) struct Routes(Arc<Rooms>);
+
+struct Rooms {
+    exchange: Exchange,
+    tokens: TokenDoor,
+}
+
+impl Routes {
+    pub(super) fn new(parts: &Parts, settings: &Settings) -> Self {
+        let exchange = Exchange {
+            catalog: parts.catalog.clone(),
+            policies: parts.policies.clone(),
+            limits: parts.limits.clone(),
+            m3: parts.m3.clone(),
+            tasks: parts.tasks.clone(),
+            metrics: parts.metrics.clone(),
+            settings: settings.exchange,
+        };
+        let tokens = TokenDoor::new(parts.issuer.clone(), parts.metrics.clone(), settings.body_limit);
+        Self(Arc::new(Rooms { exchange, tokens }))
+    }
+}
+
+pub(super) fn routes(
+    routes: Routes,
+) -> impl Fn(Request) -> BoxFuture<'static, Result<Response, Infallible>> + Clone + Send + Sync {
+    move |request| {
+        let rooms = routes.0.clone();
+        Box::pin(async move { Ok(rooms.answer(request).await) })
+    }
+}
+
+impl Rooms {
+    async fn answer(&self, request: Request) -> Response {
+        let visit = Visit::of(request.extensions());
+        match &visit.route {
+            Route::Execute { version, tail, .. } => execute(&self.exchange, *version, *tail, &request, &visit).await,
+            Route::Token { tenant } => self.tokens.token(tenant.as_ref(), request, &visit).await,
+            Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,
+            Route::Keys => self.tokens.keys(&request, &visit),
+            Route::ServerMetadata => self.tokens.metadata(&request, &visit),
+            Route::Unknown => Problem::new(Kind::RouteUnknown, "No route of the gateway has this path.").answer(&visit),
+        }
+    }
+}

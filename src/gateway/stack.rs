@@ -1,0 +1,49 @@
+//! The way in, first line outermost: one builder, one order, a reason for each place.
+
+use super::body::{Request, Response};
+use super::layers::checkpoint::{around, checkpoint};
+use super::layers::{access, authn, authz, limits, quota};
+use super::problem::{Kind, Problem};
+use super::routes::{Routes, routes};
+use super::{Parts, Settings};
+use std::any::Any;
+use std::convert::Infallible;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// The whole gateway as one service. Boxed once, here, so that nobody above spells its type.
+pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
+
+pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
+    let bounds = limits::Bounds { body: settings.body_limit, uri: settings.uri_limit, wait: settings.wait };
+    let metrics = &parts.metrics;
+    let panics = metrics.panics.clone();
+    let service = ServiceBuilder::new()
+        // Every line below speaks of a request by its id, so the id comes first.
+        .layer(around(access::arrive, ()))
+        // Sees every request, refused ones too, and the answer that the caller really got.
+        .layer(around(access::log, parts.access_log.clone()))
+        // Inside the log so that both tell the same status; outside everything that may refuse.
+        .layer(around(access::count, metrics.clone()))
+        // A bug costs one request, not the connection. Log and metrics are outside, so they see the 500.
+        .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| caught(&panics, panic.as_ref())))
+        // Bounds before anybody looks into the request. The time ends the waiting, never a write: that has its own task.
+        .layer(around(limits::wait, bounds))
+        .layer(checkpoint(limits::size, bounds))
+        // Who are you? Before quota, for rates are counted by client and not by address.
+        .layer(checkpoint(authn::authn, authn::Authn { verifier: parts.verifier.clone(), metrics: metrics.clone() }))
+        // How often? Before policy, so that a client that hammers at closed doors runs into its rate.
+        .layer(checkpoint(quota::quota, quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone() }))
+        // May you do anything here at all? What exactly is decided on typed values, in `exchange`.
+        .layer(checkpoint(authz::authz, authz::Authz { policies: parts.policies.clone(), metrics: metrics.clone() }))
+        .service(tower::service_fn(routes(Routes::new(parts, settings))));
+    BoxCloneSyncService::new(service)
+}
+
+fn caught(panics: &prometheus::IntCounter, panic: &(dyn Any + Send)) -> http::Response<super::body::Body> {
+    panics.inc();
+    let told = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = told.unwrap_or("of an unknown kind"), "a request met a bug");
+    Problem::new(Kind::Internal, "The request met a bug in the gateway.").response(String::new())
+}

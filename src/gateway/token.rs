@@ -1,0 +1,174 @@
+//! The token endpoints: RFC 6749 in and out, over the issuer's own words. Errors keep that RFC's shape.
+
+use super::body::{ReadFault, Request, Response, full, read};
+use super::layers::limits::too_large;
+use super::problem::{Kind, Problem};
+use super::visit::Visit;
+use crate::issuer::{Issuer, TokenAsk, TokenError};
+use crate::model::TenantId;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The issuer behind its routes; without one the routes are not there.
+pub(super) struct TokenDoor {
+    issuer: Option<Issuer>,
+    metrics: Arc<Metrics>,
+    body_limit: usize,
+}
+
+impl TokenDoor {
+    pub(super) fn new(issuer: Option<Issuer>, metrics: Arc<Metrics>, body_limit: usize) -> Self {
+        Self { issuer, metrics, body_limit }
+    }
+
+    pub(super) async fn token(&self, tenant: Option<&TenantId>, request: Request, visit: &Visit) -> Response {
+        let asked = match self.asked(request, visit).await {
+            Ok(asked) => asked,
+            Err(response) => return response,
+        };
+        let answer = asked.issuer.token(asked.ask(tenant, visit)).await;
+        let grant = grant(&asked.form);
+        match answer {
+            Ok(answer) => {
+                self.metrics.tokens_issued.with_label_values(&[grant, "ok"]).inc();
+                visit.learnt().outcome = Some("ok");
+                json(StatusCode::OK, &answer)
+            }
+            Err(error) => {
+                self.metrics.tokens_issued.with_label_values(&[grant, error.code()]).inc();
+                refused(&error, visit)
+            }
+        }
+    }
+
+    pub(super) async fn revoke(&self, tenant: Option<&TenantId>, request: Request, visit: &Visit) -> Response {
+        let asked = match self.asked(request, visit).await {
+            Ok(asked) => asked,
+            Err(response) => return response,
+        };
+        match asked.issuer.revoke(asked.ask(tenant, visit)).await {
+            Ok(()) => {
+                visit.learnt().outcome = Some("ok");
+                let mut response = Response::new(full(Bytes::new()));
+                response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                response
+            }
+            Err(error) => refused(&error, visit),
+        }
+    }
+
+    pub(super) fn keys(&self, request: &Request, visit: &Visit) -> Response {
+        self.document(request, visit, |issuer| Bytes::copy_from_slice(issuer.jwks().as_bytes()))
+    }
+
+    pub(super) fn metadata(&self, request: &Request, visit: &Visit) -> Response {
+        self.document(request, visit, |issuer| issuer.metadata().to_string().into())
+    }
+
+    fn document(&self, request: &Request, visit: &Visit, text: impl Fn(&Issuer) -> Bytes) -> Response {
+        let Some(issuer) = &self.issuer else { return no_issuer().answer(visit) };
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.").allow("GET, HEAD").answer(visit);
+        }
+        visit.learnt().outcome = Some("ok");
+        let mut response = Response::new(full(text(issuer)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        response
+    }
+
+    async fn asked(&self, request: Request, visit: &Visit) -> Result<Asked<'_>, Response> {
+        let Some(issuer) = &self.issuer else { return Err(no_issuer().answer(visit)) };
+        if request.method() != Method::POST {
+            let problem = Problem::new(Kind::MethodNotAllowed, "Tokens are asked for with POST.").allow("POST");
+            return Err(problem.answer(visit));
+        }
+        let (parts, body) = request.into_parts();
+        let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Problem::new(Kind::MediaTypeUnsupported, "The body must be a form.").answer(visit));
+        }
+        let mut given = parts.headers.get_all(AUTHORIZATION).iter();
+        let authorization = given.next().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if given.next().is_some() {
+            let detail = "The request has more than one Authorization header.";
+            return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
+        }
+        let form = read(body, self.body_limit).await.map_err(|fault| match fault {
+            ReadFault::TooLarge => too_large(self.body_limit).answer(visit),
+            ReadFault::Broken => Problem::new(Kind::RequestUnreadable, "The body ended before its end.").answer(visit),
+        })?;
+        Ok(Asked { issuer, authorization, form })
+    }
+}
+
+struct Asked<'a> {
+    issuer: &'a Issuer,
+    authorization: Option<String>,
+    form: Bytes,
+}
+
+impl Asked<'_> {
+    fn ask<'b>(&'b self, tenant: Option<&'b TenantId>, visit: &Visit) -> TokenAsk<'b> {
+        TokenAsk {
+            tenant: tenant.map(TenantId::as_str),
+            authorization: self.authorization.as_deref(),
+            form: &self.form,
+            address: visit.peer.address,
+            now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        }
+    }
+}
+
+/// A label from a closed set, whatever the caller wrote.
+fn grant(form: &[u8]) -> &'static str {
+    let found = form_urlencoded::parse(form).find(|(name, _)| name == "grant_type");
+    match found.as_ref().map(|(_, value)| value.as_ref()) {
+        Some("client_credentials") => "client_credentials",
+        Some("password") => "password",
+        Some("refresh_token") => "refresh_token",
+        Some(_) | None => "other",
+    }
+}
+
+fn no_issuer() -> Problem {
+    Problem::new(Kind::RouteUnknown, "This gateway issues no tokens of its own.")
+}
+
+#[derive(Serialize)]
+struct Shown {
+    error: &'static str,
+    error_description: String,
+}
+
+fn refused(error: &TokenError, visit: &Visit) -> Response {
+    visit.learnt().outcome = Some(error.code());
+    let status = token_status(error);
+    let mut response = json(status, &Shown { error: error.code(), error_description: error.to_string() });
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mi-gateway\", charset=\"UTF-8\""));
+    }
+    if let Some(wait) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    response
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    // Strings and numbers: nothing that serialising could fail on.
+    let mut response = Response::new(full(serde_json::to_vec(value).unwrap_or_default()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

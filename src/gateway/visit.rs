@@ -1,0 +1,52 @@
+//! One request on its way through the house: who, where, since when, and what is learnt of it for the log.
+
+use super::route::Route;
+use crate::limit::Verdict;
+use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
+use crate::telemetry::{RequestId, TraceContext};
+use http::Extensions;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Made by the outermost layer, found by every other in the request's extensions.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) id: RequestId,
+    pub(super) trace: TraceContext,
+    pub(super) started: Instant,
+    pub(super) peer: Peer,
+    pub(super) route: Route,
+    learnt: Mutex<Learnt>,
+}
+
+/// What the log and the headers tell; each is written once, by the layer that learns it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Learnt {
+    pub(super) client: Option<ClientId>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) program: Option<ProgramName>,
+    pub(super) transaction: Option<TransactionName>,
+    pub(super) effect: Option<Effect>,
+    pub(super) place: Option<Place>,
+    pub(super) user: Option<M3User>,
+    /// `ok`, `nok`, or the code of a problem.
+    pub(super) outcome: Option<&'static str>,
+    /// The tightest limit so far.
+    pub(super) limit: Option<Verdict>,
+}
+
+impl Visit {
+    pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
+        Arc::new(Self { id, trace, started: Instant::now(), peer, route, learnt: Mutex::default() })
+    }
+
+    pub(super) fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        // The lock is held for an assignment at a time; a poisoned one still holds good values.
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The visit of a request that came through the stack.
+    pub(super) fn of(extensions: &Extensions) -> Arc<Self> {
+        extensions.get::<Arc<Self>>().cloned().expect("the outermost layer puts a visit into every request")
+    }
+}
