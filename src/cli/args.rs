@@ -1,0 +1,156 @@
+//! The words of the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// OAuth2 API gateway in front of Infor M3.
+///
+/// Without a command it serves. Without a settings file it serves on embedded defaults: the public door on
+/// https://localhost:8443, the operations door on http://127.0.0.1:9090, a mock M3 of its own, and state in
+/// .mi-gateway/. Every key of the settings can also be given in the environment: edge.listen is
+/// MI_GATEWAY__EDGE__LISTEN.
+#[derive(Debug, Parser)]
+#[command(name = "mi-gateway", version, about, propagate_version = true, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// The settings file (TOML). Without it: gateway.toml here, where there is one, else the embedded defaults.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve until SIGTERM or SIGINT, then finish what is in flight and end with 0.
+    Serve(Serve),
+    /// Read settings, policies and certificates, report every fault with its place and a hint, and start nothing.
+    Check(Check),
+    /// Manage the clients of the embedded token issuer and write their .ionapi files.
+    #[command(subcommand)]
+    Client(Client),
+    /// Manage the keys that the embedded issuer signs tokens with.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Get a token with an .ionapi file and print it, for scripts and for trying things out.
+    Token(Token),
+    /// Run the mock M3 alone: a server of the MI socket protocol with seeded data.
+    Mock(Mock),
+    /// Make or show the development certificates.
+    Certs(Certs),
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct Serve {
+    /// Allow the demo client, the mock M3 and the development certificate on an address that others can reach.
+    #[arg(long)]
+    pub(super) development: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Also ask M3 whether it answers, and as whom.
+    #[arg(long)]
+    pub(super) probe: bool,
+    /// What could not be verified is a fault, too.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Faults as JSON, one object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Register a client and write its credentials. They are shown nowhere else, and never again.
+    Add(ClientAdd),
+    /// List the clients.
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a client: no new tokens, and its live ones stop working within a second.
+    Revoke {
+        /// Name or client id.
+        client: String,
+    },
+    /// Give a client new secrets. Live tokens stay good; the old secrets don't.
+    Rotate {
+        /// Name or client id.
+        client: String,
+        /// Where the new .ionapi file goes.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ClientAdd {
+    /// What people call it.
+    pub(super) name: String,
+    /// A scope that its tokens may carry; may be given more than once.
+    #[arg(long, value_name = "SCOPE")]
+    pub(super) scope: Vec<String>,
+    /// A group that policy rules speak of; may be given more than once.
+    #[arg(long, value_name = "GROUP")]
+    pub(super) group: Vec<String>,
+    /// Where the .ionapi file goes (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// The tenant of the client's paths and tokens.
+    #[arg(long, default_value = "DEMO_TST")]
+    pub(super) tenant: String,
+    /// The user that M3 sees. Without it the settings' m3.group_users decide by the client's groups.
+    #[arg(long, value_name = "USER")]
+    pub(super) m3_user: Option<String>,
+    /// The company a call runs in when it names none.
+    #[arg(long, value_name = "CONO")]
+    pub(super) company: Option<String>,
+    /// The division a call runs in when it names none.
+    #[arg(long, value_name = "DIVI")]
+    pub(super) division: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// List the keys, the signing one first.
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign new tokens with a new key. The old key stays published until its last token has expired.
+    Rotate,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    /// The .ionapi file of the client.
+    #[arg(value_name = "IONAPI", default_value = ".mi-gateway/clients/demo.ionapi")]
+    pub(super) ionapi: PathBuf,
+    /// The authority to trust; without it the development one, where there is one, else the system's.
+    #[arg(long, value_name = "PEM")]
+    pub(super) cacert: Option<PathBuf>,
+    /// The whole answer as JSON, not the token alone.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Mock {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:26800")]
+    pub(super) listen: SocketAddr,
+    /// A file that keeps what was changed, so that it survives a restart.
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Certs {
+    /// Where they are kept.
+    #[arg(long, value_name = "FOLDER", default_value = "certs/dev")]
+    pub(super) dir: PathBuf,
+}

@@ -1,0 +1,238 @@
+//! The vocabulary of the tests: a house of one's own on free ports, callers with tokens, and M3 to look at.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use mi_gateway::app::{self, Running};
+use mi_gateway::config::Settings;
+use mi_gateway::mock_m3::{Faults, Mock};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+
+pub type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Gateway and mock M3 in one process, every port 0, state in a folder that goes with it.
+pub struct House {
+    pub running: Running,
+    pub base: String,
+    pub operations: String,
+    pub state: tempfile::TempDir,
+    pub https: Https,
+}
+
+impl House {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A house whose settings differ in what the test is about.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::again(tempfile::tempdir().expect("a temporary folder"), change).await
+    }
+
+    /// A house over the state that another one left.
+    pub async fn again(state: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::embedded(state.path());
+        change(&mut settings);
+        let running = app::start(settings).await.expect("a house that starts");
+        let base = format!("https://localhost:{}", running.addresses.public[0].port());
+        let operations = format!("http://{}", running.addresses.operations);
+        let https = https(&running.authority);
+        Self { running, base, operations, state, https }
+    }
+
+    pub fn m3(&self) -> &Mock {
+        self.running.mock.as_ref().expect("the tests' house has a mock")
+    }
+
+    /// What M3 was asked on behalf of callers, as `PROGRAM/Transaction`.
+    pub fn asked(&self) -> Vec<String> {
+        let calls = self.m3().calls();
+        calls.iter().filter(|call| !call.technical && call.program != "MRS001MI").map(|call| call.to_string()).collect()
+    }
+
+    pub fn faults(&self, text: &str) {
+        let faults: Faults = serde_json::from_str(text).expect("faults of the test");
+        self.m3().set_faults(faults);
+    }
+
+    /// The client of the first start, with everything the demo policy gives.
+    pub async fn demo(&self) -> Caller {
+        self.caller("demo").await
+    }
+
+    pub async fn reader(&self) -> Caller {
+        self.caller("reader").await
+    }
+
+    pub async fn caller(&self, name: &str) -> Caller {
+        let ionapi = self.ionapi(name);
+        let token = self.token(&ionapi).await;
+        Caller { https: self.https.clone(), base: self.base.clone(), token: Some(token) }
+    }
+
+    pub fn stranger(&self) -> Caller {
+        Caller { https: self.https.clone(), base: self.base.clone(), token: None }
+    }
+
+    pub fn ionapi(&self, name: &str) -> Value {
+        let path = self.state.path().join("clients").join(format!("{name}.ionapi"));
+        let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_slice(&text).expect("an .ionapi file is JSON")
+    }
+
+    pub async fn token(&self, ionapi: &Value) -> String {
+        let reply = self.ask_token(ionapi, &[("grant_type", "client_credentials")]).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        reply.json()["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    pub async fn ask_token(&self, ionapi: &Value, form: &[(&str, &str)]) -> Reply {
+        let mut form: Vec<(&str, &str)> = form.to_vec();
+        form.push(("client_id", text(ionapi, "ci")));
+        form.push(("client_secret", text(ionapi, "cs")));
+        self.stranger().post_form("/oauth2/token", &form).await
+    }
+
+    pub async fn operations(&self, path: &str) -> Reply {
+        let request = Request::get(format!("{}{path}", self.operations)).body(Full::default()).expect("a request");
+        send(&self.https, request).await
+    }
+
+    pub async fn stop(self) -> tempfile::TempDir {
+        self.running.stop().await;
+        self.state
+    }
+}
+
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}"))
+}
+
+/// A client that trusts the development authority and nothing else, over HTTP/2 or 1.1 as agreed.
+pub fn https(authority: &Path) -> Https {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority).expect("the authority's file") {
+        roots.add(certificate.expect("a certificate")).expect("an authority");
+    }
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// Somebody who calls, with a token or without.
+#[derive(Clone)]
+pub struct Caller {
+    https: Https,
+    base: String,
+    pub token: Option<String>,
+}
+
+impl Caller {
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send(Method::GET, path, headers, Bytes::new()).await
+    }
+
+    /// v2, with the tenant in front.
+    pub async fn m3(&self, call: &str) -> Reply {
+        self.get(&format!("/DEMO_TST/M3/m3api-rest/v2/execute/{call}")).await
+    }
+
+    /// v1 as Infor's SDK asks for it.
+    pub async fn v1(&self, call: &str) -> Reply {
+        let headers = [("accept", "application/json")];
+        self.get_with(&format!("/DEMO_TST/M3/m3api-rest/execute/{call}"), &headers).await
+    }
+
+    pub async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        self.send(Method::POST, path, &headers, body.into()).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        send(&self.https, request.body(Full::new(body)).expect("a request")).await
+    }
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test reads its own gateway's answers whole")]
+async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
+    let response = https.request(request).await.expect("an answer");
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Reply { status: parts.status, headers: parts.headers, body }
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The code of a problem on the gateway's own account.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The records of a v2 answer.
+    pub fn records(&self) -> Vec<Value> {
+        let json = self.json();
+        json["results"][0]["records"].as_array().unwrap_or_else(|| panic!("no records in {json}")).clone()
+    }
+
+    /// The error of a v2 answer: type, code, field.
+    pub fn error(&self) -> (String, String, String) {
+        let result = &self.json()["results"][0];
+        let of = |name: &str| result[name].as_str().unwrap_or("(absent)").to_owned();
+        (of("errorType"), of("errorCode"), of("errorField"))
+    }
+}
