@@ -1,0 +1,211 @@
+//! Every key of the settings, with its default and its bounds. `deploy/gateway.example.toml` is held against this file.
+
+use super::m3;
+use super::reader::Reader;
+use super::settings::{Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
+use crate::model::{ClientId, Company, Division, M3User, TenantId};
+use crate::{catalog, edge, gateway, issuer};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) fn settings(reader: &mut Reader) -> Settings {
+    let public_url = reader.one("public_url", "an https URL without a path or a slash at its end", public_url);
+    let state = path(reader, "state.dir").unwrap_or_else(|| ".mi-gateway".into());
+    let (edge, certificate) = edge(reader);
+    let mut catalog = catalog(reader);
+    catalog.file = Some(state.join("catalog.json"));
+    let (backend, group_users) = m3::m3(reader);
+    Settings {
+        public_url,
+        edge,
+        certificate,
+        gateway: gateway(reader),
+        operations: Operations {
+            listen: reader
+                .one("operations.listen", "an address and a port, like 127.0.0.1:9090", |text| text.parse().ok())
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
+        },
+        tokens: tokens(reader),
+        issuers: issuers(reader),
+        clients: clients(reader),
+        policies: path(reader, "policy.dir").unwrap_or_else(|| "policies".into()),
+        catalog,
+        backend,
+        group_users,
+        log: LogSettings {
+            level: reader
+                .one("log.level", "a level: error, warn, info, debug or trace, with module filters", |text| {
+                    text.parse::<tracing_subscriber::filter::Targets>().ok().map(|_| text.to_owned())
+                })
+                .unwrap_or_else(|| "info".into()),
+            access: flag(reader, "log.access").unwrap_or(true),
+        },
+        development: false,
+        state,
+    }
+}
+
+fn public_url(text: &str) -> Option<String> {
+    let uri: http::Uri = text.parse().ok()?;
+    let bare = uri.path() == "/" && uri.query().is_none() && !text.ends_with('/');
+    (bare && uri.scheme_str() == Some("https") && uri.authority().is_some_and(|a| !a.as_str().contains('@')))
+        .then(|| text.to_owned())
+}
+
+fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
+    let mut edge = edge::Settings::default();
+    if let Some(listen) = reader.many("edge.listen", "addresses with ports, like 127.0.0.1:8443", |text| text.parse().ok()) {
+        if listen.is_empty() {
+            let place = reader.place("edge.listen");
+            reader.faults.add(place, "edge.listen", "is empty", "name an address, or leave the key out");
+        }
+        edge.listen = listen;
+    }
+    let limits = &mut edge.limits;
+    set(&mut limits.max_connections, number(reader, "edge.max_connections", 1..=1_000_000));
+    set(&mut limits.max_per_peer, number(reader, "edge.max_connections_per_peer", 1..=1_000_000));
+    set(&mut limits.handshake, seconds(reader, "edge.handshake_seconds", 1..=300));
+    set(&mut limits.first_byte, seconds(reader, "edge.first_byte_seconds", 1..=300));
+    set(&mut limits.header_read, seconds(reader, "edge.header_seconds", 1..=300));
+    set(&mut limits.idle, seconds(reader, "edge.idle_seconds", 1..=3_600));
+    set(&mut limits.age, seconds(reader, "edge.age_seconds", 1..=86_400));
+    set(&mut limits.write_stall, seconds(reader, "edge.write_stall_seconds", 1..=3_600));
+    set(&mut limits.ping_interval, seconds(reader, "edge.ping_seconds", 1..=3_600));
+    set(&mut limits.ping_timeout, seconds(reader, "edge.ping_timeout_seconds", 1..=300));
+    set(&mut limits.max_streams, number(reader, "edge.max_streams", 1..=10_000));
+    set(&mut limits.max_header_list, number(reader, "edge.max_header_list", 1_024..=1_048_576));
+    set(&mut edge.drain, seconds(reader, "edge.drain_seconds", 0..=3_600));
+    let development = path(reader, "edge.development_certs").unwrap_or_else(|| "certs/dev".into());
+    let certificate = match (path(reader, "edge.certificate"), path(reader, "edge.key")) {
+        (Some(chain), Some(key)) => Certificate::Files { chain, key },
+        (None, None) => Certificate::Development(development),
+        (given, _) => {
+            let (there, missing) = if given.is_some() { ("certificate", "key") } else { ("key", "certificate") };
+            let place = reader.place(&format!("edge.{there}"));
+            reader.faults.add(place, format!("edge.{missing}"), "is missing", format!("edge.{there} needs it beside it"));
+            Certificate::Development(development)
+        }
+    };
+    (edge, certificate)
+}
+
+fn gateway(reader: &mut Reader) -> gateway::Settings {
+    let mut gateway = gateway::Settings::default();
+    set(&mut gateway.body_limit, number(reader, "gateway.body_limit", 1_024..=1_073_741_824));
+    set(&mut gateway.uri_limit, number(reader, "gateway.url_limit", 256..=65_535));
+    set(&mut gateway.wait, seconds(reader, "gateway.wait_seconds", 1..=3_600));
+    set(&mut gateway.exchange.read_patience, seconds(reader, "gateway.read_seconds", 1..=3_600));
+    set(&mut gateway.exchange.write_wait, seconds(reader, "gateway.write_wait_seconds", 1..=3_600));
+    set(&mut gateway.exchange.write_patience, seconds(reader, "gateway.write_seconds", 1..=86_400));
+    set(&mut gateway.exchange.default_records, number(reader, "gateway.default_records", 0..=1_000_000));
+    if gateway.exchange.write_wait >= gateway.wait {
+        let place = reader.place("gateway.write_wait_seconds");
+        let hint = "make it less, so that the caller of a write hears outcome-unknown and not a bare time-out";
+        reader.faults.add(place, "gateway.write_wait_seconds", "is not less than gateway.wait_seconds", hint);
+    }
+    gateway
+}
+
+fn tokens(reader: &mut Reader) -> Option<issuer::Settings> {
+    let enabled = flag(reader, "tokens.enabled").unwrap_or(true);
+    let mut tokens = issuer::Settings::default();
+    let algorithm = reader.one("tokens.algorithm", "RS256 or ES256", |text| match text {
+        "RS256" => Some(issuer::Algorithm::Rs256),
+        "ES256" => Some(issuer::Algorithm::Es256),
+        _ => None,
+    });
+    set(&mut tokens.algorithm, algorithm);
+    set(&mut tokens.token_seconds, number(reader, "tokens.seconds", 60..=86_400));
+    set(&mut tokens.refresh_seconds, number(reader, "tokens.refresh_seconds", 60..=31_536_000));
+    set(&mut tokens.refresh_for_client_credentials, flag(reader, "tokens.refresh_for_client_credentials"));
+    enabled.then_some(tokens)
+}
+
+fn issuers(reader: &mut Reader) -> Vec<Foreign> {
+    let mut issuers = Vec::new();
+    for at in reader.below("issuers") {
+        let key = |name: &str| format!("issuers.{at}.{name}");
+        let issuer = needed(reader, &key("issuer"), "the issuer's name, exactly as its tokens say it");
+        let jwks = needed(reader, &key("jwks"), "the URL of the issuer's keys");
+        let audience = needed(reader, &key("audience"), "the audience that its tokens must name");
+        let algorithms = reader.many(&key("algorithms"), "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA", |text| {
+            ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"].contains(&text).then(|| text.to_owned())
+        });
+        let client_claim = reader.one(&key("client_claim"), "the name of a claim", |text| (!text.is_empty()).then(|| text.to_owned()));
+        let access_token_type = flag(reader, &key("access_token_type")).unwrap_or(true);
+        if let (Some(issuer), Some(jwks), Some(audience)) = (issuer, jwks, audience) {
+            issuers.push(Foreign {
+                issuer,
+                jwks,
+                audience,
+                algorithms: algorithms.unwrap_or_else(|| vec!["RS256".into(), "ES256".into()]),
+                client_claim: client_claim.unwrap_or_else(|| "client_id".into()),
+                access_token_type,
+            });
+        }
+    }
+    issuers
+}
+
+fn clients(reader: &mut Reader) -> Vec<ForeignClient> {
+    let mut clients = Vec::new();
+    for at in reader.below("clients") {
+        let key = |name: &str| format!("clients.{at}.{name}");
+        let issuer = needed(reader, &key("issuer"), "the issuer of the client's tokens");
+        let id = needed(reader, &key("id"), "the client's id at its issuer");
+        let tenant = reader.one(&key("tenant"), "a tenant: letters, digits, _ and -", |text| TenantId::parse(text).ok());
+        let groups = reader.many(&key("groups"), "group names", |text| Some(text.to_owned())).unwrap_or_default();
+        let m3_user = reader.one(&key("m3_user"), "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok());
+        let company = reader.one(&key("company"), "a company, 1 to 999", |text| Company::parse(text).ok());
+        let division = reader.one(&key("division"), "a division of at most three characters", |text| Division::parse(text).ok());
+        if let (Some(issuer), Some(id)) = (issuer, id) {
+            let client = ClientId { issuer: issuer.into(), id: id.into() };
+            clients.push(ForeignClient { client, tenant, groups, m3_user, company, division });
+        }
+    }
+    clients
+}
+
+fn catalog(reader: &mut Reader) -> catalog::Settings {
+    let mut catalog = catalog::Settings::default();
+    set(&mut catalog.fresh_for, seconds(reader, "catalog.fresh_seconds", 1..=86_400));
+    set(&mut catalog.negative_for, seconds(reader, "catalog.negative_seconds", 1..=3_600));
+    set(&mut catalog.most_transactions, number(reader, "catalog.max_transactions", 10..=100_000));
+    catalog
+}
+
+pub(super) fn set<T>(place: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *place = value;
+    }
+}
+
+pub(super) fn number<T: TryFrom<u64>>(reader: &mut Reader, path: &str, bounds: RangeInclusive<u64>) -> Option<T> {
+    let right = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+    reader.one(path, &right, |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number))?;
+        T::try_from(number).ok()
+    })
+}
+
+pub(super) fn seconds(reader: &mut Reader, path: &str, bounds: RangeInclusive<u64>) -> Option<Duration> {
+    number::<u64>(reader, path, bounds).map(Duration::from_secs)
+}
+
+pub(super) fn flag(reader: &mut Reader, path: &str) -> Option<bool> {
+    reader.one(path, "true or false", |text| text.parse().ok())
+}
+
+pub(super) fn path(reader: &mut Reader, path: &str) -> Option<PathBuf> {
+    reader.one(path, "a path", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// A key that its table can't do without.
+fn needed(reader: &mut Reader, path: &str, what: &str) -> Option<String> {
+    if !reader.has(path) {
+        reader.faults.add("settings", path, "is missing", format!("give {what}"));
+    }
+    reader.one(path, what, |text| (!text.is_empty()).then(|| text.to_owned()))
+}

@@ -1,0 +1,177 @@
+//! The keys of the way to M3, with the files that hold passwords and authorities.
+
+use super::keys::{number, path, seconds, set};
+use super::reader::Reader;
+use super::settings::Backend;
+use crate::model::{Charset, M3User};
+use crate::{m3, mock_m3};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A password file is a line; anything longer is the wrong file.
+const MOST_SECRET: u64 = 4_096;
+
+pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
+    let kind = reader.one("m3.backend", "mock or socket", |text| match text {
+        "mock" => Some(true),
+        "socket" => Some(false),
+        _ => None,
+    });
+    let group_users = group_users(reader);
+    let given = given(reader);
+    let backend = match kind.unwrap_or(true) {
+        true => mock(given),
+        false => socket(reader, given),
+    };
+    let group_users = match (&backend, group_users.is_empty()) {
+        // The groups of the shipped policy, and the mock's own users for them.
+        (Backend::Mock { .. }, true) => [("demo", mock_m3::DEMO_USER), ("readers", mock_m3::READER_USER)]
+            .into_iter()
+            .filter_map(|(group, user)| Some((group.to_owned(), M3User::parse(user).ok()?)))
+            .collect(),
+        _ => group_users,
+    };
+    (backend, group_users)
+}
+
+/// What the keys say, whichever backend takes it.
+struct Given {
+    address: Option<String>,
+    user: Option<M3User>,
+    users: Vec<(M3User, SecretString)>,
+    password: Option<SecretString>,
+    shape: Box<dyn FnOnce(&mut m3::Settings)>,
+}
+
+fn given(reader: &mut Reader) -> Given {
+    let user = |text: &str| M3User::parse(text).ok();
+    let address = reader.one("m3.address", "a host and a port, like m3.example.com:26800", |text| {
+        let (host, port) = text.rsplit_once(':')?;
+        (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| text.to_owned())
+    });
+    let own = reader.one("m3.user", "an M3 user: A-Z, 0-9 and _, at most 10", user);
+    let password = path(reader, "m3.password_file").and_then(|file| secret(reader, "m3.password_file", &file));
+    let mut users = Vec::new();
+    for name in reader.below("m3.users") {
+        let key = format!("m3.users.{name}");
+        let Some(file) = path(reader, &key) else { continue };
+        // Names from the environment come in lower case; M3's users have none.
+        match M3User::parse(&name.to_ascii_uppercase()) {
+            Ok(user) => users.extend(secret(reader, &key, &file).map(|password| (user, password))),
+            Err(fault) => {
+                let place = reader.place(&key);
+                reader.faults.add(place, key, fault.to_string(), "correct the user's name");
+            }
+        }
+    }
+    Given { address, user: own, users, password, shape: shape(reader) }
+}
+
+/// Everything that only changes a number or a flag of the client's settings.
+fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
+    let charset = reader.one("m3.charset", &format!("one of {}", Charset::NAMES.join(" ")), Charset::named);
+    let plaintext = reader.one("m3.plaintext", "accepted", |text| (text == "accepted").then_some(true));
+    let tls_name = reader.one("m3.tls_name", "the name in M3's certificate", |text| Some(text.to_owned()));
+    let tls_ca = path(reader, "m3.tls_ca").and_then(|file| match std::fs::read(&file) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            let place = reader.place("m3.tls_ca");
+            reader.faults.add(place, "m3.tls_ca", format!("{}: {error}", file.display()), "name a PEM file that can be read");
+            None
+        }
+    });
+    if tls_name.is_some() != tls_ca.is_some() {
+        let place = reader.place(if tls_name.is_some() { "m3.tls_name" } else { "m3.tls_ca" });
+        reader.faults.add(place, "m3.tls_name and m3.tls_ca", "go together", "give both or none");
+    }
+    let hosts = reader.many("m3.reroute_hosts", "host names", |text| Some(text.to_owned()));
+    let connect = seconds(reader, "m3.connect_seconds", 1..=300);
+    let logon = seconds(reader, "m3.logon_seconds", 1..=300);
+    let sessions = number(reader, "m3.max_sessions", 1..=10_000);
+    let per_key = number(reader, "m3.max_sessions_per_key", 1..=10_000);
+    let idle = seconds(reader, "m3.session_idle_seconds", 1..=86_400);
+    let wait = seconds(reader, "m3.session_wait_seconds", 1..=300);
+    let waiting = number(reader, "m3.max_waiting", 1..=100_000);
+    Box::new(move |settings| {
+        set(&mut settings.charset, charset);
+        set(&mut settings.plaintext_accepted, plaintext);
+        set(&mut settings.reroute_hosts, hosts);
+        set(&mut settings.connect_timeout, connect);
+        set(&mut settings.logon_timeout, logon);
+        set(&mut settings.pool.max_sessions, sessions);
+        set(&mut settings.pool.max_per_key, per_key);
+        set(&mut settings.pool.idle, idle);
+        set(&mut settings.pool.wait, wait);
+        set(&mut settings.pool.max_waiting, waiting);
+        if let (Some(ca_pem), Some(server_name)) = (tls_ca, tls_name) {
+            settings.tls = Some(m3::TlsSettings { ca_pem, server_name });
+        }
+    })
+}
+
+/// The mock's own users and passwords; its address is known when it listens.
+fn mock(given: Given) -> Backend {
+    let mut mock = mock_m3::Settings::default();
+    if let Some(listen) = given.address.and_then(|address| address.parse().ok()) {
+        mock.listen = listen;
+    }
+    let user = M3User::parse(mock_m3::GATEWAY_USER).expect("a constant of the mock");
+    let mut client = m3::Settings::new(mock.listen.to_string(), user);
+    client.users = mock
+        .users
+        .iter()
+        .filter_map(|user| Some((M3User::parse(&user.name).ok()?, SecretString::from(user.password.clone()))))
+        .collect();
+    (given.shape)(&mut client);
+    Backend::Mock { mock: Box::new(mock), client: Box::new(client) }
+}
+
+fn socket(reader: &mut Reader, given: Given) -> Backend {
+    for (there, key, what) in [
+        (given.address.is_some(), "m3.address", "the host and port of M3's MI socket"),
+        (given.user.is_some(), "m3.user", "the gateway's own M3 user"),
+        (given.password.is_some(), "m3.password_file", "the file with that user's password"),
+    ] {
+        if !there && !reader.has(key) {
+            reader.faults.add("settings", key, "is missing", format!("m3.backend = \"socket\" needs {what}"));
+        }
+    }
+    // With a fault noted nothing of this is used.
+    let user = given.user.unwrap_or_else(|| M3User::parse(mock_m3::GATEWAY_USER).expect("a constant of the mock"));
+    let mut client = m3::Settings::new(given.address.unwrap_or_default(), user.clone());
+    client.users = given.users.into_iter().chain(given.password.map(|password| (user, password))).collect();
+    (given.shape)(&mut client);
+    Backend::Socket(Box::new(client))
+}
+
+fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
+    let mut users = BTreeMap::new();
+    for group in reader.below("m3.group_users") {
+        let key = format!("m3.group_users.{group}");
+        if let Some(user) = reader.one(&key, "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok()) {
+            users.insert(group, user);
+        }
+    }
+    users
+}
+
+/// The first line of a secret's file. The file is named in a fault, its content never.
+fn secret(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
+    let read = || -> std::io::Result<String> {
+        if std::fs::metadata(file)?.len() > MOST_SECRET {
+            return Err(std::io::Error::other("it is too long for a password"));
+        }
+        std::fs::read_to_string(file)
+    };
+    let fault = match read() {
+        Ok(text) => match text.lines().next() {
+            Some(line) if !line.is_empty() => return Some(SecretString::from(line.to_owned())),
+            _ => "it is empty".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let place = reader.place(key);
+    reader.faults.add(place, key, format!("{}: {fault}", file.display()), "name a file with the password in its first line");
+    None
+}

@@ -1,0 +1,101 @@
+//! What the house is built from: the settings types of every room, side by side.
+
+use crate::{catalog, edge, gateway, issuer, m3, mock_m3};
+use crate::model::{ClientId, Company, Division, M3User, TenantId};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Issuer and audience of our own tokens; `None`: https://localhost and the port that was chosen.
+    pub public_url: Option<String>,
+    pub state: PathBuf,
+    pub edge: edge::Settings,
+    pub certificate: Certificate,
+    pub gateway: gateway::Settings,
+    pub operations: Operations,
+    /// `None`: no tokens of our own.
+    pub tokens: Option<issuer::Settings>,
+    pub issuers: Vec<Foreign>,
+    pub clients: Vec<ForeignClient>,
+    pub policies: PathBuf,
+    pub catalog: catalog::Settings,
+    pub backend: Backend,
+    /// The M3 user of a group's clients, where they have none of their own.
+    pub group_users: BTreeMap<String, M3User>,
+    pub log: LogSettings,
+    /// Development defaults are allowed on any address.
+    pub development: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificate {
+    /// Made at first start in this folder.
+    Development(PathBuf),
+    Files { chain: PathBuf, key: PathBuf },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operations {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// In this process; the client's settings get its address when it is known.
+    Mock { mock: Box<mock_m3::Settings>, client: Box<m3::Settings> },
+    Socket(Box<m3::Settings>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    pub issuer: String,
+    pub jwks: String,
+    pub audience: String,
+    pub algorithms: Vec<String>,
+    pub client_claim: String,
+    pub access_token_type: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignClient {
+    pub client: ClientId,
+    pub tenant: Option<TenantId>,
+    pub groups: Vec<String>,
+    pub m3_user: Option<M3User>,
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    pub level: String,
+    pub access: bool,
+}
+
+impl Settings {
+    /// The embedded defaults on free ports with their state in one folder: a house for a test or a bench.
+    pub fn embedded(state: &Path) -> Self {
+        let mut settings = super::parse(None, std::iter::empty()).expect("the embedded defaults have no fault");
+        settings.edge.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        settings.operations.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        settings.state = state.to_path_buf();
+        settings.certificate = Certificate::Development(state.join("certs"));
+        settings.policies = state.join("no-policies");
+        settings.log.access = false;
+        settings.catalog.file = Some(state.join("catalog.json"));
+        settings
+    }
+
+    /// Every address that others can reach, for the checks of development defaults.
+    pub fn reachable(&self) -> Vec<SocketAddr> {
+        let all = self.edge.listen.iter().chain(std::iter::once(&self.operations.listen));
+        all.filter(|address| !address.ip().to_canonical().is_loopback()).copied().collect()
+    }
+
+    pub fn drain(&self) -> Duration {
+        self.edge.drain
+    }
+}
