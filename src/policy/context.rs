@@ -43,7 +43,13 @@ fn cleared<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = FieldName> + 'a {
         .filter_map(|input| ask.layout.input.fields().get(usize::from(input.at)).map(|field| field.name))
 }
 
-pub(super) fn context(reads: &Reads, kinds: &Kinds, typed: bool, ask: &Ask<'_>, place: Place) -> Result<Context, Unfit> {
+pub(super) fn context(
+    reads: &Reads,
+    kinds: &Kinds,
+    typed: bool,
+    ask: &Ask<'_>,
+    place: Place,
+) -> Result<Context, Unfit> {
     let mut pairs: Vec<(String, Expression)> = Vec::with_capacity(8);
     let mut add = |bit: u16, name: &str, value: &dyn Fn() -> Expression| {
         if reads.has(bit) {
@@ -86,8 +92,9 @@ fn field(name: FieldName, kinds: &Kinds, ask: &Ask<'_>) -> Result<Option<Express
         (Some(FieldKind::Number), Some(Value::Number(digits))) => {
             number::comparable(digits).map(|n| Some(Expression::new_decimal(n))).ok_or(Unfit::Field(name))
         }
-        (Some(FieldKind::Alphanumeric), Some(Value::Text(text)))
-        | (Some(FieldKind::Date), Some(Value::Date(text))) => Ok(Some(Expression::new_string(text.to_string()))),
+        (Some(FieldKind::Alphanumeric), Some(Value::Text(text))) | (Some(FieldKind::Date), Some(Value::Date(text))) => {
+            Ok(Some(Expression::new_string(text.to_string())))
+        }
         // M3 changed the field's kind since the rules were checked.
         (_, Some(Value::Text(_) | Value::Number(_) | Value::Date(_))) => Err(Unfit::Field(name)),
     }

@@ -93,7 +93,8 @@ impl Book {
         forbids: &[&Rule],
         now: Option<u64>,
     ) -> Decision {
-        let refused = |left: &[&Rule]| Decision::refused(Reason::Forbidden, left.iter().map(|rule| Arc::clone(&rule.id)));
+        let refused =
+            |left: &[&Rule]| Decision::refused(Reason::Forbidden, left.iter().map(|rule| Arc::clone(&rule.id)));
         if bench.lifters.is_empty() {
             return refused(forbids);
         }
@@ -109,8 +110,10 @@ impl Book {
         if !left.is_empty() {
             return refused(&left);
         }
-        let mut permits: Vec<&Rule> =
-            permits.into_iter().filter(|permit| forbids.iter().any(|forbid| permit.lifts.contains(&forbid.id))).collect();
+        let mut permits: Vec<&Rule> = permits
+            .into_iter()
+            .filter(|permit| forbids.iter().any(|forbid| permit.lifts.contains(&forbid.id)))
+            .collect();
         permits.sort_by_key(|rule| &rule.id);
         self.permitted(&permits, now)
     }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     pub(super) rules: Vec<Rule>,
     pub(super) typed: Typed,
-    pub(super) schema: Schema,
     pub(super) warnings: Vec<Fault>,
 }
 
@@ -42,7 +41,7 @@ pub(super) fn load(sources: &[Source], local: &str, layouts: Layouts<'_>) -> Res
         }
     };
     check(&rules, &schema, sources, &mut faults, &mut warnings);
-    if faults.is_empty() { Ok(Loaded { rules, typed, schema, warnings }) } else { Err(sorted(faults)) }
+    if faults.is_empty() { Ok(Loaded { rules, typed, warnings }) } else { Err(sorted(faults)) }
 }
 
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {

@@ -83,7 +83,11 @@ impl Narrow {
 
 /// What needs no evaluation: no permit at all, a word of the session, a class that the schema doesn't share, a rule
 /// that nobody could check.
-fn settle(rules: &[&Rule], typed: bool, (program, transaction, effect): (ProgramName, TransactionName, Effect)) -> Option<Decision> {
+fn settle(
+    rules: &[&Rule],
+    typed: bool,
+    (program, transaction, effect): (ProgramName, TransactionName, Effect),
+) -> Option<Decision> {
     let disagrees = typed && effect != Effect::of(program, transaction);
     if effect == Effect::Session || disagrees || !rules.iter().any(|rule| rule.permit) {
         return Some(Decision::refused(Reason::NoPermit, []));

@@ -37,7 +37,6 @@ pub(super) struct Rule {
     pub(super) reveals: Vec<FieldName>,
     /// The first second after the last day.
     pub(super) expires_at: Option<u64>,
-    pub(super) owner: Option<String>,
     /// Reads fields of a transaction whose layout nobody knows: whatever it speaks of is refused.
     pub(super) unverifiable: bool,
 }
@@ -48,7 +47,13 @@ impl Rule {
     }
 
     /// Reads a policy; every fault found is kept, and the rule is made only if there was none.
-    pub(super) fn parse(policy: &Policy, id: &str, file: usize, source: &Source, local: &str) -> Result<Self, Vec<Fault>> {
+    pub(super) fn parse(
+        policy: &Policy,
+        id: &str,
+        file: usize,
+        source: &Source,
+        local: &str,
+    ) -> Result<Self, Vec<Fault>> {
         let offset = policy.as_ref().loc().map_or(0, |loc| loc.start());
         let mut reading = Reading { source, offset, faults: Vec::new() };
         let policy = policy.new_id(PolicyId::new(id));
@@ -57,7 +62,7 @@ impl Rule {
         reading.literals(&policy, local);
         let typed = reading.actions(&scope, permit);
         let split = reading.split(&policy, permit);
-        let (lifts, expires_at, owner) = reading.terms(&policy, permit, &scope);
+        let (lifts, expires_at) = reading.terms(&policy, permit, &scope);
         let reveals = reading.reveals(&policy, permit);
         if split.reads.fields_or_cleared() && (typed.is_empty() || typed.len() != scope.actions().len()) {
             let fault = reading.fault("the rule reads fields, but its head doesn't say of which transaction");
@@ -81,7 +86,6 @@ impl Rule {
             lifts,
             reveals,
             expires_at,
-            owner,
             unverifiable: false,
         })
     }
@@ -103,7 +107,7 @@ struct Split {
     whole: bool,
 }
 
-type Terms = (Vec<Arc<str>>, Option<u64>, Option<String>);
+type Terms = (Vec<Arc<str>>, Option<u64>);
 
 impl Reading<'_> {
     fn fault(&self, message: impl Into<String>) -> Fault {
@@ -163,7 +167,10 @@ impl Reading<'_> {
         let typed: Vec<_> = scope.actions().iter().filter_map(|uid| identity::pair(uid.id().unescaped())).collect();
         for (program, transaction) in &typed {
             if Effect::of(*program, *transaction) == Effect::Session {
-                self.refuse(format!("{program}/{transaction} is a word of the session"), "callers can't send it at all");
+                self.refuse(
+                    format!("{program}/{transaction} is a word of the session"),
+                    "callers can't send it at all",
+                );
             }
         }
         typed
@@ -208,7 +215,7 @@ impl Reading<'_> {
 
     fn terms(&mut self, policy: &Policy, permit: bool, scope: &Scope) -> Terms {
         let lifts: Vec<Arc<str>> = words(policy.annotation("lifts")).map(Arc::from).collect();
-        let owner = policy.annotation("owner").map(str::trim).filter(|owner| !owner.is_empty()).map(str::to_owned);
+        let owned = policy.annotation("owner").is_some_and(|owner| !owner.trim().is_empty());
         let expires = policy.annotation("expires");
         let expires_at = expires.and_then(end_of_day);
         if expires.is_some() && expires_at.is_none() {
@@ -221,14 +228,14 @@ impl Reading<'_> {
             if !permit {
                 self.refuse("only a permit lifts a forbid", "move @lifts to a permit");
             }
-            if owner.is_none() || expires.is_none() || policy.annotation("id").is_none() {
+            if !owned || expires.is_none() || policy.annotation("id").is_none() {
                 self.refuse("a rule that lifts a guardrail has @id, @owner and @expires", "add what is missing");
             }
             if !scope.names_somebody() {
                 self.refuse("a rule that lifts a guardrail names a client or a group", "name it in the head");
             }
         }
-        (lifts, expires_at, owner)
+        (lifts, expires_at)
     }
 
     fn reveals(&mut self, policy: &Policy, permit: bool) -> Vec<FieldName> {

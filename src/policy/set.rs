@@ -10,11 +10,9 @@ use super::narrow::{Narrow, nobody_in_particular};
 use super::places::elsewhere;
 use super::reads::Reads;
 use super::schema::{self, Typed};
-use crate::model::{
-    ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive,
-};
+use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive};
 use aws_lc_rs::digest::{SHA256, digest};
-use cedar_policy::{EntityUid, Request, Schema};
+use cedar_policy::{Context, EntityUid, Request};
 use moka::sync::Cache;
 use std::collections::HashMap;
 use std::fmt;
@@ -27,13 +25,15 @@ pub type Layouts<'a> = &'a dyn Fn(ProgramName, TransactionName) -> Option<Arc<Tr
 pub struct Set {
     hash: String,
     warnings: Vec<Fault>,
-    book: Book,
-    typed: Typed,
-    schema: Schema,
+    pub(super) book: Book,
+    pub(super) typed: Typed,
     /// Clients and groups that some rule names, by their place in `named`. All others are alike.
     clients: HashMap<ClientId, u32>,
     groups: HashMap<Box<str>, u32>,
     named: Vec<EntityUid>,
+    /// Whether some permit speaks of each of them, and of everybody.
+    may_call: Vec<bool>,
+    all_may_call: bool,
     narrows: Cache<NarrowKey, Arc<Narrow>>,
     numbers: AtomicU64,
     /// Decisions by everything that their rules read; dropped with the set.
@@ -57,15 +57,16 @@ const MAX_KEY: usize = 512;
 impl Set {
     /// `local_issuer`: whose clients rules name without an issuer.
     pub fn load(sources: &[Source], local_issuer: &str, layouts: Layouts<'_>) -> Result<Self, Vec<Fault>> {
-        let Loaded { rules, typed, schema, warnings } = load(sources, local_issuer, layouts)?;
+        let Loaded { rules, typed, warnings } = load(sources, local_issuer, layouts)?;
         let mut set = Self {
             hash: hash(sources),
             warnings,
             typed,
-            schema,
             clients: HashMap::new(),
             groups: HashMap::new(),
             named: Vec::new(),
+            may_call: Vec::new(),
+            all_may_call: false,
             narrows: Cache::new(MAX_NARROWS),
             numbers: AtomicU64::new(0),
             remembered: Cache::new(MAX_REMEMBERED),
@@ -83,7 +84,13 @@ impl Set {
                 set.named.push(uid);
             }
         }
-        Ok(set)
+        let permits = |key: &[u32]| {
+            let principals = set.principals(key);
+            set.book.rules.iter().any(|rule| rule.permit && rule.scope.speaks_of(&principals))
+        };
+        let all_may_call = permits(&[]);
+        let may_call = (0..set.named.len() as u32).map(|at| permits(&[at])).collect();
+        Ok(Self { all_may_call, may_call, ..set })
     }
 
     /// SHA-256 of the files, in hex.
@@ -107,12 +114,20 @@ impl Set {
 
     /// At the door, before anything is known but the token: whether any permit speaks of this client at all.
     pub fn may_call_anything(&self, asker: Asker<'_>) -> bool {
-        let principals = self.principals(&self.key_of(asker));
-        self.book.rules.iter().any(|rule| rule.permit && rule.scope.speaks_of(&principals))
+        let may = |at: Option<&u32>| at.is_some_and(|at| self.may_call[*at as usize]);
+        self.all_may_call
+            || may(self.clients.get(asker.client))
+            || asker.groups.iter().any(|group| may(self.groups.get(group)))
     }
 
     /// Whether a rule could permit this call, whatever its values: a refusal here needs no catalog and no M3.
-    pub fn may_name(&self, asker: Asker<'_>, program: ProgramName, transaction: TransactionName, effect: Effect) -> bool {
+    pub fn may_name(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> bool {
         self.by_name(asker, program, transaction, effect).allowed
     }
 
@@ -152,16 +167,16 @@ impl Set {
             Ok(elsewhere) => elsewhere,
             Err(field) => return Decision::refused(Reason::ValueNotComparable(field), []),
         };
-        if let Some(field) = elsewhere.open_range.filter(|_| narrow.reads.has(Reads::DIVISION)) {
-            return Decision::refused(Reason::ValueNotComparable(field), []);
-        }
         for place in elsewhere.places {
             let there = self.decide_in(&narrow, ask, place);
             if !there.allowed {
                 return there;
             }
         }
-        own
+        match elsewhere.open_range.filter(|_| narrow.reads.has(Reads::DIVISION)) {
+            Some(field) => Decision::refused(Reason::ValueNotComparable(field), []),
+            None => own,
+        }
     }
 
     fn decide_in(&self, narrow: &Narrow, ask: &Ask<'_>, place: Place) -> Decision {
@@ -185,10 +200,8 @@ impl Set {
             return Decision::refused(Reason::ValueNotComparable(*field), []);
         }
         match context::context(reads, &narrow.kinds, narrow.typed, ask, place) {
-            Ok(context) => match narrow.request(context, None) {
-                Some(request) => {
-                    self.book.judge(&narrow.bench, &request, &narrow.entities, Some(ask.unix_seconds))
-                }
+            Ok(context) => match narrow.request(context) {
+                Some(request) => self.book.judge(&narrow.bench, &request, &narrow.entities, Some(ask.unix_seconds)),
                 None => Decision::refused(Reason::EvaluationError, []),
             },
             Err(Unfit::Field(field)) => Decision::refused(Reason::ValueNotComparable(field), []),
@@ -196,7 +209,13 @@ impl Set {
         }
     }
 
-    fn by_name(&self, asker: Asker<'_>, program: ProgramName, transaction: TransactionName, effect: Effect) -> Decision {
+    fn by_name(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Decision {
         let Some(narrow) = self.narrow(asker, program, transaction, effect) else {
             return Decision::refused(Reason::EvaluationError, []);
         };
@@ -211,7 +230,7 @@ impl Set {
         }
         self.remember(key, || {
             let context = context::context_by_name(&narrow.by_name_reads, asker.scopes).ok();
-            match context.and_then(|context| narrow.request(context, None)) {
+            match context.and_then(|context| narrow.request(context)) {
                 Some(request) => self.book.judge(&narrow.by_name, &request, &narrow.entities, None),
                 None => Decision::refused(Reason::EvaluationError, []),
             }
@@ -229,7 +248,7 @@ impl Set {
         decision
     }
 
-    fn narrow(
+    pub(super) fn narrow(
         &self,
         asker: Asker<'_>,
         program: ProgramName,
@@ -267,10 +286,10 @@ impl Set {
 }
 
 impl Narrow {
-    /// Typed by construction; a schema is given by the test that holds it against Cedar's own check.
-    fn request(&self, context: cedar_policy::Context, schema: Option<&Schema>) -> Option<Request> {
+    /// Typed by construction, so Cedar's own check is left to a test.
+    fn request(&self, context: Context) -> Option<Request> {
         let (action, resource) = (self.target.action.clone(), self.target.resource.clone());
-        Request::new(self.principal.clone(), action, resource, context, schema).ok()
+        Request::new(self.principal.clone(), action, resource, context, None).ok()
     }
 }
 
