@@ -1,1 +1,25 @@
-//! (to come)
+//! May this client make this call? Cedar rules over the typed values that will be sent.
+//!
+//! A set is loaded whole or not at all, sliced by client and transaction, and never changes afterwards.
+//! Invariant: what a rule can't be told, can't be proven or fails to evaluate ends as a refusal.
+//! Does not know: URLs, tokens, files, clocks. Time and address are handed in with each question.
+
+mod ask;
+mod context;
+mod fault;
+mod identity;
+mod judge;
+mod load;
+mod narrow;
+mod places;
+mod reads;
+mod rule;
+mod schema;
+mod scope;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use ask::{Ask, Asker, Decision, Reason};
+pub use fault::{Fault, Source};
+pub use set::{Layouts, Set};

@@ -1,0 +1,68 @@
+//! The question and the answer.
+
+use crate::model::{
+    ClientId, Effect, FieldName, Input, M3User, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Who asks, as the token proves it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    pub client: &'a ClientId,
+    pub groups: &'a [Box<str>],
+    pub scopes: &'a [Box<str>],
+}
+
+/// One call, with exactly the values that will be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub asker: Asker<'a>,
+    pub program: ProgramName,
+    pub transaction: TransactionName,
+    pub effect: Effect,
+    /// The effective company and division. Others that the inputs name are found by the set itself.
+    pub place: Place,
+    pub m3_user: &'a M3User,
+    pub layout: &'a TransactionLayout,
+    pub inputs: &'a [Input],
+    pub address: IpAddr,
+    pub unix_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Allowed,
+    /// No rule permits it. Also the answer to words of the session, which no rule can permit.
+    NoPermit,
+    /// The rules named in the decision forbid it.
+    Forbidden,
+    /// A rule failed to evaluate. Never expected of a validated set: raise an alarm.
+    EvaluationError,
+    /// A rule reads this field, and its value can't be put before the rule.
+    ValueNotComparable(FieldName),
+    /// A rule reads fields of this transaction, whose layout was unknown when the rules were loaded.
+    Unverifiable,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub allowed: bool,
+    /// The rules that made it so: the permits, the forbids, or the unverifiable ones.
+    pub rules: Arc<[Arc<str>]>,
+    pub reason: Reason,
+    /// Sensitive fields that the permits reveal.
+    pub(super) reveals: Arc<[FieldName]>,
+}
+
+impl Decision {
+    pub(super) fn refused(reason: Reason, rules: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self { allowed: false, rules: rules.into_iter().collect(), reason, reveals: Arc::new([]) }
+    }
+
+    /// Whether the answer may show this field: everything but secrets, and those only where a permit names them.
+    pub fn may_show(&self, field: FieldName) -> bool {
+        self.allowed && (!is_sensitive(field.as_str()) || self.reveals.contains(&field))
+    }
+}

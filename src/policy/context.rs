@@ -1,0 +1,198 @@
+//! From an ask to Cedar's context, and to the key under which the decision is remembered.
+//!
+//! Both hold exactly what the rules read, and nothing else.
+//! Invariant: two asks with the same key have the same context.
+
+use super::ask::Ask;
+use super::reads::Reads;
+use crate::model::{FieldKind, FieldName, Place, Value};
+use cedar_policy::{Context, RestrictedExpression as Expression};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What can't be put before a rule, or an attribute that Cedar refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    Field(FieldName),
+    Context,
+}
+
+/// The kinds of the fields as the rules were checked against them.
+pub(super) type Kinds = BTreeMap<FieldName, FieldKind>;
+
+/// Monday is 1.
+fn weekday(unix_seconds: u64) -> i64 {
+    // 1970-01-01 was a Thursday.
+    ((unix_seconds / 86_400 + 3) % 7) as i64 + 1
+}
+
+fn minute(unix_seconds: u64) -> i64 {
+    (unix_seconds % 86_400 / 60) as i64
+}
+
+fn given<'a>(ask: &Ask<'a>, name: FieldName) -> Option<&'a Value> {
+    let at = ask.layout.input.position(name)?;
+    ask.inputs.iter().find(|input| usize::from(input.at) == at).map(|input| &input.value)
+}
+
+/// Names of the fields that are to be blanked.
+fn cleared<'a>(ask: &'a Ask<'_>) -> impl Iterator<Item = FieldName> + 'a {
+    ask.inputs
+        .iter()
+        .filter(|input| input.value == Value::Cleared)
+        .filter_map(|input| ask.layout.input.fields().get(usize::from(input.at)).map(|field| field.name))
+}
+
+pub(super) fn context(
+    reads: &Reads,
+    kinds: &Kinds,
+    typed: bool,
+    ask: &Ask<'_>,
+    place: Place,
+) -> Result<Context, Unfit> {
+    let mut pairs: Vec<(String, Expression)> = Vec::with_capacity(8);
+    let mut add = |bit: u16, name: &str, value: &dyn Fn() -> Expression| {
+        if reads.has(bit) {
+            pairs.push((name.to_owned(), value()));
+        }
+    };
+    let strings = |texts: &mut dyn Iterator<Item = String>| Expression::new_set(texts.map(Expression::new_string));
+    add(Reads::COMPANY, "company", &|| Expression::new_long(place.company.number().into()));
+    add(Reads::DIVISION, "division", &|| Expression::new_string(place.division.to_string()));
+    add(Reads::ADDRESS, "address", &|| Expression::new_ip(ask.address.to_canonical().to_string()));
+    add(Reads::MINUTE, "minute", &|| Expression::new_long(minute(ask.unix_seconds)));
+    add(Reads::WEEKDAY, "weekday", &|| Expression::new_long(weekday(ask.unix_seconds)));
+    add(Reads::SCOPES, "scopes", &|| strings(&mut ask.asker.scopes.iter().map(ToString::to_string)));
+    add(Reads::M3_USER, "m3_user", &|| Expression::new_string(ask.m3_user.to_string()));
+    if typed {
+        add(Reads::CLEARED, "cleared", &|| strings(&mut cleared(ask).map(|name| name.to_string())));
+        let mut fields = Vec::new();
+        for name in &reads.fields {
+            if let Some(value) = field(*name, kinds, ask)? {
+                fields.push((name.to_string(), value));
+            }
+        }
+        pairs.push(("fields".to_owned(), Expression::new_record(fields).map_err(|_| Unfit::Context)?));
+    }
+    Context::from_pairs(pairs).map_err(|_| Unfit::Context)
+}
+
+/// What the rules see when only names are known.
+pub(super) fn context_by_name(reads: &Reads, scopes: &[Box<str>]) -> Result<Context, Unfit> {
+    if !reads.has(Reads::SCOPES) {
+        return Ok(Context::empty());
+    }
+    let scopes = scopes.iter().map(|scope| Expression::new_string(scope.to_string()));
+    Context::from_pairs([("scopes".to_owned(), Expression::new_set(scopes))]).map_err(|_| Unfit::Context)
+}
+
+fn field(name: FieldName, kinds: &Kinds, ask: &Ask<'_>) -> Result<Option<Expression>, Unfit> {
+    match (kinds.get(&name), given(ask, name)) {
+        (_, None | Some(Value::Cleared)) => Ok(None),
+        (Some(FieldKind::Number), Some(Value::Number(digits))) => {
+            number::comparable(digits).map(|n| Some(Expression::new_decimal(n))).ok_or(Unfit::Field(name))
+        }
+        (Some(FieldKind::Alphanumeric), Some(Value::Text(text))) | (Some(FieldKind::Date), Some(Value::Date(text))) => {
+            Ok(Some(Expression::new_string(text.to_string())))
+        }
+        // M3 changed the field's kind since the rules were checked.
+        (_, Some(Value::Text(_) | Value::Number(_) | Value::Date(_))) => Err(Unfit::Field(name)),
+    }
+}
+
+/// Adds what the rules read. Every part has a length or a fixed size, so no two asks share a key by accident.
+pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, key: &mut Vec<u8>) {
+    if reads.has(Reads::COMPANY) {
+        key.extend(place.company.number().to_le_bytes());
+    }
+    if reads.has(Reads::DIVISION) {
+        text(place.division.as_str(), key);
+    }
+    if reads.has(Reads::ADDRESS) {
+        match ask.address.to_canonical() {
+            IpAddr::V4(address) => key.extend(address.to_ipv6_mapped().octets()),
+            IpAddr::V6(address) => key.extend(address.octets()),
+        }
+    }
+    if reads.has(Reads::MINUTE) {
+        key.extend(minute(ask.unix_seconds).to_le_bytes());
+    }
+    if reads.has(Reads::WEEKDAY) {
+        key.extend(weekday(ask.unix_seconds).to_le_bytes());
+    }
+    if reads.has(Reads::SCOPES) {
+        key_by_scopes(ask.asker.scopes, key);
+    }
+    if reads.has(Reads::M3_USER) {
+        text(ask.m3_user.as_str(), key);
+    }
+    if typed && reads.has(Reads::CLEARED) {
+        cleared(ask).for_each(|name| text(name.as_str(), key));
+        key.push(0xff);
+    }
+    for name in &reads.fields {
+        let Some(value) = given(ask, *name) else {
+            key.push(0);
+            continue;
+        };
+        key.push(match value {
+            Value::Text(_) => 1,
+            Value::Number(_) => 2,
+            Value::Date(_) => 3,
+            Value::Cleared => 4,
+        });
+        text(value.as_str(), key);
+    }
+}
+
+pub(super) fn key_by_scopes(scopes: &[Box<str>], key: &mut Vec<u8>) {
+    key.extend((scopes.len() as u64).to_le_bytes());
+    scopes.iter().for_each(|scope| text(scope, key));
+}
+
+fn text(text: &str, key: &mut Vec<u8>) {
+    key.extend((text.len() as u64).to_le_bytes());
+    key.extend(text.as_bytes());
+}
+
+/// Numbers as Cedar's decimals: at most four decimals, 64 bits in all.
+pub(super) mod number {
+    pub(in super::super) const TYPE: &str = "decimal";
+
+    /// The decimal's text, or nothing when it can't hold the number.
+    pub(in super::super) fn comparable(digits: &str) -> Option<String> {
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+        if part.len() > 4 {
+            return None;
+        }
+        let scaled: i64 = format!("{whole}{part:0<4}").parse().ok()?;
+        let _ = scaled;
+        Some(format!("{whole}.{part}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_fits_or_is_refused_but_never_rounded() {
+        for (digits, expected) in [
+            ("100", Some("100.0")),
+            ("-12.5", Some("-12.5")),
+            ("0.1234", Some("0.1234")),
+            ("0.12345", None),
+            ("922337203685477.5807", Some("922337203685477.5807")),
+            ("922337203685477.5808", None),
+            ("99999999999999999", None),
+        ] {
+            assert_eq!(number::comparable(digits).as_deref(), expected, "{digits}");
+        }
+    }
+
+    #[test]
+    fn the_first_day_of_1970_was_a_thursday() {
+        assert_eq!((weekday(0), minute(0)), (4, 0));
+        assert_eq!((weekday(4 * 86_400), minute(86_399)), (1, 1439));
+    }
+}

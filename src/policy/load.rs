@@ -1,0 +1,185 @@
+//! From texts to checked rules, with every fault found on the way.
+//!
+//! Invariant: a set that loads has passed Cedar's strict check against the schema, save rules over layouts that
+//! nobody knew; those are marked, and refuse whatever they speak of.
+
+use super::fault::{Fault, Source};
+use super::identity::{self, TYPES};
+use super::rule::Rule;
+use super::schema::{self, Typed};
+use super::set::Layouts;
+use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(super) struct Loaded {
+    pub(super) rules: Vec<Rule>,
+    pub(super) typed: Typed,
+    pub(super) warnings: Vec<Fault>,
+}
+
+/// Bounds of a set: far above what people write, far below what hurts.
+const MAX_TEXT: usize = 8 * 1024 * 1024;
+const MAX_RULES: usize = 20_000;
+
+pub(super) fn load(sources: &[Source], local: &str, layouts: Layouts<'_>) -> Result<Loaded, Vec<Fault>> {
+    let mut rules = parse(sources, local)?;
+    let mut faults = lifts_that_lift_nothing(&rules, sources);
+    let typed = typed(&rules, layouts);
+    let mut warnings = Vec::new();
+    for rule in &mut rules {
+        faults.extend(fields_that_are_missing(rule, &typed, sources));
+        mark_unverifiable(rule, &typed, sources, &mut warnings);
+    }
+    let schema = match schema::schema(&typed) {
+        Ok(schema) => schema,
+        Err(why) => {
+            let source = sources.first().cloned().unwrap_or(Source { name: String::new(), text: String::new() });
+            faults.push(Fault::at(&source, 0, format!("the schema of the named transactions can't be made: {why}")));
+            return Err(faults);
+        }
+    };
+    check(&rules, &schema, sources, &mut faults, &mut warnings);
+    if faults.is_empty() { Ok(Loaded { rules, typed, warnings }) } else { Err(sorted(faults)) }
+}
+
+fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut seen: HashMap<Arc<str>, usize> = HashMap::new();
+    if sources.iter().map(|source| source.text.len()).sum::<usize>() > MAX_TEXT {
+        return Err(vec![Fault::at(&sources[0], 0, format!("the files together are larger than {MAX_TEXT} bytes"))]);
+    }
+    for (file, source) in sources.iter().enumerate() {
+        let set: PolicySet = match source.text.parse() {
+            Ok(set) => set,
+            Err(errors) => {
+                let errors: cedar_policy::ParseErrors = errors;
+                faults.extend(errors.iter().map(|error| diagnosed(source, 0, error)));
+                continue;
+            }
+        };
+        for template in set.templates() {
+            faults.push(Fault::at(source, 0, format!("{} is a template: rules stand for themselves", template.id())));
+        }
+        let mut policies: Vec<_> = set.policies().collect();
+        policies.sort_by_key(|policy| policy.as_ref().loc().map_or(0, |loc| loc.start()));
+        let stem = source.name.trim_end_matches(".cedar");
+        for (at, policy) in policies.into_iter().enumerate() {
+            let id = policy.annotation("id").map_or_else(|| format!("{stem}#{}", at + 1), str::to_owned);
+            match Rule::parse(policy, &id, file, source, local) {
+                Ok(rule) => {
+                    if let Some(first) = seen.insert(rule.id.clone(), rules.len()) {
+                        let first = &rules[first];
+                        let first = Fault::at(&sources[first.file], first.offset, "");
+                        let message = format!("another rule has the id {id:?} ({}:{})", first.file, first.line);
+                        faults.push(Fault::at(source, rule.offset, message).hint("give each rule an @id of its own"));
+                    }
+                    rules.push(rule);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+    }
+    if rules.len() > MAX_RULES {
+        faults.push(Fault::at(&sources[0], 0, format!("there are more than {MAX_RULES} rules")));
+    }
+    if faults.is_empty() { Ok(rules) } else { Err(sorted(faults)) }
+}
+
+/// Cedar's own complaint with its place; `start` serves where Cedar gives none.
+fn diagnosed(source: &Source, start: usize, error: &(impl Diagnostic + ?Sized)) -> Fault {
+    let place = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+    let fault = Fault::at(source, place.unwrap_or(start), error.to_string());
+    match error.help() {
+        Some(help) => fault.hint(help.to_string()),
+        None => fault,
+    }
+}
+
+/// Every transaction that a rule names as an action, in its head or in a condition.
+fn typed(rules: &[Rule], layouts: Layouts<'_>) -> Typed {
+    let mut typed = Typed::new();
+    for rule in rules {
+        for literal in rule.policy.entity_literals().iter().filter(|uid| *uid.type_name() == TYPES.action) {
+            if let Some((program, transaction)) = identity::pair(literal.id().unescaped()) {
+                typed
+                    .entry((program, transaction))
+                    .or_insert_with(|| layouts(program, transaction).map(|layout| schema::fields(&layout)));
+            }
+        }
+    }
+    typed
+}
+
+fn lifts_that_lift_nothing(rules: &[Rule], sources: &[Source]) -> Vec<Fault> {
+    let forbids = |id: &Arc<str>| rules.iter().any(|rule| !rule.permit && rule.id == *id);
+    let mut faults = Vec::new();
+    for rule in rules {
+        for id in rule.lifts.iter().filter(|id| !forbids(id)) {
+            let fault = Fault::at(&sources[rule.file], rule.offset, format!("@lifts names no forbid: {id:?}"));
+            faults.push(fault.hint("write the @id of the forbid"));
+        }
+    }
+    faults
+}
+
+/// A condition on a value that the transaction doesn't carry would look enforced and never be.
+fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (program, transaction) in &rule.typed {
+        let Some(Some(kinds)) = typed.get(&(*program, *transaction)) else { continue };
+        for field in rule.reads.fields.iter().filter(|field| !kinds.contains_key(field)) {
+            let message = format!("{program}/{transaction} has no input field {field}");
+            let inputs: Vec<_> = kinds.keys().take(40).map(ToString::to_string).collect();
+            let hint = format!("it has {}", if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") });
+            faults.push(Fault::at(&sources[rule.file], rule.offset, message).hint(hint));
+        }
+    }
+    faults
+}
+
+fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warnings: &mut Vec<Fault>) {
+    for (program, transaction) in &rule.typed {
+        if matches!(typed.get(&(*program, *transaction)), Some(Some(_))) {
+            continue;
+        }
+        let source = &sources[rule.file];
+        if rule.reads.fields_or_cleared() {
+            rule.unverifiable = true;
+            let message = format!(
+                "{}: the layout of {program}/{transaction} is unknown, so its fields can't be checked; until it is \
+                 known, calls that the rule speaks of are refused",
+                rule.id
+            );
+            warnings.push(Fault::at(source, rule.offset, message).hint("fetch the layout into the catalog"));
+        } else {
+            let message = format!("{}: the layout of {program}/{transaction} is unknown", rule.id);
+            warnings.push(Fault::at(source, rule.offset, message).hint("is the name spelt as M3 spells it?"));
+        }
+    }
+}
+
+fn check(rules: &[Rule], schema: &Schema, sources: &[Source], faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>) {
+    let by_id: HashMap<_, _> = rules.iter().map(|rule| (rule.policy.id(), rule)).collect();
+    let verifiable = rules.iter().filter(|rule| !rule.unverifiable).map(|rule| rule.policy.clone());
+    let Ok(set) = PolicySet::from_policies(verifiable) else { return };
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    for error in result.validation_errors() {
+        if let Some(rule) = by_id.get(error.policy_id()) {
+            faults.push(diagnosed(&sources[rule.file], rule.offset, error));
+        }
+    }
+    for warning in result.validation_warnings() {
+        if let Some(rule) = by_id.get(warning.policy_id()) {
+            warnings.push(diagnosed(&sources[rule.file], rule.offset, warning));
+        }
+    }
+}

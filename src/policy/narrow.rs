@@ -1,0 +1,129 @@
+//! The few rules that can speak of one transaction when one kind of asker asks, ready to be evaluated.
+//!
+//! Everything that doesn't depend on values is done here, once: heads matched, entities built, reads joined.
+
+use super::ask::{Decision, Reason};
+use super::context::Kinds;
+use super::identity::{TYPES, uid};
+use super::judge::{Bench, Book};
+use super::reads::Reads;
+use super::rule::Rule;
+use super::schema::Typed;
+use super::scope::Target;
+use crate::model::{Effect, FieldName, ProgramName, TransactionName};
+use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression as Expression};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) struct Narrow {
+    /// Sets apart the keys of remembered decisions.
+    pub(super) number: u64,
+    pub(super) principal: EntityUid,
+    pub(super) target: Target,
+    pub(super) typed: bool,
+    pub(super) kinds: Kinds,
+    pub(super) entities: Entities,
+    pub(super) bench: Bench,
+    pub(super) by_name: Bench,
+    pub(super) reads: Reads,
+    pub(super) by_name_reads: Reads,
+    /// Fields that a rule reads without asking whether they are to be blanked.
+    pub(super) never_blank: BTreeSet<FieldName>,
+    /// Some permit has a last day.
+    pub(super) dated: bool,
+    /// Decided already: nothing to evaluate.
+    pub(super) settled: Option<Decision>,
+}
+
+impl Narrow {
+    pub(super) fn build(
+        book: &Book,
+        typed: &Typed,
+        principals: &[EntityUid],
+        call: (ProgramName, TransactionName, Effect),
+        number: u64,
+    ) -> Option<Self> {
+        let (program, transaction, effect) = call;
+        let known = typed.get(&(program, transaction));
+        let target = Target::new(program, transaction, effect, known.is_some());
+        let speaks = |rule: &&Rule| {
+            let named = effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
+            named && rule.scope.speaks_of(principals) && rule.scope.reaches(&target)
+        };
+        let rules: Vec<&Rule> = book.rules.iter().filter(speaks).collect();
+        let mut reads = Reads::default();
+        let mut by_name_reads = Reads::default();
+        let mut never_blank = BTreeSet::new();
+        for rule in &rules {
+            reads.join(&rule.reads);
+            by_name_reads.join(&rule.by_name_reads);
+            if !rule.reads.has(Reads::CLEARED) {
+                never_blank.extend(rule.reads.fields.iter().copied());
+            }
+        }
+        let settled = settle(&rules, known.is_some(), call);
+        Some(Self {
+            number,
+            principal: principals.first()?.clone(),
+            entities: entities(&target, principals, call)?,
+            typed: known.is_some(),
+            kinds: known.cloned().flatten().unwrap_or_default(),
+            bench: Bench::new(rules.iter().map(|rule| (*rule, &rule.policy)))?,
+            by_name: Bench::new(rules.iter().filter_map(|rule| Some((*rule, rule.by_name.as_ref()?))))?,
+            reads,
+            by_name_reads,
+            never_blank,
+            dated: rules.iter().any(|rule| rule.expires_at.is_some()),
+            settled,
+            target,
+        })
+    }
+}
+
+/// What needs no evaluation: no permit at all, a word of the session, a class that the schema doesn't share, a rule
+/// that nobody could check.
+fn settle(
+    rules: &[&Rule],
+    typed: bool,
+    (program, transaction, effect): (ProgramName, TransactionName, Effect),
+) -> Option<Decision> {
+    let disagrees = typed && effect != Effect::of(program, transaction);
+    if effect == Effect::Session || disagrees || !rules.iter().any(|rule| rule.permit) {
+        return Some(Decision::refused(Reason::NoPermit, []));
+    }
+    let unverifiable: Vec<Arc<str>> =
+        rules.iter().filter(|rule| rule.unverifiable).map(|rule| rule.id.clone()).collect();
+    (!unverifiable.is_empty()).then(|| Decision::refused(Reason::Unverifiable, unverifiable))
+}
+
+/// The asker with its groups, the transaction in its program, the action in its class.
+pub(super) fn entities(
+    target: &Target,
+    principals: &[EntityUid],
+    (program, transaction, _): (ProgramName, TransactionName, Effect),
+) -> Option<Entities> {
+    let (client, groups) = principals.split_first()?;
+    let attributes = HashMap::from([
+        ("program".to_owned(), Expression::new_string(program.to_string())),
+        ("name".to_owned(), Expression::new_string(transaction.to_string())),
+        ("customer_made".to_owned(), Expression::new_bool(program.is_customer_made())),
+        ("technical".to_owned(), Expression::new_bool(Effect::is_technical(transaction))),
+    ]);
+    let mut all = vec![
+        Entity::new_no_attrs(client.clone(), groups.iter().cloned().collect()),
+        Entity::new(target.resource.clone(), attributes, HashSet::from([target.program.clone()])).ok()?,
+        Entity::new_no_attrs(target.program.clone(), HashSet::new()),
+        Entity::new_no_attrs(target.class.clone(), HashSet::new()),
+    ];
+    all.extend(groups.iter().map(|group| Entity::new_no_attrs(group.clone(), HashSet::new())));
+    if target.action != target.class {
+        all.push(Entity::new_no_attrs(target.action.clone(), HashSet::from([target.class.clone()])));
+    }
+    Entities::from_entities(all, None).ok()
+}
+
+/// Stands for every client that no rule names; no rule can name it, for a client's id is never empty.
+pub(super) fn nobody_in_particular() -> EntityUid {
+    uid(&TYPES.client, "")
+}

@@ -1,0 +1,94 @@
+//! Input fields that name another company or division than the one the call runs in.
+//!
+//! Each place that a call reaches is decided as well as its own. A blank company is the call's own company.
+//! Invariant: a value that names no place, or a range whose inside can't be listed, is told to the caller of this
+//! module, never dropped.
+
+use crate::model::{Company, Division, FieldName, Input, Place, TransactionLayout};
+
+/// What two fields say together.
+enum Names {
+    /// A company and a division of it; either may be missing from the transaction.
+    Pair(&'static str, &'static str),
+    /// A division of the call's own company.
+    Division(&'static str),
+    /// From and to, in the call's own company.
+    Range(&'static str, &'static str),
+}
+
+const ELSEWHERE: &[Names] = &[
+    Names::Pair("CCMP", "CDIV"),
+    Names::Pair("DFCO", "DFDI"),
+    Names::Division("CPDIVI"),
+    Names::Range("FDIV", "TDIV"),
+    Names::Range("FRDI", "TODI"),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    pub(super) places: Vec<Place>,
+    /// A range of divisions that is more than one: allowed only where no rule looks at the division.
+    pub(super) open_range: Option<FieldName>,
+}
+
+/// Where else the call reaches; the field whose value names no place is the error.
+pub(super) fn elsewhere(layout: &TransactionLayout, inputs: &[Input], own: Place) -> Result<Elsewhere, FieldName> {
+    let mut found = Elsewhere { places: Vec::new(), open_range: None };
+    for names in ELSEWHERE {
+        match names {
+            Names::Pair(company, division) => {
+                let (company, division) = (given(layout, inputs, company), given(layout, inputs, division));
+                if company.is_some() || division.is_some() {
+                    let place = Place {
+                        company: company.map_or(Ok(own.company), read_company)?,
+                        division: division.map_or(Ok(own.division), read_division)?,
+                    };
+                    found.add(place, own);
+                }
+            }
+            Names::Division(field) => {
+                if let Some(field) = given(layout, inputs, field) {
+                    found.add(Place { division: read_division(field)?, ..own }, own);
+                }
+            }
+            Names::Range(from, to) => {
+                let (from, to) = (given(layout, inputs, from), given(layout, inputs, to));
+                let name = from.or(to).map(|(name, _)| name);
+                let from = from.map(read_division).transpose()?;
+                let to = to.map(read_division).transpose()?;
+                for division in [from, to].into_iter().flatten() {
+                    found.add(Place { division, ..own }, own);
+                }
+                if from != to {
+                    found.open_range = name;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Elsewhere {
+    fn add(&mut self, place: Place, own: Place) {
+        if place != own && !self.places.contains(&place) {
+            self.places.push(place);
+        }
+    }
+}
+
+type Given<'a> = (FieldName, &'a str);
+
+fn given<'a>(layout: &TransactionLayout, inputs: &'a [Input], field: &str) -> Option<Given<'a>> {
+    let name = FieldName::parse(field).ok()?;
+    let at = layout.input.position(name)?;
+    let input = inputs.iter().find(|input| usize::from(input.at) == at)?;
+    Some((name, input.value.as_str()))
+}
+
+fn read_company((name, text): Given<'_>) -> Result<Company, FieldName> {
+    Company::parse(text).map_err(|_| name)
+}
+
+fn read_division((name, text): Given<'_>) -> Result<Division, FieldName> {
+    Division::parse(text).map_err(|_| name)
+}

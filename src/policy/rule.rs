@@ -1,0 +1,282 @@
+//! One Cedar policy with everything that the set wants to know of it beforehand.
+//!
+//! Annotations: `@id` names the rule; `@owner` and `@expires("2027-01-31")` (the last day, in UTC) stand on permits;
+//! `@lifts("guardrail")` lets a permit overrule that forbid for what it permits; `@reveals("PWMT")` lets answers show
+//! sensitive fields.
+
+use super::fault::{Fault, Source};
+use super::identity::{self, TYPES};
+use super::reads::Reads;
+use super::scope::Scope;
+use crate::model::{Effect, FieldName, ProgramName, TransactionName};
+use cedar_policy::{EntityUid, Policy, PolicyId};
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use serde_json::Value as Json;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) id: Arc<str>,
+    /// The file, by its place in the list, and where the rule starts in it.
+    pub(super) file: usize,
+    pub(super) offset: usize,
+    pub(super) permit: bool,
+    pub(super) scope: Scope,
+    pub(super) policy: Policy,
+    pub(super) reads: Reads,
+    /// What is left when only the names and the scopes are known: a permit without the conditions that need more,
+    /// a forbid only if it needs no more.
+    pub(super) by_name: Option<Policy>,
+    pub(super) by_name_reads: Reads,
+    /// Nothing was left out of `by_name`.
+    pub(super) whole_by_name: bool,
+    /// Transactions named by a typed action in the head.
+    pub(super) typed: Vec<(ProgramName, TransactionName)>,
+    pub(super) lifts: Vec<Arc<str>>,
+    pub(super) reveals: Vec<FieldName>,
+    /// The first second after the last day.
+    pub(super) expires_at: Option<u64>,
+    /// Reads fields of a transaction whose layout nobody knows: whatever it speaks of is refused.
+    pub(super) unverifiable: bool,
+}
+
+impl Rule {
+    pub(super) fn in_force(&self, unix_seconds: u64) -> bool {
+        self.expires_at.is_none_or(|end| unix_seconds < end)
+    }
+
+    /// Reads a policy; every fault found is kept, and the rule is made only if there was none.
+    pub(super) fn parse(
+        policy: &Policy,
+        id: &str,
+        file: usize,
+        source: &Source,
+        local: &str,
+    ) -> Result<Self, Vec<Fault>> {
+        let offset = policy.as_ref().loc().map_or(0, |loc| loc.start());
+        let mut reading = Reading { source, offset, faults: Vec::new() };
+        let policy = policy.new_id(PolicyId::new(id));
+        let scope = Scope::of(&policy);
+        let permit = policy.effect() == cedar_policy::Effect::Permit;
+        reading.literals(&policy, local);
+        let typed = reading.actions(&scope, permit);
+        let split = reading.split(&policy, permit);
+        let (lifts, expires_at) = reading.terms(&policy, permit, &scope);
+        let reveals = reading.reveals(&policy, permit);
+        if split.reads.fields_or_cleared() && (typed.is_empty() || typed.len() != scope.actions().len()) {
+            let fault = reading.fault("the rule reads fields, but its head doesn't say of which transaction");
+            reading.faults.push(fault.hint("write action == Action::\"CRS610MI/ChgBasicData\" in the head"));
+        }
+        if !reading.faults.is_empty() {
+            return Err(reading.faults);
+        }
+        Ok(Self {
+            id: id.into(),
+            file,
+            offset,
+            permit,
+            scope,
+            policy,
+            reads: split.reads,
+            by_name: split.by_name,
+            by_name_reads: split.by_name_reads,
+            whole_by_name: split.whole,
+            typed,
+            lifts,
+            reveals,
+            expires_at,
+            unverifiable: false,
+        })
+    }
+}
+
+/// A rule being read: where its faults stand.
+struct Reading<'a> {
+    source: &'a Source,
+    offset: usize,
+    faults: Vec<Fault>,
+}
+
+/// A rule parted into what is known from names alone and the rest.
+#[derive(Default)]
+struct Split {
+    reads: Reads,
+    by_name: Option<Policy>,
+    by_name_reads: Reads,
+    whole: bool,
+}
+
+type Terms = (Vec<Arc<str>>, Option<u64>);
+
+impl Reading<'_> {
+    fn fault(&self, message: impl Into<String>) -> Fault {
+        Fault::at(self.source, self.offset, message)
+    }
+
+    fn refuse(&mut self, message: impl Into<String>, hint: &str) {
+        let fault = self.fault(message).hint(hint);
+        self.faults.push(fault);
+    }
+
+    /// Every entity that the rule names must be one that can exist; a misspelt name would make a forbid sleep.
+    fn literals(&mut self, policy: &Policy, local: &str) {
+        for uid in policy.entity_literals() {
+            let (kind, id) = (uid.type_name(), uid.id().unescaped());
+            let known = if *kind == TYPES.client {
+                identity::client(id, local).is_some_and(|client| identity::text(&client, local) == id)
+            } else if *kind == TYPES.group {
+                !id.is_empty()
+            } else if *kind == TYPES.program {
+                ProgramName::parse(id).is_ok()
+            } else if *kind == TYPES.transaction {
+                identity::pair(id).is_some()
+            } else if *kind == TYPES.action {
+                CLASSES.contains(&id) || identity::pair(id).is_some()
+            } else {
+                false
+            };
+            if !known {
+                self.refuse(
+                    format!("nothing can be called {uid}"),
+                    "a rule may name Client::\"id\", Client::\"id@issuer\", Group::\"name\", Program::\"CRS610MI\", \
+                     Transaction::\"CRS610MI/GetBasicData\", and the actions read, write, raw or a transaction",
+                );
+            }
+        }
+    }
+
+    fn actions(&mut self, scope: &Scope, permit: bool) -> Vec<(ProgramName, TransactionName)> {
+        let class = |uid: &EntityUid| CLASSES.contains(&uid.id().unescaped());
+        if scope.action_by_equality().is_some_and(class) {
+            self.refuse(
+                "action == with a class of actions would miss the transactions that other rules name",
+                "write action in Action::\"read\"",
+            );
+        }
+        let raw = |uid: &EntityUid| match identity::pair(uid.id().unescaped()) {
+            Some(_) => false,
+            None => uid.id().unescaped() == "raw",
+        };
+        if permit && scope.actions().iter().any(raw) && !scope.names_one_resource() {
+            self.refuse(
+                "a permit of raw queries must name its transaction",
+                "write resource == Transaction::\"EXPORTMI/Select\" in the head",
+            );
+        }
+        let typed: Vec<_> = scope.actions().iter().filter_map(|uid| identity::pair(uid.id().unescaped())).collect();
+        for (program, transaction) in &typed {
+            if Effect::of(*program, *transaction) == Effect::Session {
+                self.refuse(
+                    format!("{program}/{transaction} is a word of the session"),
+                    "callers can't send it at all",
+                );
+            }
+        }
+        typed
+    }
+
+    fn split(&mut self, policy: &Policy, permit: bool) -> Split {
+        let Ok(mut whole) = policy.to_json() else {
+            self.refuse("the rule can't be taken apart", "write it without templates");
+            return Split::default();
+        };
+        let mut split = Split { whole: true, ..Split::default() };
+        let clauses = whole.get_mut("conditions").and_then(Json::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let mut kept = Vec::new();
+        for clause in clauses {
+            let when = clause.get("kind").is_some_and(|kind| kind == "when");
+            let body = clause.get("body").cloned().unwrap_or_default();
+            for part in if when { conjuncts(body) } else { vec![body] } {
+                let mut reads = Reads::default();
+                if let Err(why) = reads.walk(&part) {
+                    self.refuse(why, CONTEXT);
+                }
+                split.reads.join(&reads);
+                if reads.known_by_name() {
+                    split.by_name_reads.join(&reads);
+                    kept.push(serde_json::json!({ "kind": if when { "when" } else { "unless" }, "body": part }));
+                } else {
+                    split.whole = false;
+                }
+            }
+        }
+        if split.whole {
+            split.by_name = Some(policy.clone());
+        } else if permit {
+            whole["conditions"] = Json::Array(kept);
+            match Policy::from_json(Some(policy.id().clone()), whole) {
+                Ok(by_name) => split.by_name = Some(by_name),
+                Err(why) => self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly"),
+            }
+        }
+        split
+    }
+
+    fn terms(&mut self, policy: &Policy, permit: bool, scope: &Scope) -> Terms {
+        let lifts: Vec<Arc<str>> = words(policy.annotation("lifts")).map(Arc::from).collect();
+        let owned = policy.annotation("owner").is_some_and(|owner| !owner.trim().is_empty());
+        let expires = policy.annotation("expires");
+        let expires_at = expires.and_then(end_of_day);
+        if expires.is_some() && expires_at.is_none() {
+            self.refuse("@expires holds no date", "write the last day as @expires(\"2027-01-31\")");
+        }
+        if expires.is_some() && !permit {
+            self.refuse("a forbid doesn't expire", "remove the rule when its time has come");
+        }
+        if !lifts.is_empty() {
+            if !permit {
+                self.refuse("only a permit lifts a forbid", "move @lifts to a permit");
+            }
+            if !owned || expires.is_none() || policy.annotation("id").is_none() {
+                self.refuse("a rule that lifts a guardrail has @id, @owner and @expires", "add what is missing");
+            }
+            if !scope.names_somebody() {
+                self.refuse("a rule that lifts a guardrail names a client or a group", "name it in the head");
+            }
+        }
+        (lifts, expires_at)
+    }
+
+    fn reveals(&mut self, policy: &Policy, permit: bool) -> Vec<FieldName> {
+        let mut fields = Vec::new();
+        for word in words(policy.annotation("reveals")) {
+            match FieldName::parse(word) {
+                Ok(field) => fields.push(field),
+                Err(why) => self.refuse(format!("@reveals: {why}"), "write field names: @reveals(\"PWMT,PWM1\")"),
+            }
+        }
+        if !permit && !fields.is_empty() {
+            self.refuse("only a permit reveals fields", "move @reveals to a permit");
+        }
+        fields
+    }
+}
+
+const CLASSES: [&str; 3] = ["read", "write", "raw"];
+
+const CONTEXT: &str = "the context holds company, division, address, minute, weekday, scopes, m3_user, and, in a rule \
+                       that names its transaction as the action, fields.NAME and cleared";
+
+fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty())
+}
+
+/// `a && b && c` as three, so that one that needs no context can be asked alone.
+fn conjuncts(body: Json) -> Vec<Json> {
+    let mut parts = Vec::new();
+    let mut left = vec![body];
+    while let Some(mut part) = left.pop() {
+        match part.get_mut("&&").map(Json::take) {
+            Some(mut both) => left.extend([both["right"].take(), both["left"].take()]),
+            None => parts.push(part),
+        }
+    }
+    parts
+}
+
+fn end_of_day(text: &str) -> Option<u64> {
+    let day: Date = text.trim().parse().ok()?;
+    let next = TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.to_datetime(Time::midnight())).ok()?;
+    u64::try_from(next.as_second()).ok()
+}

@@ -1,0 +1,57 @@
+//! The Cedar schema: three classes of actions, and a typed action for each transaction that a rule names as one.
+//!
+//! Typing every transaction of an M3 would cost seconds and a hundred megabytes; what no rule names has no fields.
+//! Does not know: where layouts come from.
+
+use super::context::number;
+use super::identity::pair_text;
+use super::scope::class_name;
+use crate::model::{Effect, FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName};
+use cedar_policy::Schema;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The input fields of a transaction as the rules know them; none: nobody knew the layout.
+pub(super) type Typed = BTreeMap<(ProgramName, TransactionName), Option<BTreeMap<FieldName, FieldKind>>>;
+
+pub(super) fn fields(layout: &TransactionLayout) -> BTreeMap<FieldName, FieldKind> {
+    layout.input.fields().iter().map(|field| (field.name, field.kind)).collect()
+}
+
+const HEAD: &str = "entity Group;
+entity Client in [Group];
+entity Program;
+entity Transaction in [Program] { program: String, name: String, customer_made: Bool, technical: Bool };
+type Common = { company: Long, division: String, address: ipaddr, minute: Long, weekday: Long, \
+scopes: Set<String>, m3_user: String };
+action read, write, raw appliesTo { principal: [Client], resource: [Transaction], context: Common };
+";
+
+/// The schema's text: also what a person may want to read.
+pub(super) fn text(typed: &Typed) -> String {
+    let mut text = HEAD.to_owned();
+    for ((program, transaction), fields) in typed {
+        let class = class_name(Effect::of(*program, *transaction));
+        let name = pair_text(*program, *transaction);
+        // Names are letters, digits, `_`, `-` and `/`: nothing in them could end a quoted word.
+        let _ = write!(
+            text,
+            "action \"{name}\" in [{class}] appliesTo {{ principal: [Client], resource: [Transaction], context: {{ \
+             company: Long, division: String, address: ipaddr, minute: Long, weekday: Long, scopes: Set<String>, \
+             m3_user: String, cleared: Set<String>, fields: {{"
+        );
+        for (field, kind) in fields.iter().flatten() {
+            let kind = match kind {
+                FieldKind::Alphanumeric | FieldKind::Date => "String",
+                FieldKind::Number => number::TYPE,
+            };
+            let _ = write!(text, " \"{field}\"?: {kind},");
+        }
+        text.push_str(" } } };\n");
+    }
+    text
+}
+
+pub(super) fn schema(typed: &Typed) -> Result<Schema, String> {
+    Schema::from_cedarschema_str(&text(typed)).map(|(schema, _)| schema).map_err(|why| why.to_string())
+}

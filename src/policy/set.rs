@@ -1,0 +1,317 @@
+//! The rules of a house, loaded and ready: the only door of this room.
+
+use super::ask::{Ask, Asker, Decision, Reason};
+use super::context::{self, Unfit};
+use super::fault::{Fault, Source};
+use super::identity::{self, TYPES};
+use super::judge::Book;
+use super::load::{Loaded, load};
+use super::narrow::{Narrow, nobody_in_particular};
+use super::places::elsewhere;
+use super::reads::Reads;
+use super::schema::{self, Typed};
+use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive};
+use aws_lc_rs::digest::{SHA256, digest};
+use cedar_policy::{Context, EntityUid, Request};
+use moka::sync::Cache;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the layouts of the transactions that rules name come from.
+pub type Layouts<'a> = &'a dyn Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>;
+
+pub struct Set {
+    hash: String,
+    warnings: Vec<Fault>,
+    pub(super) book: Book,
+    pub(super) typed: Typed,
+    /// Clients and groups that some rule names, by their place in `named`. All others are alike.
+    clients: HashMap<ClientId, u32>,
+    groups: HashMap<Box<str>, u32>,
+    named: Vec<EntityUid>,
+    /// Whether some permit speaks of each of them, and of everybody.
+    may_call: Vec<bool>,
+    all_may_call: bool,
+    narrows: Cache<NarrowKey, Arc<Narrow>>,
+    numbers: AtomicU64,
+    /// Decisions by everything that their rules read; dropped with the set.
+    remembered: Cache<Box<[u8]>, Decision>,
+}
+
+/// The asker as the rules can tell it from others, and the transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct NarrowKey {
+    asker: Box<[u32]>,
+    program: ProgramName,
+    transaction: TransactionName,
+    effect: Effect,
+}
+
+const MAX_NARROWS: u64 = 8_192;
+const MAX_REMEMBERED: u64 = 65_536;
+/// Longer keys hold long values and rarely come again.
+const MAX_KEY: usize = 512;
+
+impl Set {
+    /// `local_issuer`: whose clients rules name without an issuer.
+    pub fn load(sources: &[Source], local_issuer: &str, layouts: Layouts<'_>) -> Result<Self, Vec<Fault>> {
+        let Loaded { rules, typed, warnings } = load(sources, local_issuer, layouts)?;
+        let mut set = Self {
+            hash: hash(sources),
+            warnings,
+            typed,
+            clients: HashMap::new(),
+            groups: HashMap::new(),
+            named: Vec::new(),
+            may_call: Vec::new(),
+            all_may_call: false,
+            narrows: Cache::new(MAX_NARROWS),
+            numbers: AtomicU64::new(0),
+            remembered: Cache::new(MAX_REMEMBERED),
+            book: Book::new(rules),
+        };
+        for uid in set.book.rules.iter().flat_map(|rule| rule.policy.entity_literals()) {
+            let at = u32::try_from(set.named.len()).unwrap_or(u32::MAX);
+            let id = uid.id().unescaped();
+            let new = if *uid.type_name() == TYPES.client {
+                identity::client(id, local_issuer).is_some_and(|client| insert(&mut set.clients, client, at))
+            } else {
+                *uid.type_name() == TYPES.group && insert(&mut set.groups, id.into(), at)
+            };
+            if new {
+                set.named.push(uid);
+            }
+        }
+        let permits = |key: &[u32]| {
+            let principals = set.principals(key);
+            set.book.rules.iter().any(|rule| rule.permit && rule.scope.speaks_of(&principals))
+        };
+        let all_may_call = permits(&[]);
+        let may_call = (0..set.named.len() as u32).map(|at| permits(&[at])).collect();
+        Ok(Self { all_may_call, may_call, ..set })
+    }
+
+    /// SHA-256 of the files, in hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    pub fn rules(&self) -> usize {
+        self.book.rules.len()
+    }
+
+    /// What loads and yet deserves a look: rules that can't be checked, rules that never apply.
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
+    }
+
+    /// The Cedar schema that the rules were checked against.
+    pub fn schema_text(&self) -> String {
+        schema::text(&self.typed)
+    }
+
+    /// At the door, before anything is known but the token: whether any permit speaks of this client at all.
+    pub fn may_call_anything(&self, asker: Asker<'_>) -> bool {
+        let may = |at: Option<&u32>| at.is_some_and(|at| self.may_call[*at as usize]);
+        self.all_may_call
+            || may(self.clients.get(asker.client))
+            || asker.groups.iter().any(|group| may(self.groups.get(group)))
+    }
+
+    /// Whether a rule could permit this call, whatever its values: a refusal here needs no catalog and no M3.
+    pub fn may_name(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> bool {
+        self.by_name(asker, program, transaction, effect).allowed
+    }
+
+    /// Whether answers may show this field whatever the call's values. `Decision::may_show` knows more: here a
+    /// permit with conditions on values, or with a last day, reveals nothing.
+    pub fn readable(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        field: FieldName,
+    ) -> bool {
+        if !is_sensitive(field.as_str()) {
+            return true;
+        }
+        let decision = self.by_name(asker, program, transaction, Effect::of(program, transaction));
+        let certain = |id: &Arc<str>| {
+            let rule = self.book.rules.iter().find(|rule| rule.id == *id);
+            rule.is_some_and(|r| r.whole_by_name && r.expires_at.is_none() && r.reveals.contains(&field))
+        };
+        decision.allowed && decision.rules.iter().any(certain)
+    }
+
+    /// Whether this very call is allowed, here and in every other place that its inputs name.
+    pub fn decide(&self, ask: &Ask<'_>) -> Decision {
+        let Some(narrow) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else {
+            return Decision::refused(Reason::EvaluationError, []);
+        };
+        if let Some(settled) = &narrow.settled {
+            return settled.clone();
+        }
+        let own = self.decide_in(&narrow, ask, ask.place);
+        if !own.allowed {
+            return own;
+        }
+        let elsewhere = match elsewhere(ask.layout, ask.inputs, ask.place) {
+            Ok(elsewhere) => elsewhere,
+            Err(field) => return Decision::refused(Reason::ValueNotComparable(field), []),
+        };
+        for place in elsewhere.places {
+            let there = self.decide_in(&narrow, ask, place);
+            if !there.allowed {
+                return there;
+            }
+        }
+        match elsewhere.open_range.filter(|_| narrow.reads.has(Reads::DIVISION)) {
+            Some(field) => Decision::refused(Reason::ValueNotComparable(field), []),
+            None => own,
+        }
+    }
+
+    fn decide_in(&self, narrow: &Narrow, ask: &Ask<'_>, place: Place) -> Decision {
+        let mut key = Vec::with_capacity(128);
+        key.extend(narrow.number.to_le_bytes());
+        key.push(1);
+        if narrow.dated {
+            key.extend((ask.unix_seconds / 86_400).to_le_bytes());
+        }
+        context::key(&narrow.reads, narrow.typed, ask, place, &mut key);
+        self.remember(key, || self.evaluate(narrow, &narrow.reads, ask, place))
+    }
+
+    fn evaluate(&self, narrow: &Narrow, reads: &Reads, ask: &Ask<'_>, place: Place) -> Decision {
+        let blanked = |field: &&FieldName| {
+            let at = ask.layout.input.position(**field);
+            let cleared = |at| ask.inputs.iter().any(|i| usize::from(i.at) == at && i.value.as_str() == "?");
+            at.is_some_and(cleared)
+        };
+        if let Some(field) = narrow.never_blank.iter().find(blanked) {
+            return Decision::refused(Reason::ValueNotComparable(*field), []);
+        }
+        match context::context(reads, &narrow.kinds, narrow.typed, ask, place) {
+            Ok(context) => match narrow.request(context) {
+                Some(request) => self.book.judge(&narrow.bench, &request, &narrow.entities, Some(ask.unix_seconds)),
+                None => Decision::refused(Reason::EvaluationError, []),
+            },
+            Err(Unfit::Field(field)) => Decision::refused(Reason::ValueNotComparable(field), []),
+            Err(Unfit::Context) => Decision::refused(Reason::EvaluationError, []),
+        }
+    }
+
+    fn by_name(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Decision {
+        let Some(narrow) = self.narrow(asker, program, transaction, effect) else {
+            return Decision::refused(Reason::EvaluationError, []);
+        };
+        if let Some(settled) = narrow.settled.as_ref().filter(|settled| settled.reason != Reason::Unverifiable) {
+            return settled.clone();
+        }
+        let mut key = Vec::with_capacity(64);
+        key.extend(narrow.number.to_le_bytes());
+        key.push(0);
+        if narrow.by_name_reads.has(Reads::SCOPES) {
+            context::key_by_scopes(asker.scopes, &mut key);
+        }
+        self.remember(key, || {
+            let context = context::context_by_name(&narrow.by_name_reads, asker.scopes).ok();
+            match context.and_then(|context| narrow.request(context)) {
+                Some(request) => self.book.judge(&narrow.by_name, &request, &narrow.entities, None),
+                None => Decision::refused(Reason::EvaluationError, []),
+            }
+        })
+    }
+
+    fn remember(&self, key: Vec<u8>, decide: impl FnOnce() -> Decision) -> Decision {
+        if let Some(known) = self.remembered.get(key.as_slice()) {
+            return known;
+        }
+        let decision = decide();
+        if key.len() <= MAX_KEY {
+            self.remembered.insert(key.into(), decision.clone());
+        }
+        decision
+    }
+
+    pub(super) fn narrow(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Option<Arc<Narrow>> {
+        let key = NarrowKey { asker: self.key_of(asker), program, transaction, effect };
+        if let Some(known) = self.narrows.get(&key) {
+            return Some(known);
+        }
+        let principals = self.principals(&key.asker);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let built = Narrow::build(&self.book, &self.typed, &principals, (program, transaction, effect), number)?;
+        let built = Arc::new(built);
+        self.narrows.insert(key, built.clone());
+        Some(built)
+    }
+
+    /// All that a rule can tell of an asker: whether it is a named client, and which named groups it is in.
+    fn key_of(&self, asker: Asker<'_>) -> Box<[u32]> {
+        let groups = asker.groups.iter().filter_map(|group| self.groups.get(group));
+        let mut key: Vec<u32> = self.clients.get(asker.client).into_iter().chain(groups).copied().collect();
+        key.sort_unstable();
+        key.dedup();
+        key.into()
+    }
+
+    /// The client first, then its groups.
+    fn principals(&self, key: &[u32]) -> Vec<EntityUid> {
+        let named = key.iter().filter_map(|at| self.named.get(*at as usize));
+        let (clients, groups): (Vec<_>, Vec<_>) = named.cloned().partition(|uid| *uid.type_name() == TYPES.client);
+        let client = clients.into_iter().next().unwrap_or_else(nobody_in_particular);
+        std::iter::once(client).chain(groups).collect()
+    }
+}
+
+impl Narrow {
+    /// Typed by construction, so Cedar's own check is left to a test.
+    fn request(&self, context: Context) -> Option<Request> {
+        let (action, resource) = (self.target.action.clone(), self.target.resource.clone());
+        Request::new(self.principal.clone(), action, resource, context, None).ok()
+    }
+}
+
+fn insert<K: std::hash::Hash + Eq>(map: &mut HashMap<K, u32>, key: K, at: u32) -> bool {
+    let new = !map.contains_key(&key);
+    map.entry(key).or_insert(at);
+    new
+}
+
+fn hash(sources: &[Source]) -> String {
+    let mut bytes = Vec::new();
+    for source in sources {
+        for part in [&source.name, &source.text] {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend(part.as_bytes());
+        }
+    }
+    digest(&SHA256, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set").field("hash", &self.hash).field("rules", &self.rules()).finish_non_exhaustive()
+    }
+}
