@@ -1,1 +1,32 @@
-//! (to come)
+//! Tokens we trust: from the text of a bearer token to a [`Principal`](crate::model::Principal), or a refusal.
+//!
+//! A token is parsed under caps, its issuer looked up, its signature checked with that issuer's keys, and only then
+//! are its claims believed; every claim that matters is required and of the right type.
+//! Invariant: nothing is decided on an unverified claim; a cached token is refused as soon as its time, its client,
+//! its family or its key is over.
+//! Does not know: HTTP headers and statuses, paths, or how a token comes to be (see `issuer`).
+
+mod algorithm;
+mod cache;
+mod claims;
+mod crypto;
+mod directory;
+mod error;
+mod keys;
+mod parse;
+mod remote;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use algorithm::Algorithm;
+pub use claims::{FAMILY, GENERATION, TENANT};
+pub use crypto::install_crypto;
+pub use directory::{ClientFacts, Directory};
+pub use error::{Blame, Error, Unfit};
+pub use keys::{BadKeySet, KeySet, Keys};
+pub use parse::{MAX_TOKEN, well_formed};
+pub use remote::RemoteKeys;
+pub use rules::{IssuerRules, KeySource, TypRule, UnknownClients};
+pub use verify::Verifier;

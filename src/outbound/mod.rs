@@ -1,1 +1,10 @@
-//! (to come)
+//! The only HTTP client of the house: for documents that the gateway itself must fetch, such as key sets.
+//!
+//! Invariant: https alone (plain http only to loopback, when allowed), no redirects, a body cap, a time limit,
+//! and never an address that nobody meant to ask (link-local, multicast; private ones when forbidden).
+//! Does not know: what the documents mean.
+
+mod client;
+mod guard;
+
+pub use client::{Client, Error, Fetched, Settings};

@@ -1,0 +1,68 @@
+//! Tokens that were verified before: a look-up instead of a signature check.
+//!
+//! Invariant: the token itself is not kept, only its SHA-256; the bytes held are bounded.
+//! Does not know: whether an entry still holds; the verifier asks that on every hit.
+
+use super::claims::Verified;
+use crate::model::Principal;
+use moka::sync::Cache;
+use std::sync::Arc;
+use std::time::Duration;
+
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
+/// A token that nobody uses any more makes room before it expires.
+const IDLE: Duration = Duration::from_secs(3600);
+
+pub(super) type Digest = [u8; 32];
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) principal: Arc<Principal>,
+    pub(super) verified: Arc<Verified>,
+    /// The issuer's text, shared with the rules that were asked.
+    pub(super) issuer: Arc<str>,
+    pub(super) directory_epoch: u64,
+    pub(super) keys_epoch: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct TokenCache {
+    held: Cache<Digest, Arc<Entry>>,
+}
+
+impl TokenCache {
+    pub(super) fn new() -> Self {
+        let held = Cache::builder()
+            .max_capacity(MOST_BYTES)
+            .weigher(|_, entry: &Arc<Entry>| weight(entry))
+            .time_to_idle(IDLE)
+            .build();
+        Self { held }
+    }
+
+    pub(super) fn digest(token: &str) -> Digest {
+        let mut out = [0; 32];
+        out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());
+        out
+    }
+
+    pub(super) fn look(&self, digest: &Digest) -> Option<Arc<Entry>> {
+        self.held.get(digest)
+    }
+
+    pub(super) fn keep(&self, digest: Digest, entry: Entry) {
+        self.held.insert(digest, Arc::new(entry));
+    }
+
+    pub(super) fn forget(&self, digest: &Digest) {
+        self.held.invalidate(digest);
+    }
+}
+
+/// Texts of the entry, and a generous guess for everything around them.
+fn weight(entry: &Entry) -> u32 {
+    let texts = |list: &[Box<str>]| list.iter().map(|text| text.len() + 32).sum::<usize>();
+    let verified = &entry.verified;
+    let bytes = 768 + verified.client.len() + 2 * verified.token_id.len() + texts(&verified.scopes);
+    u32::try_from(bytes + texts(&entry.principal.groups)).unwrap_or(u32::MAX)
+}

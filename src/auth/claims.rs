@@ -1,0 +1,151 @@
+//! What the claims of a token with a good signature say, checked against the rules of its issuer.
+//!
+//! Invariant: a claim that is looked at is of its type or the token is refused; absent is never the same as empty.
+//! Does not know: keys, or what is known about the client elsewhere.
+
+use super::error::Error;
+use super::parse::Object;
+use super::rules::{IssuerRules, TypRule};
+use crate::model::TenantId;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The tenant, as Infor's own tokens name it.
+pub const TENANT: &str = "Tenant";
+/// The family of a grant: every token that came of it.
+pub const FAMILY: &str = "grant_id";
+/// The client's generation when the token was made.
+pub const GENERATION: &str = "client_generation";
+
+const MAX_CLIENT: usize = 256;
+const MAX_SCOPES: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) client: Arc<str>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) scopes: Arc<[Box<str>]>,
+    pub(super) expires: u64,
+    pub(super) not_before: u64,
+    pub(super) token_id: Box<str>,
+    pub(super) family: Option<Box<str>>,
+    pub(super) generation: Option<u64>,
+}
+
+impl Verified {
+    pub(super) fn read(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
+        audience(claims, rules)?;
+        if rules.typ == TypRule::AccessToken {
+            required(claims, "sub")?;
+        } else {
+            text(claims, "sub")?;
+        }
+        time(claims, "iat")?;
+        let client = client(claims, rules)?;
+        if client.is_empty() || client.len() > MAX_CLIENT || client.chars().any(char::is_control) {
+            return Err(wrong("client_id"));
+        }
+        Ok(Self {
+            client: client.into(),
+            tenant: tenant(claims, rules)?,
+            scopes: scopes(claims)?,
+            expires: time(claims, "exp")?.ok_or_else(|| missing("exp"))?,
+            not_before: time(claims, "nbf")?.unwrap_or(0),
+            token_id: text(claims, "jti")?.unwrap_or_default().into(),
+            family: text(claims, FAMILY)?.map(Into::into),
+            generation: match claims.member(GENERATION) {
+                None => None,
+                Some(value) => Some(value.as_u64().ok_or_else(|| wrong(GENERATION))?),
+            },
+        })
+    }
+
+    /// Asked at the first look at a token and at every later one.
+    pub(super) fn in_time(&self, now: u64, leeway: u64) -> Result<(), Error> {
+        if now >= self.expires.saturating_add(leeway) {
+            return Err(Error::Expired);
+        }
+        if self.not_before > now.saturating_add(leeway) {
+            return Err(Error::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+fn missing(claim: &str) -> Error {
+    Error::Missing(claim.into())
+}
+
+fn wrong(claim: &str) -> Error {
+    Error::ClaimType(claim.into())
+}
+
+fn text<'a>(claims: &'a Object, name: &str) -> Result<Option<&'a str>, Error> {
+    match claims.member(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(wrong(name)),
+    }
+}
+
+pub(super) fn required<'a>(claims: &'a Object, name: &str) -> Result<&'a str, Error> {
+    text(claims, name)?.ok_or_else(|| missing(name))
+}
+
+/// Seconds since 1970; a fraction is allowed by the standard and says nothing here.
+fn time(claims: &Object, name: &str) -> Result<Option<u64>, Error> {
+    let Some(value) = claims.member(name) else { return Ok(None) };
+    let seconds = value.as_u64().or_else(|| {
+        let seconds = value.as_f64()?;
+        // Below 2^53 a float holds every whole number.
+        (0.0..9_007_199_254_740_992.0).contains(&seconds).then_some(seconds as u64)
+    });
+    seconds.map(Some).ok_or_else(|| wrong(name))
+}
+
+fn audience(claims: &Object, rules: &IssuerRules) -> Result<(), Error> {
+    let ours = |given: &str| rules.audiences.iter().any(|ours| ours == given);
+    let fits = match claims.member("aud").ok_or_else(|| missing("aud"))? {
+        Value::String(one) => ours(one),
+        Value::Array(many) => {
+            let mut fits = false;
+            for one in many {
+                fits |= ours(one.as_str().ok_or_else(|| wrong("aud"))?);
+            }
+            fits
+        }
+        _ => return Err(wrong("aud")),
+    };
+    if fits { Ok(()) } else { Err(Error::Audience) }
+}
+
+fn client<'a>(claims: &'a Object, rules: &IssuerRules) -> Result<&'a str, Error> {
+    match &rules.client_claim {
+        Some(name) => required(claims, name),
+        None => text(claims, "client_id")?.or(text(claims, "azp")?).ok_or_else(|| missing("client_id")),
+    }
+}
+
+fn tenant(claims: &Object, rules: &IssuerRules) -> Result<Option<TenantId>, Error> {
+    if let Some(tenant) = &rules.tenant {
+        return Ok(Some(tenant.clone()));
+    }
+    let given = text(claims, &rules.tenant_claim)?;
+    given.map(|tenant| TenantId::parse(tenant).map_err(|_| wrong(&rules.tenant_claim))).transpose()
+}
+
+/// One text with blanks between, or a list of texts.
+fn scopes(claims: &Object) -> Result<Arc<[Box<str>]>, Error> {
+    let words: Vec<&str> = match claims.member("scope") {
+        None => Vec::new(),
+        Some(Value::String(text)) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Some(Value::Array(many)) => {
+            many.iter().map(Value::as_str).collect::<Option<_>>().ok_or_else(|| wrong("scope"))?
+        }
+        Some(_) => return Err(wrong("scope")),
+    };
+    if words.len() > MAX_SCOPES {
+        return Err(wrong("scope"));
+    }
+    Ok(words.into_iter().map(Into::into).collect())
+}

@@ -1,0 +1,171 @@
+//! The public keys of one issuer, as its key set document gives them, swapped whole.
+//!
+//! Invariant: a key serves only the algorithms of its kind, and only its own when it names one; the epoch moves
+//! whenever the keys do, and not otherwise.
+//! Does not know: where the document came from.
+
+use super::algorithm::{Algorithm, KeyKind};
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// More keys than an issuer has; what a hostile document holds beyond is not read.
+const MOST: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+#[error("this is not a key set document: {0}")]
+pub struct BadKeySet(#[from] serde_json::Error);
+
+/// The keys of one document. Keys of unknown kinds are left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+pub(super) struct Key {
+    kid: Option<Box<str>>,
+    kind: KeyKind,
+    algorithm: Option<Algorithm>,
+    /// The numbers of the key as the document has them: two keys with the same are the same.
+    material: [String; 2],
+    pub(super) decoding: DecodingKey,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("kid", &self.kid).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.kid, self.kind, self.algorithm, &self.material)
+            == (&other.kid, other.kind, other.algorithm, &other.material)
+    }
+}
+
+#[derive(Deserialize)]
+struct RawSet {
+    keys: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawKey {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    r#use: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl KeySet {
+    /// Reads a JWKS document (RFC 7517). One bad key doesn't cost the others.
+    pub fn parse(document: &[u8]) -> Result<Self, BadKeySet> {
+        let raw: RawSet = serde_json::from_slice(document)?;
+        let keys = raw.keys.into_iter().take(MOST).filter_map(|key| Key::parse(serde_json::from_value(key).ok()?));
+        Ok(Self { keys: keys.collect() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys that may have signed: those of that id, or the only fitting one for a token that names none.
+    pub(super) fn fitting<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a Key> + 'a {
+        let fits = move |key: &&Key| {
+            key.kind == algorithm.kind()
+                && key.algorithm.is_none_or(|own| own == algorithm)
+                && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
+        };
+        // Several keys under one id are tried in turn, but not without end.
+        let most = if kid.is_some() { 4 } else { 1 };
+        let count = self.keys.iter().filter(fits).count();
+        self.keys.iter().filter(fits).take(if kid.is_none() && count > most { 0 } else { most })
+    }
+}
+
+impl Key {
+    fn parse(raw: RawKey) -> Option<Self> {
+        if raw.r#use.is_some_and(|purpose| purpose != "sig") {
+            return None;
+        }
+        let (kind, material, decoding) = match (raw.kty.as_str(), raw.crv.as_deref()) {
+            ("RSA", _) => {
+                let (n, e) = (raw.n?, raw.e?);
+                // 2048 to 8192 bits; a longer one would only cost time.
+                if !(256..=1024).contains(&URL_SAFE_NO_PAD.decode(&n).ok()?.len()) {
+                    return None;
+                }
+                let decoding = DecodingKey::from_rsa_components(&n, &e).ok()?;
+                (KeyKind::Rsa, [n, e], decoding)
+            }
+            ("EC", Some(curve @ ("P-256" | "P-384"))) => {
+                let (x, y) = (raw.x?, raw.y?);
+                let decoding = DecodingKey::from_ec_components(&x, &y).ok()?;
+                (if curve == "P-256" { KeyKind::P256 } else { KeyKind::P384 }, [x, y], decoding)
+            }
+            ("OKP", Some("Ed25519")) => {
+                let x = raw.x?;
+                let decoding = DecodingKey::from_ed_components(&x).ok()?;
+                (KeyKind::Ed25519, [x, String::new()], decoding)
+            }
+            _ => return None,
+        };
+        let algorithm = match raw.alg {
+            None => None,
+            // A key for an algorithm that isn't trusted serves no other either.
+            Some(name) => Some(Algorithm::parse(&name).filter(|algorithm| algorithm.kind() == kind)?),
+        };
+        Some(Self { kid: raw.kid.map(Into::into), kind, algorithm, material, decoding })
+    }
+}
+
+/// A handle to an issuer's keys: filled by whoever knows them, read on every request.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    held: Arc<ArcSwap<Held>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) set: KeySet,
+    pub(super) epoch: u64,
+}
+
+impl Keys {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Swaps the whole set. The same keys again change nothing.
+    pub fn replace(&self, set: KeySet) {
+        self.held.rcu(|held| {
+            if held.set == set { Arc::clone(held) } else { Arc::new(Held { set: set.clone(), epoch: held.epoch + 1 }) }
+        });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.load().set.is_empty()
+    }
+
+    pub(super) fn held(&self) -> arc_swap::Guard<Arc<Held>> {
+        self.held.load()
+    }
+}

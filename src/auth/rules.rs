@@ -1,0 +1,81 @@
+//! What must be true of the tokens of one issuer.
+
+use super::algorithm::Algorithm;
+use super::keys::Keys;
+use super::remote::RemoteKeys;
+use crate::model::TenantId;
+
+#[derive(Debug, Clone)]
+pub struct IssuerRules {
+    /// Exactly as in `iss`.
+    pub issuer: String,
+    /// One of these must be among the token's audiences.
+    pub audiences: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
+    pub keys: KeySource,
+    pub typ: TypRule,
+    /// The claim that names the client; without it `client_id`, else `azp`.
+    pub client_claim: Option<String>,
+    /// The claim that names the tenant.
+    pub tenant_claim: String,
+    /// The tenant of every token of this issuer, whatever its claims say.
+    pub tenant: Option<TenantId>,
+    pub unknown_clients: UnknownClients,
+    /// Seconds by which clocks may differ.
+    pub leeway: u64,
+}
+
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// Filled inside this process.
+    Local(Keys),
+    Remote(RemoteKeys),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypRule {
+    /// RFC 9068: `at+jwt`, and a subject.
+    AccessToken,
+    /// For issuers that don't mark access tokens: `JWT`, `at+jwt` or nothing.
+    Any,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownClients {
+    /// The directory knows all clients of this issuer, their generations and ended families.
+    Refused,
+    /// A client without facts is who its token says, with no groups and no M3 user.
+    Bare,
+}
+
+impl IssuerRules {
+    /// The embedded issuer's own rules.
+    pub fn local(issuer: &str, keys: Keys) -> Self {
+        Self {
+            audiences: vec![issuer.to_owned()],
+            algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+            unknown_clients: UnknownClients::Refused,
+            ..Self::of(issuer, KeySource::Local(keys))
+        }
+    }
+
+    /// An issuer elsewhere, strict until its settings say otherwise.
+    pub fn remote(issuer: &str, audiences: Vec<String>, keys: RemoteKeys) -> Self {
+        Self { audiences, ..Self::of(issuer, KeySource::Remote(keys)) }
+    }
+
+    fn of(issuer: &str, keys: KeySource) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audiences: Vec::new(),
+            algorithms: vec![Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256],
+            keys,
+            typ: TypRule::AccessToken,
+            client_claim: None,
+            tenant_claim: super::claims::TENANT.to_owned(),
+            tenant: None,
+            unknown_clients: UnknownClients::Bare,
+            leeway: 10,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The one question: whose token is this, if anybody's?
+//!
+//! Order matters: size and form, issuer, algorithm and type, key, signature, claims, and last what is known about
+//! the client. Everything before the signature only chooses how to check; nothing is granted on it.
+//! Does not know: where the token stood in the request.
+
+use super::cache::{Digest, Entry, TokenCache};
+use super::claims::{self, Verified};
+use super::directory::{Directory, Held as Facts};
+use super::error::Error;
+use super::keys::{Held as HeldKeys, Keys};
+use super::parse::{MAX_TOKEN, Unverified};
+use super::remote::Remote;
+use super::rules::{IssuerRules, KeySource, TypRule, UnknownClients};
+use crate::model::{ClientId, Principal};
+use crate::outbound;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use prometheus::IntCounter;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A clone is the same verifier with the same cache.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    issuers: HashMap<Arc<str>, Trusted>,
+    directory: Directory,
+    cache: TokenCache,
+    hit: IntCounter,
+    miss: IntCounter,
+    over: IntCounter,
+}
+
+#[derive(Debug)]
+struct Trusted {
+    rules: IssuerRules,
+    keys: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(Keys),
+    Remote(Arc<Remote>),
+}
+
+impl Source {
+    fn keys(&self) -> &Keys {
+        match self {
+            Self::Local(keys) => keys,
+            Self::Remote(remote) => remote.keys(),
+        }
+    }
+}
+
+impl Verifier {
+    /// Starts fetching the key sets of issuers elsewhere. A URL that may not be fetched is an error here, not later.
+    pub fn new(
+        issuers: Vec<IssuerRules>,
+        directory: Directory,
+        metrics: &Metrics,
+        tasks: &Tasks,
+    ) -> Result<Self, outbound::Error> {
+        let mut trusted = HashMap::new();
+        for rules in issuers {
+            let keys = match &rules.keys {
+                KeySource::Local(keys) => Source::Local(keys.clone()),
+                KeySource::Remote(settings) => Source::Remote(Remote::start(settings, metrics, tasks)?),
+            };
+            trusted.insert(rules.issuer.as_str().into(), Trusted { rules, keys });
+        }
+        let count = |result| metrics.token_cache.with_label_values(&[result]);
+        let (hit, miss, over) = (count("hit"), count("miss"), count("expired"));
+        let cache = TokenCache::new();
+        Ok(Self { inner: Arc::new(Inner { issuers: trusted, directory, cache, hit, miss, over }) })
+    }
+
+    /// Issuers whose keys were never fetched: none of their tokens can be accepted yet.
+    pub fn without_keys(&self) -> Vec<&str> {
+        let without = self.inner.issuers.values().filter(|trusted| trusted.keys.keys().is_empty());
+        without.map(|trusted| trusted.rules.issuer.as_str()).collect()
+    }
+
+    /// `now` is in seconds since 1970.
+    pub async fn verify(&self, token: &str, now: u64) -> Result<Arc<Principal>, Error> {
+        if token.len() > MAX_TOKEN {
+            return Err(Error::TooLarge);
+        }
+        let digest = TokenCache::digest(token);
+        if let Some(known) = self.inner.cached(&digest, now) {
+            return known;
+        }
+        self.inner.miss.inc();
+        let parsed = Unverified::parse(token)?;
+        let issuer = claims::required(&parsed.claims, "iss")?;
+        let (issuer, trusted) = self.inner.issuers.get_key_value(issuer).ok_or(Error::Issuer)?;
+        let keys_epoch = trusted.check(&parsed).await?;
+        let verified = Arc::new(Verified::read(&parsed.claims, &trusted.rules)?);
+        self.inner.admit(digest, issuer, trusted, verified, keys_epoch, now)
+    }
+}
+
+impl Inner {
+    /// What the cache says; `None` sends the token through the whole check.
+    fn cached(&self, digest: &Digest, now: u64) -> Option<Result<Arc<Principal>, Error>> {
+        let entry = self.cache.look(digest)?;
+        let (issuer, trusted) = self.issuers.get_key_value(&*entry.issuer)?;
+        if let Err(error) = entry.verified.in_time(now, trusted.rules.leeway) {
+            self.cache.forget(digest);
+            self.over.inc();
+            return Some(Err(error));
+        }
+        if trusted.keys.keys().held().epoch != entry.keys_epoch {
+            return None;
+        }
+        self.hit.inc();
+        if self.directory.held().epoch == entry.directory_epoch {
+            return Some(Ok(Arc::clone(&entry.principal)));
+        }
+        // The signature still holds; who the client is may have changed.
+        Some(self.admit(*digest, issuer, trusted, Arc::clone(&entry.verified), entry.keys_epoch, now))
+    }
+
+    fn admit(
+        &self,
+        digest: Digest,
+        issuer: &Arc<str>,
+        trusted: &Trusted,
+        verified: Arc<Verified>,
+        keys_epoch: u64,
+        now: u64,
+    ) -> Result<Arc<Principal>, Error> {
+        verified.in_time(now, trusted.rules.leeway)?;
+        let facts = self.directory.held();
+        let principal = match principal(issuer, &trusted.rules, &verified, &facts) {
+            Ok(principal) => Arc::new(principal),
+            Err(error) => {
+                self.cache.forget(&digest);
+                return Err(error);
+            }
+        };
+        let entry = Entry {
+            principal: Arc::clone(&principal),
+            verified,
+            issuer: Arc::clone(issuer),
+            directory_epoch: facts.epoch,
+            keys_epoch,
+        };
+        self.cache.keep(digest, entry);
+        Ok(principal)
+    }
+}
+
+/// A good token of a client that is known, not revoked, and of this generation and family.
+fn principal(issuer: &Arc<str>, rules: &IssuerRules, token: &Verified, known: &Facts) -> Result<Principal, Error> {
+    let facts = known.facts(issuer, &token.client);
+    if rules.unknown_clients == UnknownClients::Refused {
+        let facts = facts.ok_or(Error::Client)?;
+        let family = token.family.as_deref().ok_or_else(|| Error::Missing(claims::FAMILY.into()))?;
+        let generation = token.generation.ok_or_else(|| Error::Missing(claims::GENERATION.into()))?;
+        if generation != facts.generation || known.ended(issuer, family) {
+            return Err(Error::Revoked);
+        }
+    }
+    if facts.is_some_and(|facts| facts.revoked) {
+        return Err(Error::Revoked);
+    }
+    let own_tenant = facts.and_then(|facts| facts.tenant.as_ref());
+    if own_tenant.is_some_and(|own| token.tenant.as_ref().is_some_and(|given| given != own)) {
+        return Err(Error::Client);
+    }
+    Ok(Principal {
+        client: ClientId { issuer: Arc::clone(issuer), id: Arc::clone(&token.client) },
+        tenant: token.tenant.as_ref().or(own_tenant).cloned(),
+        scopes: Arc::clone(&token.scopes),
+        groups: facts.map(|facts| Arc::clone(&facts.groups)).unwrap_or_default(),
+        expires_at: token.expires,
+        token_id: token.token_id.clone(),
+        m3_user: facts.and_then(|facts| facts.m3_user.clone()),
+        company: facts.and_then(|facts| facts.company),
+        division: facts.and_then(|facts| facts.division),
+    })
+}
+
+impl Trusted {
+    /// Algorithm, type, key and signature. Gives the epoch of the keys that were asked.
+    async fn check(&self, token: &Unverified<'_>) -> Result<u64, Error> {
+        if !self.rules.algorithms.contains(&token.algorithm) {
+            return Err(Error::Algorithm);
+        }
+        if !typ_fits(self.rules.typ, token.typ.as_deref()) {
+            return Err(Error::Type);
+        }
+        if let Some(epoch) = signed(token, &self.keys.keys().held())? {
+            return Ok(epoch);
+        }
+        match &self.keys {
+            Source::Local(_) => Err(Error::UnknownKey),
+            Source::Remote(remote) => {
+                remote.look_again(token.kid.as_deref()).await?;
+                signed(token, &self.keys.keys().held())?.ok_or(Error::UnknownKey)
+            }
+        }
+    }
+}
+
+/// `None`: no key fits. One that fits and doesn't agree is the end of it.
+fn signed(token: &Unverified<'_>, held: &HeldKeys) -> Result<Option<u64>, Error> {
+    let mut tried = false;
+    for key in held.set.fitting(token.kid.as_deref(), token.algorithm) {
+        tried = true;
+        let (signature, message) = (token.signature, token.message.as_bytes());
+        let good = jsonwebtoken::crypto::verify(signature, message, &key.decoding, token.algorithm.named());
+        if good.unwrap_or(false) {
+            return Ok(Some(held.epoch));
+        }
+    }
+    if tried { Err(Error::Signature) } else { Ok(None) }
+}
+
+/// Media types have no case, and may leave out `application/`.
+fn typ_fits(rule: TypRule, typ: Option<&str>) -> bool {
+    let is = |typ: &str, name: &str| {
+        let bare = typ.get(..12).filter(|start| start.eq_ignore_ascii_case("application/")).map_or(typ, |_| &typ[12..]);
+        bare.eq_ignore_ascii_case(name)
+    };
+    match (rule, typ) {
+        (TypRule::AccessToken, typ) => typ.is_some_and(|typ| is(typ, "at+jwt")),
+        (TypRule::Any, typ) => typ.is_none_or(|typ| is(typ, "at+jwt") || is(typ, "JWT")),
+    }
+}

@@ -1,0 +1,175 @@
+//! GET one document, under every limit.
+
+use super::guard::{Guarded, Rule};
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
+use http::{HeaderMap, Request, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pooled;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// From the first packet to the last byte of the body.
+    pub timeout: Duration,
+    pub most_bytes: usize,
+    /// Private networks may be asked: an identity provider is often a neighbour.
+    pub private_addresses: bool,
+    /// Plain http and loopback addresses: for tests and one-machine set-ups.
+    pub loopback_http: bool,
+    /// Authorities trusted instead of the system's, in DER; empty = the system's.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            most_bytes: 1024 * 1024,
+            private_addresses: true,
+            loopback_http: false,
+            roots: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} is not a URL that may be fetched: https with a host, no user and no password")]
+    Url(String),
+    #[error("a root certificate cannot be used")]
+    Root(#[source] rustls::Error),
+    #[error("the system has no root certificates; install ca-certificates or name the roots to trust")]
+    NoRoots(#[source] std::io::Error),
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    #[error("cannot reach {host}")]
+    Unreachable { host: String, source: hyper_util::client::legacy::Error },
+    #[error("{host} answered with status {status}")]
+    Status { host: String, status: u16 },
+    #[error("the answer of {host} is larger than {most} bytes")]
+    TooLarge { host: String, most: usize },
+    #[error("the answer of {host} broke off")]
+    Broken { host: String, source: hyper::Error },
+    #[error("no complete answer from {host} in {waited:?}")]
+    TimedOut { host: String, waited: Duration },
+}
+
+/// What came back with status 200.
+#[derive(Debug)]
+pub struct Fetched {
+    pub body: Bytes,
+    /// `max-age` of the answer's `Cache-Control`.
+    pub max_age: Option<Duration>,
+}
+
+/// A clone shares connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Pooled<HttpsConnector<HttpConnector<Guarded>>, Empty<Bytes>>,
+    settings: Arc<Settings>,
+    rule: Rule,
+}
+
+impl Client {
+    /// The crypto provider must have been installed before.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let rule = Rule { private: settings.private_addresses, loopback: settings.loopback_http };
+        let mut http = HttpConnector::new_with_resolver(Guarded::new(rule));
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(settings.timeout));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(&settings)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let inner = Pooled::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(https);
+        Ok(Self { inner, settings: Arc::new(settings), rule })
+    }
+
+    /// Whether this URL may be fetched at all; for settings, before anything is asked.
+    pub fn check(&self, url: &str) -> Result<Uri, Error> {
+        let refused = || Error::Url(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| refused())?;
+        let host = uri.host().ok_or_else(refused)?;
+        let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        let inside = literal.is_some_and(|address| address.to_canonical().is_loopback()) || host == "localhost";
+        let scheme_ok = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => self.settings.loopback_http && inside,
+            _ => false,
+        };
+        // The connector asks no resolver for a literal address, so the guard looks here.
+        let address_ok = literal.is_none_or(|address| self.rule.allows(address));
+        let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        if scheme_ok && address_ok && plain { Ok(uri) } else { Err(refused()) }
+    }
+
+    pub async fn fetch(&self, url: &str, accept: &'static str) -> Result<Fetched, Error> {
+        let uri = self.check(url)?;
+        let host = uri.host().unwrap_or_default().to_owned();
+        let waited = self.settings.timeout;
+        match tokio::time::timeout(waited, self.exchange(uri, &host, accept)).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(Error::TimedOut { host, waited }),
+        }
+    }
+
+    async fn exchange(&self, uri: Uri, host: &str, accept: &'static str) -> Result<Fetched, Error> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        request.headers_mut().insert(ACCEPT, http::HeaderValue::from_static(accept));
+        request.headers_mut().insert(USER_AGENT, http::HeaderValue::from_static("mi-gateway"));
+        let failed = |source| Error::Unreachable { host: host.to_owned(), source };
+        let response = self.inner.request(request).await.map_err(failed)?;
+        // A redirect is a refusal too: it would lead where nobody looked.
+        if response.status() != http::StatusCode::OK {
+            return Err(Error::Status { host: host.to_owned(), status: response.status().as_u16() });
+        }
+        let max_age = max_age(response.headers());
+        let body = capped(response.into_body(), self.settings.most_bytes, host).await?;
+        Ok(Fetched { body, max_age })
+    }
+}
+
+async fn capped(mut body: hyper::body::Incoming, most: usize, host: &str) -> Result<Bytes, Error> {
+    let mut held = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| Error::Broken { host: host.to_owned(), source })?;
+        if let Some(data) = frame.data_ref() {
+            if held.len() + data.len() > most {
+                return Err(Error::TooLarge { host: host.to_owned(), most });
+            }
+            held.extend_from_slice(data);
+        }
+    }
+    Ok(held.freeze())
+}
+
+fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(Error::Tls)?;
+    if settings.roots.is_empty() {
+        return Ok(builder.with_native_roots().map_err(Error::NoRoots)?.with_no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    for root in &settings.roots {
+        roots.add(root.clone()).map_err(Error::Root)?;
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(CACHE_CONTROL)?.to_str().ok()?;
+    let seconds = text.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok())?;
+    Some(Duration::from_secs(seconds))
+}

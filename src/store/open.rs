@@ -1,0 +1,140 @@
+//! Opening the file: modes of folder and files, durability, one writer and a few readers.
+
+use super::error::Error;
+use super::watch::Watch;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const FILE: &str = "gateway.db";
+const READERS: u32 = 4;
+/// How long a statement waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The open database. A clone is the same database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens `gateway.db` in this folder; makes both when they are missing.
+    pub async fn open(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(FILE);
+        prepare(folder, &path).map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
+        let options = options(&path);
+        let failed = |source| Error::Open { path: path.clone(), source };
+        // The writer first: it turns the journal to WAL before a reader looks.
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        Ok(Self { writer, readers, path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A transaction that holds the write lock from its start, so that what it read is still true when it commits.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Connections for reading.
+    pub fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Tells when anybody, in this process or another, has committed a change.
+    pub async fn watch(&self) -> Result<Watch, Error> {
+        let failed = |source| Error::Open { path: self.path.clone(), source };
+        let connection = SqliteConnection::connect_with(&options(&self.path)).await.map_err(failed)?;
+        Watch::over(connection).await
+    }
+
+    /// Finishes what is under way and folds the journal into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY)
+        .foreign_keys(true)
+        .pragma("trusted_schema", "OFF")
+}
+
+/// The file is made here and not by SQLite, so that it never was readable for others; its journals take its mode.
+fn prepare(folder: &Path, file: &Path) -> std::io::Result<()> {
+    if !folder.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    if folder.metadata()?.permissions().mode() & 0o777 != 0o700 {
+        set_permissions(folder, Permissions::from_mode(0o700))?;
+    }
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
+    if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+        set_permissions(file, Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().expect("the path exists").permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn nobody_else_can_read_the_state() {
+        let base = tempfile::tempdir().expect("a folder");
+        let folder = base.path().join("state");
+        let store = Store::open(&folder).await.expect("opens");
+        store.migrate("test", &["CREATE TABLE t (a INTEGER)"]).await.expect("migrates");
+        assert_eq!(mode(&folder), 0o700);
+        for name in [FILE, "gateway.db-wal", "gateway.db-shm"] {
+            assert_eq!(mode(&folder.join(name)), 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loose_mode_is_tightened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join(FILE);
+        std::fs::write(&file, b"").expect("writes");
+        set_permissions(&file, Permissions::from_mode(0o644)).expect("a mode");
+        Store::open(folder.path()).await.expect("opens");
+        assert_eq!(mode(&file), 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_named() {
+        let base = tempfile::NamedTempFile::new().expect("a file");
+        let folder = base.path().join("state");
+        let error = Store::open(&folder).await.expect_err("a file is no folder");
+        assert!(error.to_string().contains(&folder.display().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn commits_are_durable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("opens");
+        let mut connection = store.writer.acquire().await.expect("a connection");
+        let (journal,): (String,) =
+            sqlx::query_as("PRAGMA journal_mode").fetch_one(&mut *connection).await.expect("a row");
+        let (synchronous,): (i64,) =
+            sqlx::query_as("PRAGMA synchronous").fetch_one(&mut *connection).await.expect("a row");
+        assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+    }
+}
