@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests: one binary, a file per promise.
+
+mod floors;
+mod scan;
