@@ -5,3 +5,5 @@
 mod corpus;
 mod floors;
 mod scan;
+mod sdk;
+mod wire;
