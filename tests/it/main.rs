@@ -1,1 +1,9 @@
-fn main() {}
+//! The integration tests: one binary, a file per promise.
+
+#[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
+mod corpus;
+mod floors;
+mod scan;
+mod sdk;
+mod wire;
