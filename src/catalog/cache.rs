@@ -141,10 +141,7 @@ impl Catalog {
 
     /// What a program has, by name.
     pub async fn transactions(&self, program: ProgramName) -> Result<Arc<Vec<TransactionFacts>>, Arc<m3::Error>> {
-        self.0
-            .programs
-            .try_get_with(program, async { self.0.fetch.transactions(program).await.map(Arc::new) })
-            .await
+        self.0.programs.try_get_with(program, async { self.0.fetch.transactions(program).await.map(Arc::new) }).await
     }
 
     /// A layout that is at hand, without asking M3: for schemas and checks.
@@ -166,7 +163,8 @@ impl Catalog {
             }
             Some(program) => {
                 self.0.programs.invalidate(&program).await;
-                let keys: Vec<Key> = self.0.layouts.iter().map(|(key, _)| *key).filter(|key| key.0 == program).collect();
+                let keys: Vec<Key> =
+                    self.0.layouts.iter().map(|(key, _)| *key).filter(|key| key.0 == program).collect();
                 for key in keys {
                     self.0.layouts.invalidate(&key).await;
                 }
@@ -186,7 +184,8 @@ impl Catalog {
         let known = self.transactions(home).await.map_err(unavailable)?;
         let found = known.iter().find(|facts| facts.name == transaction);
         let Some(facts) = found else {
-            let empty = known.is_empty() || (home != program && self.transactions(program).await.map_err(unavailable)?.is_empty());
+            let empty = known.is_empty()
+                || (home != program && self.transactions(program).await.map_err(unavailable)?.is_empty());
             return Err(if empty {
                 Error::ProgramNotFound(program)
             } else {

@@ -52,7 +52,11 @@ impl Fetch {
         Ok(facts.collect())
     }
 
-    pub(super) async fn layout(&self, program: ProgramName, facts: &TransactionFacts) -> Result<TransactionLayout, Error> {
+    pub(super) async fn layout(
+        &self,
+        program: ProgramName,
+        facts: &TransactionFacts,
+    ) -> Result<TransactionLayout, Error> {
         Ok(TransactionLayout {
             program,
             name: facts.name,
@@ -144,7 +148,14 @@ impl Fetch {
 
 fn text_field(slot: Slot) -> FieldLayout {
     let kind = FieldKind::Alphanumeric;
-    FieldLayout { name: slot.name, kind, from: slot.from, length: slot.length, mandatory: false, description: "".into() }
+    FieldLayout {
+        name: slot.name,
+        kind,
+        from: slot.from,
+        length: slot.length,
+        mandatory: false,
+        description: "".into(),
+    }
 }
 
 fn column(row: &Record, layout: &TransactionLayout, name: &str) -> String {

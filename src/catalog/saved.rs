@@ -82,7 +82,14 @@ pub(super) async fn write(path: &Path, layouts: Vec<Arc<TransactionLayout>>) -> 
 fn of(layouts: &[Arc<TransactionLayout>]) -> File {
     let fields = |layout: &Layout| -> Vec<Field> {
         let each = layout.fields().iter().map(|f| {
-            Field(f.name.to_string(), f.kind.letter().to_string(), f.from, f.length, f.mandatory, f.description.to_string())
+            Field(
+                f.name.to_string(),
+                f.kind.letter().to_string(),
+                f.from,
+                f.length,
+                f.mandatory,
+                f.description.to_string(),
+            )
         });
         each.collect()
     };

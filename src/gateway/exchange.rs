@@ -14,10 +14,11 @@ use crate::model::{
     Call, Company, Division, Effect, Input, M3User, Place, Principal, TransactionLayout,
 };
 use crate::policies::Active;
-use crate::policy::{Ask, Asker, Reason};
+use crate::policy::{Ask, Asker, Decision, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::translate::{Asked, Failure, Fault, FaultKind, Shape, Table};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +54,7 @@ pub(super) struct Exchange {
     pub(super) tasks: Tasks,
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
+    pub(super) group_users: Arc<BTreeMap<String, M3User>>,
 }
 
 /// A call that M3 has begun to answer.
@@ -101,7 +103,7 @@ impl Exchange {
             learnt.effect = Some(effect);
         }
         self.name_policy(asked, who, effect)?;
-        let user = user(asked, who)?;
+        let user = self.user(asked, who)?;
         let place = self.place(asked, who, &user).await?;
         {
             let mut learnt = visit.learnt();
@@ -112,10 +114,10 @@ impl Exchange {
         for _ in 0..2 {
             let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused_by_catalog)?;
             let inputs = asked.inputs(&layout, place)?;
-            // Before M3 too: a column that doesn't exist is no reason to fail after a write was done.
-            let readable = |field| self.policies.current().readable(&asker(who), asked.program, asked.transaction, field);
-            let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), readable)?;
-            self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
+            let decision = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
+            // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
+            let columns = |field| decision.may_show(field);
+            let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
             self.program_rate(asked, who, visit)?;
             let call = Call {
                 client: who.client.clone(),
@@ -144,13 +146,27 @@ impl Exchange {
             return Err(Problem::new(Kind::PolicyDenied, detail));
         }
         let set = self.policies.current();
-        if set.may_name(&asker(who), asked.program, asked.transaction, effect) {
+        if set.may_name(asker(who), asked.program, asked.transaction, effect) {
             decisions.with_label_values(&["name", "allowed"]).inc();
             return Ok(());
         }
         decisions.with_label_values(&["name", "denied"]).inc();
         let detail = format!("No rule permits this client to {effect} {}/{}.", asked.program, asked.transaction);
         Err(Problem::new(Kind::PolicyDenied, detail))
+    }
+
+    /// The client's own user, else its group's. There is no default one, and running as another is not on offer.
+    fn user(&self, asked: &Asked, who: &Principal) -> Result<M3User, Problem> {
+        let of_group = || who.groups.iter().find_map(|group| self.group_users.get(&**group));
+        let Some(own) = who.m3_user.as_ref().or_else(of_group) else {
+            return Err(Problem::new(Kind::UserMissing, "No M3 user is mapped to this client or to its groups."));
+        };
+        match &asked.options.run_as {
+            Some(other) if other != own => {
+                Err(Problem::new(Kind::RunAsRefused, format!("This client runs as {own}, and as nobody else.")))
+            }
+            Some(_) | None => Ok(own.clone()),
+        }
     }
 
     /// Field, option, client default, the M3 user's own: decided once, and then the same for policy, log and M3.
@@ -185,7 +201,7 @@ impl Exchange {
         effect: Effect,
         place: Place,
         user: &M3User,
-    ) -> Result<(), Problem> {
+    ) -> Result<Decision, Problem> {
         let ask = Ask {
             asker: asker(who),
             program: asked.program,
@@ -202,7 +218,7 @@ impl Exchange {
         let verdict = if decision.allowed { "allowed" } else { "denied" };
         self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
         if decision.allowed {
-            return Ok(());
+            return Ok(decision);
         }
         Err(match decision.reason {
             Reason::ValueNotComparable(field) => {
@@ -212,6 +228,10 @@ impl Exchange {
                 tracing::error!(request = %visit.id, program = %asked.program, transaction = %asked.transaction, rules = ?decision.rules, "a rule failed; the call was denied");
                 Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
             }
+            Reason::Unverifiable => Problem::new(
+                Kind::PolicyDenied,
+                "A rule of this client reads fields of this transaction, whose layout was not known when it was loaded.",
+            ),
             Reason::Allowed | Reason::NoPermit | Reason::Forbidden => {
                 let detail = format!(
                     "No rule permits this client to {effect} {}/{} in company {} with these values.",
@@ -272,19 +292,6 @@ fn asker(who: &Principal) -> Asker<'_> {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// There is no default M3 user, and running as another one is not on offer.
-fn user(asked: &Asked, who: &Principal) -> Result<M3User, Problem> {
-    let Some(own) = &who.m3_user else {
-        return Err(Problem::new(Kind::UserMissing, "No M3 user is mapped to this client."));
-    };
-    match &asked.options.run_as {
-        Some(other) if other != own => {
-            Err(Problem::new(Kind::RunAsRefused, format!("This client runs as {own}, and as nobody else.")))
-        }
-        Some(_) | None => Ok(own.clone()),
-    }
 }
 
 fn refused_by_catalog(error: catalog::Error) -> Refused {

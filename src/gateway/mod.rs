@@ -28,9 +28,11 @@ use crate::catalog::Catalog;
 use crate::issuer::Issuer;
 use crate::limit::Limits;
 use crate::m3;
+use crate::model::M3User;
 use crate::policies::Active;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub access_log: AccessLog,
     pub tasks: Tasks,
+    /// The M3 user of a group's clients, where they have none of their own.
+    pub group_users: Arc<BTreeMap<String, M3User>>,
 }
 
 impl std::fmt::Debug for Parts {

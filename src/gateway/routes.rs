@@ -30,6 +30,7 @@ impl Routes {
             tasks: parts.tasks.clone(),
             metrics: parts.metrics.clone(),
             settings: settings.exchange,
+            group_users: parts.group_users.clone(),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.metrics.clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange, tokens }))

@@ -121,12 +121,7 @@ impl Document {
     }
 
     /// A failure before any record: NOK as M3's first word, or a fault found before M3 was asked.
-    pub fn failed(
-        shape: Shape,
-        transaction: TransactionName,
-        options: &Options,
-        failure: &Failure,
-    ) -> Vec<u8> {
+    pub fn failed(shape: Shape, transaction: TransactionName, options: &Options, failure: &Failure) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         match shape {
             Shape::V1Json => v1::failed(failure, &mut out),

@@ -21,7 +21,7 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
     let allowed = match request.extensions().get::<Arc<Principal>>() {
         Some(principal) => {
             let set = state.policies.current();
-            set.may_call_anything(&Asker {
+            set.may_call_anything(Asker {
                 client: &principal.client,
                 groups: &principal.groups,
                 scopes: &principal.scopes,
