@@ -4,6 +4,7 @@
 //! Invariant: what `inputs` gives is exactly what is sent, so what was decided on it is what M3 executes.
 //! Does not know: who asks, whether he may, or what M3 will say.
 
+mod columns;
 mod document;
 mod fault;
 mod options;
@@ -15,6 +16,7 @@ mod v1;
 mod v2;
 mod xml;
 
+pub use columns::{EncodeFault, Status, encode, slots, status, technical};
 pub use document::{Document, Failure, Shape};
 pub use fault::{Fault, FaultKind};
 pub use options::{Format, Options};

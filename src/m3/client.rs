@@ -1,0 +1,245 @@
+//! The client: a call in, a session found or opened, M3's first frame awaited.
+
+use super::error::{Error, may_repeat};
+use super::home::Homes;
+use super::settings::Settings;
+use super::socket::{Dialler, Key, Lease, Pool, Reply, Session};
+use crate::model::{Call, ClientId, Effect, M3User, Place, ProgramName, Slot, TransactionName};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Where the fields of a transaction stand, as a session of M3 says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots {
+    pub input: Vec<Slot>,
+    pub output: Vec<Slot>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    dialler: Dialler,
+    pool: Pool,
+    users: ArcSwap<HashMap<M3User, SecretString>>,
+    gates: Mutex<HashMap<M3User, Arc<tokio::sync::Mutex<Gate>>>>,
+    homes: Homes,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+}
+
+/// What is known of a user's logon.
+#[derive(Debug, Default)]
+struct Gate {
+    good: bool,
+    held_until: Option<Instant>,
+}
+
+/// How often idle sessions are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+impl Client {
+    pub fn new(settings: Settings, metrics: Arc<Metrics>, tasks: Tasks) -> Result<Self, Error> {
+        let settings = Arc::new(settings);
+        let unreachable = |source: std::io::Error| Error::Unreachable { address: settings.address.clone(), source: source.into() };
+        let dialler = Dialler::new(settings.clone()).map_err(unreachable)?;
+        let client = Self(Arc::new(Inner {
+            dialler,
+            pool: Pool::new(settings.pool, &metrics),
+            users: ArcSwap::from_pointee(settings.users.clone()),
+            gates: Mutex::default(),
+            homes: Homes::new(),
+            metrics,
+            tasks: tasks.clone(),
+            settings,
+        }));
+        let pool = client.0.pool.clone();
+        tasks.spawn_until_stop(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                pool.sweep();
+            }
+        });
+        Ok(client)
+    }
+
+    /// The gateway's own user.
+    pub fn user(&self) -> M3User {
+        self.0.settings.user.clone()
+    }
+
+    pub(super) fn homes(&self) -> &Homes {
+        &self.0.homes
+    }
+
+    /// Awaits M3's first frame; NOK as the first frame is an error.
+    pub async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        let metrics = &self.0.metrics;
+        let program = call.layout.program;
+        let begun = Instant::now();
+        let mut answer = self.attempt(call).await;
+        if !call.effect.is_write() && answer.as_ref().is_err_and(may_repeat) {
+            answer = self.attempt(call).await;
+        }
+        metrics.m3_seconds.with_label_values(&[program.as_str()]).observe(begun.elapsed().as_secs_f64());
+        let outcome = match &answer {
+            Ok(_) => "ok",
+            Err(error) if call.effect.is_write() && error.may_have_been_seen() => "unknown",
+            Err(error) => error.outcome(),
+        };
+        let effect = if call.effect == Effect::Read { "read" } else { "write" };
+        metrics.m3_calls.with_label_values(&[program.as_str(), effect, outcome]).inc();
+        answer
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Reply, Error> {
+        let layout = &call.layout;
+        let key = Key { user: call.user.clone(), program: layout.program, place: Some(call.place) };
+        let mut lease = self.0.pool.lease(key, &call.client).await?;
+        let mut session =
+            self.session(&mut lease, &call.user, layout.program, Some(call.place), call.effect.is_write()).await?;
+        let elsewhere = session.place.company != call.place.company
+            || (session.place.division != call.place.division && !Session::has_division(layout));
+        if elsewhere {
+            return Err(Error::CompanyNotProvable { wanted: call.place, found: session.place });
+        }
+        match session.confirm(layout).await {
+            Ok(()) => {}
+            Err(error @ Error::LayoutChanged { .. }) => {
+                self.forget(Some(layout.program));
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        if layout.multi {
+            session.limit(call.max_records).await?;
+        }
+        if let Err(error) = session.encode(call) {
+            // Nothing was sent: the session is as good as before.
+            lease.give_back(session);
+            return Err(error);
+        }
+        session.send().await.map_err(|source| Error::Lost { sent: true, source: source.into() })?;
+        if Effect::is_unanswered(layout.name) {
+            // No reply will come; an answer to the next question proves that M3 took this one.
+            if !session.is_alive().await {
+                return Err(Error::TimedOut { sent: true, waited: call.patience });
+            }
+            return Ok(self.reply(session, lease, call).unreported());
+        }
+        self.reply(session, lease, call).begin().await
+    }
+
+    fn reply(&self, session: Session, lease: Lease, call: &Call) -> Reply {
+        Reply::new((session, lease), call.patience, call.layout.program, &self.0.metrics, self.0.tasks.clone())
+    }
+
+    /// The lease's idle session if it is still good for this call, else a new one.
+    async fn session(
+        &self,
+        lease: &mut Lease,
+        user: &M3User,
+        program: ProgramName,
+        place: Option<Place>,
+        write: bool,
+    ) -> Result<Session, Error> {
+        if let Some(mut session) = lease.take_idle()
+            && session.is_quiet()
+        {
+            // A session that M3 ended silently would swallow the write and leave its outcome unknown.
+            let fresh = session.answered.elapsed() <= self.0.settings.pool.fresh_for;
+            if fresh || !write || session.is_alive().await {
+                return Ok(session);
+            }
+        }
+        self.open(user, program, place).await
+    }
+
+    /// Logs on. While a user is not known to be good one attempt serves all who wait for it.
+    async fn open(&self, user: &M3User, program: ProgramName, place: Option<Place>) -> Result<Session, Error> {
+        let users = self.0.users.load();
+        let password = users.get(user).ok_or_else(|| Error::UnknownUser(user.clone()))?;
+        let gate = {
+            let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            // Bounded by the users of the settings: others were refused above.
+            gates.entry(user.clone()).or_default().clone()
+        };
+        let mut known = gate.lock().await;
+        if let Some(until) = known.held_until {
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Err(Error::LogonHeld { user: user.clone(), retry_after: left });
+            }
+        }
+        let held = if known.good {
+            drop(known);
+            None
+        } else {
+            Some(&mut known)
+        };
+        let opened =
+            Session::open(&self.0.dialler, user, password, program, place, self.0.settings.logon_timeout).await;
+        let outcome = match &opened {
+            Ok(_) => "ok",
+            Err(error) => error.outcome(),
+        };
+        self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
+        let refused = matches!(opened, Err(Error::LogonRefused { .. }));
+        match held {
+            Some(known) => self.remember(known, opened.is_ok(), refused),
+            None if refused => self.remember(&mut *gate.lock().await, false, true),
+            None => {}
+        }
+        opened
+    }
+
+    fn remember(&self, gate: &mut Gate, good: bool, refused: bool) {
+        if good {
+            *gate = Gate { good: true, held_until: None };
+        } else if refused {
+            *gate = Gate { good: false, held_until: Some(Instant::now() + self.0.settings.logon_pause) };
+        }
+    }
+
+    /// Name and place of a transaction's fields, from a session of the gateway's own user.
+    pub async fn slots(&self, program: ProgramName, transaction: TransactionName) -> Result<Slots, Error> {
+        let (mut session, lease) = self.own_session(program).await?;
+        let input = session.slots("GetInLayout", transaction).await?;
+        let output = session.slots("GetOutLayout", transaction).await?;
+        lease.give_back(session);
+        Ok(Slots { input, output })
+    }
+
+    /// A session of the gateway's own user, wherever that user is at home.
+    pub(super) async fn own_session(&self, program: ProgramName) -> Result<(Session, Lease), Error> {
+        let user = self.user();
+        self.session_of(&user, program).await
+    }
+
+    pub(super) async fn session_of(&self, user: &M3User, program: ProgramName) -> Result<(Session, Lease), Error> {
+        let client = ClientId { issuer: "".into(), id: "gateway".into() };
+        let key = Key { user: user.clone(), program, place: None };
+        let mut lease = self.0.pool.lease(key, &client).await?;
+        let session = self.session(&mut lease, user, program, None, false).await?;
+        Ok((session, lease))
+    }
+
+    /// Closes the sessions of one program, or all: after a layout changed, or by an operations call.
+    pub fn forget(&self, program: Option<ProgramName>) {
+        self.0.pool.close(|key| program.is_none_or(|program| key.program == program));
+    }
+
+    /// New passwords; users whose secret changed may try again at once, and their sessions are closed.
+    pub fn set_users(&self, users: HashMap<M3User, SecretString>) {
+        self.0.users.store(Arc::new(users));
+        self.0.gates.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forget(None);
+    }
+}

@@ -1,0 +1,94 @@
+//! What failed on the way to M3, and whether M3 may have seen the call.
+
+use crate::model::{FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// NOK: M3 understood and said no; the session stays good.
+    #[error("M3 refused: {0}")]
+    Refused(Refusal),
+    #[error("no answer from M3 in {waited:?}")]
+    TimedOut { sent: bool, waited: Duration },
+    #[error("M3 can't be reached at {address}: {source}")]
+    Unreachable { address: String, source: Arc<io::Error> },
+    #[error("the connection to M3 was lost: {source}")]
+    Lost { sent: bool, source: Arc<io::Error> },
+    #[error("M3 does not let the user {user} in: {message}")]
+    LogonRefused { user: M3User, message: String },
+    /// A refused user is not tried again at once: every try brings him nearer to being locked.
+    #[error("the user {user} was refused; the next try is in {retry_after:?}")]
+    LogonHeld { user: M3User, retry_after: Duration },
+    #[error("no password is configured for the M3 user {0}")]
+    UnknownUser(M3User),
+    #[error("M3 has no program {0} to log on to")]
+    NoSuchProgram(ProgramName),
+    #[error("every session is busy; waited {waited:?}")]
+    Busy { waited: Duration },
+    #[error("too many calls wait for a session")]
+    QueueFull,
+    /// Nothing was sent: the catalog must look again.
+    #[error("the layout of {program}/{transaction} is not the one that M3 has now")]
+    LayoutChanged { program: ProgramName, transaction: TransactionName },
+    #[error("company {} division {:?} was asked for, and M3's session is in company {} division {:?}", wanted.company, wanted.division, found.company, found.division)]
+    CompanyNotProvable { wanted: Place, found: Place },
+    #[error("field {field} has the character {character:?}, which M3's character set does not hold")]
+    NotCarried { field: FieldName, character: char },
+    #[error("field {field} takes more than its {most} columns")]
+    TooLong { field: FieldName, most: u16 },
+    #[error("M3 answered what is not of the protocol: {0}")]
+    Protocol(&'static str),
+    #[error("the M3 user {user} is set to {setting}, which is not supported; change it in MNS150")]
+    ConventionUnsupported { user: M3User, setting: String },
+    #[error("M3 rerouted the session to {host}, which m3.reroute_hosts does not name")]
+    RerouteRefused { host: String },
+}
+
+impl Error {
+    /// M3 may have begun to do what was asked: for a write, its outcome is unknown.
+    pub fn may_have_been_seen(&self) -> bool {
+        match self {
+            Self::TimedOut { sent, .. } | Self::Lost { sent, .. } => *sent,
+            // Only an answer can break the protocol or say NOK, so the call was seen; NOK says what became of it.
+            Self::Protocol(_) => true,
+            Self::Refused(_)
+            | Self::Unreachable { .. }
+            | Self::LogonRefused { .. }
+            | Self::LogonHeld { .. }
+            | Self::UnknownUser(_)
+            | Self::NoSuchProgram(_)
+            | Self::Busy { .. }
+            | Self::QueueFull
+            | Self::LayoutChanged { .. }
+            | Self::CompanyNotProvable { .. }
+            | Self::NotCarried { .. }
+            | Self::TooLong { .. }
+            | Self::ConventionUnsupported { .. }
+            | Self::RerouteRefused { .. } => false,
+        }
+    }
+
+    /// The word for metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "nok",
+            Self::TimedOut { .. } => "timeout",
+            Self::Lost { .. } | Self::Protocol(_) => "lost",
+            Self::Unreachable { .. } | Self::RerouteRefused { .. } => "unreachable",
+            Self::LogonRefused { .. } | Self::LogonHeld { .. } | Self::UnknownUser(_) | Self::NoSuchProgram(_) => {
+                "logon"
+            }
+            Self::Busy { .. } | Self::QueueFull => "busy",
+            Self::LayoutChanged { .. } => "layout",
+            Self::CompanyNotProvable { .. } | Self::ConventionUnsupported { .. } => "refused",
+            Self::NotCarried { .. } | Self::TooLong { .. } => "invalid",
+        }
+    }
+}
+
+/// Only a call that M3 can't have seen, and that another session may carry, is worth another try.
+pub fn may_repeat(error: &Error) -> bool {
+    matches!(error, Error::Lost { sent: false, .. } | Error::TimedOut { sent: false, .. })
+}

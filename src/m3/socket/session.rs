@@ -1,0 +1,233 @@
+//! One session: a connection that is logged on as one user, in one program, in one proven company.
+
+use super::super::error::Error;
+use super::frame::Frames;
+use super::logon::{Dialler, LoggedOn};
+use crate::model::{
+    Call, Charset, Company, Conventions, DecimalSign, Division, FieldName, M3User, Place, ProgramName, Record, Slot,
+    TransactionLayout, TransactionName,
+};
+use crate::translate::{EncodeFault, Status, encode, slots, status, technical};
+use bytes::Bytes;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Weak;
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(in crate::m3) struct Session {
+    frames: Frames,
+    charset: Charset,
+    conventions: Conventions,
+    pub(in crate::m3) user: M3User,
+    pub(in crate::m3) program: ProgramName,
+    pub(in crate::m3) place: Place,
+    pub(in crate::m3) language: String,
+    pub(in crate::m3) build: String,
+    /// The SetLstMaxRec that this session has now; it sticks.
+    max_records: Option<u32>,
+    /// Layouts that this very session said are its own.
+    confirmed: HashMap<TransactionName, Weak<TransactionLayout>>,
+    pub(in crate::m3) answered: Instant,
+    scratch: Vec<u8>,
+}
+
+/// How long technical questions may take.
+const QUESTION: Duration = Duration::from_secs(10);
+const NAMED: &str = "names of this file";
+
+impl Session {
+    /// Logs on, and asks who, where and what M3 says that this session is.
+    pub(in crate::m3) async fn open(
+        dialler: &Dialler,
+        user: &M3User,
+        password: &SecretString,
+        program: ProgramName,
+        place: Option<Place>,
+        limit: Duration,
+    ) -> Result<Self, Error> {
+        let open = async {
+            let LoggedOn { frames, charset } = dialler.log_on(user, password, program, place).await?;
+            let unproven = Place { company: Company::new(1).expect("1 is a company"), division: Division::BLANK };
+            let mut session = Self {
+                frames,
+                charset,
+                conventions: Conventions::default(),
+                user: user.clone(),
+                program,
+                place: unproven,
+                language: String::new(),
+                build: String::new(),
+                max_records: None,
+                confirmed: HashMap::new(),
+                answered: Instant::now(),
+                scratch: Vec::new(),
+            };
+            session.introduce().await?;
+            Ok(session)
+        };
+        tokio::time::timeout(limit, open).await.unwrap_or(Err(Error::TimedOut { sent: false, waited: limit }))
+    }
+
+    async fn introduce(&mut self) -> Result<(), Error> {
+        let info = self.technical_record("GetUserInfo").await?;
+        let text = |name: &str| info.get(name).map(String::as_str).unwrap_or_default();
+        let company = Company::parse(text("ZDCONO")).map_err(|_| Error::Protocol("GetUserInfo without a company"))?;
+        let division =
+            Division::parse(text("ZDDIVI")).map_err(|_| Error::Protocol("GetUserInfo without a division"))?;
+        self.place = Place { company, division };
+        self.language = text("ZDLANC").to_owned();
+        self.conventions.decimal = if text("DSEP") == "," { DecimalSign::Comma } else { DecimalSign::Point };
+        let dates = text("ZDDTFM");
+        if !dates.is_empty() && !dates.starts_with("YMD") {
+            let setting = format!("date format {}", dates.chars().take(10).collect::<String>());
+            return Err(Error::ConventionUnsupported { user: self.user.clone(), setting });
+        }
+        let build = self.technical_record("GetMIBuild").await?;
+        self.build = build.into_values().find(|value| !value.is_empty()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// A technical transaction's only record, by the layout that this session itself gives.
+    async fn technical_record(&mut self, name: &str) -> Result<HashMap<String, String>, Error> {
+        let transaction = TransactionName::parse(name).expect(NAMED);
+        let slots = self.slots("GetOutLayout", transaction).await?;
+        let reply = self.question(name, "").await?;
+        match status(&reply, self.charset) {
+            Some(Status::Ok { .. }) => {}
+            Some(Status::Refused(refusal)) => return Err(Error::Refused(refusal)),
+            Some(Status::Record) | None => return Err(Error::Protocol("a technical transaction answered with a list")),
+        }
+        let unit = self.charset.unit();
+        let columns = |slot: &Slot| {
+            let from = ((usize::from(slot.from) - 1) * unit).min(reply.len());
+            let to = (from + usize::from(slot.length) * unit).min(reply.len());
+            self.charset.decode(&reply[from..to]).trim_matches([' ', '\0']).to_owned()
+        };
+        Ok(slots.iter().map(|slot| (slot.name.to_string(), columns(slot))).collect())
+    }
+
+    /// `which` is GetInLayout or GetOutLayout; NOK says that there are no fields.
+    pub(in crate::m3) async fn slots(&mut self, which: &str, of: TransactionName) -> Result<Vec<Slot>, Error> {
+        let reply = self.question(which, of.as_str()).await?;
+        match status(&reply, self.charset) {
+            Some(Status::Ok { .. }) => {
+                let data = reply.get(15 * self.charset.unit()..).unwrap_or_default();
+                slots(&self.charset.decode(data)).ok_or(Error::Protocol("a layout that can't be read"))
+            }
+            Some(Status::Refused(_)) => Ok(Vec::new()),
+            Some(Status::Record) | None => Err(Error::Protocol("a layout answered with a list")),
+        }
+    }
+
+    async fn question(&mut self, name: &str, data: &str) -> Result<Bytes, Error> {
+        let transaction = TransactionName::parse(name).expect(NAMED);
+        let mut request = std::mem::take(&mut self.scratch);
+        request.clear();
+        technical(transaction, self.charset, &mut request);
+        let _ = self.charset.encode(data, &mut request);
+        let ask = async {
+            self.frames.send(&request).await?;
+            self.frames.next().await
+        };
+        // The technical transaction itself is no call of anybody's: M3 has not seen that yet.
+        let answer = match tokio::time::timeout(QUESTION, ask).await {
+            Ok(answer) => answer.map_err(|source| Error::Lost { sent: false, source: source.into() }),
+            Err(_) => Err(Error::TimedOut { sent: false, waited: QUESTION }),
+        };
+        self.scratch = request;
+        self.answered = Instant::now();
+        answer
+    }
+
+    /// Still open, with nothing on it that nobody asked for.
+    pub(in crate::m3) fn is_quiet(&mut self) -> bool {
+        self.frames.is_quiet()
+    }
+
+    /// Answers a question now.
+    pub(in crate::m3) async fn is_alive(&mut self) -> bool {
+        let reply = self.question("GetServerTime", "").await;
+        reply.is_ok_and(|reply| status(&reply, self.charset).is_some())
+    }
+
+    /// The layout is this session's own: asked once for each transaction, before anything is encoded with it.
+    pub(in crate::m3) async fn confirm(&mut self, layout: &std::sync::Arc<TransactionLayout>) -> Result<(), Error> {
+        if self.confirmed.get(&layout.name).is_some_and(|known| known.as_ptr() == std::sync::Arc::as_ptr(layout)) {
+            return Ok(());
+        }
+        let input = self.slots("GetInLayout", layout.name).await?;
+        let output = self.slots("GetOutLayout", layout.name).await?;
+        if !layout.input.stands_as(&input) || !layout.output.stands_as(&output) {
+            return Err(Error::LayoutChanged { program: layout.program, transaction: layout.name });
+        }
+        self.confirmed.insert(layout.name, std::sync::Arc::downgrade(layout));
+        Ok(())
+    }
+
+    /// SetLstMaxRec, when it is not what the session has already.
+    pub(in crate::m3) async fn limit(&mut self, most: u32) -> Result<(), Error> {
+        if self.max_records == Some(most) {
+            return Ok(());
+        }
+        self.max_records = None;
+        let reply = self.question("SetLstMaxRec", &format!("{most:<11}")).await?;
+        match status(&reply, self.charset) {
+            Some(Status::Ok { .. }) => {
+                self.max_records = Some(most);
+                Ok(())
+            }
+            Some(Status::Refused(refusal)) => Err(Error::Refused(refusal)),
+            Some(Status::Record) | None => Err(Error::Protocol("SetLstMaxRec answered with a list")),
+        }
+    }
+
+    pub(in crate::m3) fn encode(&mut self, call: &Call) -> Result<(), Error> {
+        encode(call, self.charset, self.conventions, &mut self.scratch).map_err(|fault| match fault {
+            EncodeFault::NotCarried { field, character } => Error::NotCarried { field, character },
+            EncodeFault::TooLong { field, most } => Error::TooLong { field, most },
+        })
+    }
+
+    /// Sends what was encoded. From its first byte on M3 may have seen the call.
+    pub(in crate::m3) async fn send(&mut self) -> io::Result<()> {
+        self.frames.send(&self.scratch).await
+    }
+
+    /// The next reply, and what it says.
+    pub(in crate::m3) async fn next(&mut self, patience: Duration) -> Result<(Status, Bytes), Error> {
+        match tokio::time::timeout(patience, self.frames.next()).await {
+            Ok(Ok(frame)) => self.read(frame),
+            Ok(Err(source)) if source.kind() == io::ErrorKind::InvalidData => {
+                Err(Error::Protocol("a frame longer than M3's longest"))
+            }
+            Ok(Err(source)) => Err(Error::Lost { sent: true, source: source.into() }),
+            Err(_) => Err(Error::TimedOut { sent: true, waited: patience }),
+        }
+    }
+
+    /// A reply that is here already.
+    pub(in crate::m3) fn ready(&mut self) -> Option<Result<(Status, Bytes), Error>> {
+        match self.frames.ready() {
+            Ok(None) => None,
+            Ok(Some(frame)) => Some(self.read(frame)),
+            Err(_) => Some(Err(Error::Protocol("a frame longer than M3's longest"))),
+        }
+    }
+
+    fn read(&mut self, frame: Bytes) -> Result<(Status, Bytes), Error> {
+        match status(&frame, self.charset) {
+            Some(status) => Ok((status, frame)),
+            None => Err(Error::Protocol("a reply without a status")),
+        }
+    }
+
+    pub(in crate::m3) fn record(&self, payload: Bytes) -> Record {
+        Record::new(payload, self.charset, self.conventions)
+    }
+
+    pub(in crate::m3) fn has_division(layout: &TransactionLayout) -> bool {
+        FieldName::parse("DIVI").is_ok_and(|name| layout.input.position(name).is_some())
+    }
+}
