@@ -4,7 +4,9 @@
 
 use super::ask::{Decision, Reason};
 use super::rule::Rule;
-use cedar_policy::{AuthorizationError, Authorizer, Decision as Verdict, Entities, PolicyId, PolicySet, Request};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Decision as Verdict, Entities, EntityUid, PolicyId, PolicySet, Request,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +15,9 @@ use std::sync::Arc;
 pub(super) struct Book {
     pub(super) rules: Vec<Rule>,
     by_id: HashMap<PolicyId, usize>,
+    /// Rules by the client or group that their heads name, and those that name nobody.
+    by_whom: HashMap<EntityUid, Vec<usize>>,
+    for_all: Vec<usize>,
 }
 
 /// What is evaluated together. `lifters` are the permits among `all` that lift a forbid among them.
@@ -40,7 +45,21 @@ impl Bench {
 impl Book {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let by_id = rules.iter().enumerate().map(|(at, rule)| (rule.policy.id().clone(), at)).collect();
-        Self { rules, by_id }
+        let mut by_whom: HashMap<EntityUid, Vec<usize>> = HashMap::new();
+        let mut for_all = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            match rule.scope.whom() {
+                Some(whom) => by_whom.entry(whom.clone()).or_default().push(at),
+                None => for_all.push(at),
+            }
+        }
+        Self { rules, by_id, by_whom, for_all }
+    }
+
+    /// The rules whose heads speak of this client in these groups: few, however many others there are.
+    pub(super) fn speaking_of<'a>(&'a self, principals: &'a [EntityUid]) -> impl Iterator<Item = &'a Rule> {
+        let named = principals.iter().filter_map(|uid| self.by_whom.get(uid)).flatten();
+        self.for_all.iter().chain(named).map(|at| &self.rules[*at]).filter(|rule| rule.scope.speaks_of(principals))
     }
 
     fn rule(&self, id: &PolicyId) -> Option<&Rule> {

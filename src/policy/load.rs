@@ -5,6 +5,7 @@
 
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
+use super::nesting::too_deep;
 use super::rule::Rule;
 use super::schema::{self, Typed};
 use super::set::Layouts;
@@ -58,6 +59,11 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
         return Err(vec![Fault::at(&sources[0], 0, format!("the files together are larger than {MAX_TEXT} bytes"))]);
     }
     for (file, source) in sources.iter().enumerate() {
+        if let Some(offset) = too_deep(&source.text) {
+            let fault = Fault::at(source, offset, "the rule nests too deep");
+            faults.push(fault.hint("write several when-clauses or rules, and sets in place of chains of ||"));
+            continue;
+        }
         let set: PolicySet = match source.text.parse() {
             Ok(set) => set,
             Err(errors) => {

@@ -11,6 +11,7 @@ mod identity;
 mod judge;
 mod load;
 mod narrow;
+mod nesting;
 mod places;
 mod reads;
 mod rule;

@@ -47,11 +47,11 @@ impl Narrow {
         let (program, transaction, effect) = call;
         let known = typed.get(&(program, transaction));
         let target = Target::new(program, transaction, effect, known.is_some());
-        let speaks = |rule: &&Rule| {
+        let reaches = |rule: &&Rule| {
             let named = effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
-            named && rule.scope.speaks_of(principals) && rule.scope.reaches(&target)
+            named && rule.scope.reaches(&target)
         };
-        let rules: Vec<&Rule> = book.rules.iter().filter(speaks).collect();
+        let rules: Vec<&Rule> = book.speaking_of(principals).filter(reaches).collect();
         let mut reads = Reads::default();
         let mut by_name_reads = Reads::default();
         let mut never_blank = BTreeSet::new();

@@ -231,7 +231,7 @@ impl Reading<'_> {
             if !owned || expires.is_none() || policy.annotation("id").is_none() {
                 self.refuse("a rule that lifts a guardrail has @id, @owner and @expires", "add what is missing");
             }
-            if !scope.names_somebody() {
+            if scope.whom().is_none() {
                 self.refuse("a rule that lifts a guardrail names a client or a group", "name it in the head");
             }
         }

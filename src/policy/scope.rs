@@ -51,9 +51,14 @@ impl Scope {
         }
     }
 
-    /// Names a client or a group.
-    pub(super) fn names_somebody(&self) -> bool {
-        !matches!(self.principal, PrincipalConstraint::Any | PrincipalConstraint::Is(_))
+    /// The client or group that the head names.
+    pub(super) fn whom(&self) -> Option<&EntityUid> {
+        match &self.principal {
+            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
+            PrincipalConstraint::Eq(uid) | PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => {
+                Some(uid)
+            }
+        }
     }
 
     /// `principals`: the client itself and every group it is in.

@@ -86,7 +86,7 @@ impl Set {
         }
         let permits = |key: &[u32]| {
             let principals = set.principals(key);
-            set.book.rules.iter().any(|rule| rule.permit && rule.scope.speaks_of(&principals))
+            set.book.speaking_of(&principals).any(|rule| rule.permit)
         };
         let all_may_call = permits(&[]);
         let may_call = (0..set.named.len() as u32).map(|at| permits(&[at])).collect();

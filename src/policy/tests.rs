@@ -507,3 +507,31 @@ fn a_warm_decision_is_quick() {
     let door = time(&|_| set.may_call_anything(ask.asker()));
     eprintln!("load {loaded:?} warm {warm:?} new values {cold:?} by name {named:?} door {door:?}");
 }
+
+#[test]
+fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() {
+    let shapes: [(&str, &str, &str); 5] = [
+        ("", "context.company == 1 || ", "true"),
+        ("(", "", ")"),
+        ("!(", "", ")"),
+        ("if true then ", "", " else false"),
+        ("true && (false || ", "", ")"),
+    ];
+    for (open, link, close) in shapes {
+        let mut accepted = 0;
+        for n in (1..200).step_by(3) {
+            let middle = if link.is_empty() { "true".to_owned() } else { link.repeat(n) };
+            let (open, close) =
+                if link.is_empty() { (open.repeat(n), close.repeat(n)) } else { (String::new(), close.into()) };
+            let text = format!("permit (principal, action, resource) when {{ {open}{middle}{close} }};");
+            // The stack of tokio's threads, which reload the files.
+            let load = move || Set::load(&[source(&text)], LOCAL, &layout).map_err(|faults| faults[0].to_string());
+            let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(load).expect("a thread");
+            match thread.join().expect("no overflow") {
+                Ok(_) => accepted = n,
+                Err(fault) => assert!(fault.contains("nests too deep"), "{fault}"),
+            }
+        }
+        assert!((7..=120).contains(&accepted), "{open}{link}: {accepted}");
+    }
+}

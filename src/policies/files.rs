@@ -1,0 +1,111 @@
+//! What lies in the policy folder, or was compiled in.
+
+use crate::policy::{Fault, Source};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// All texts of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// `*.cedar`, by name.
+    pub cedar: Vec<Source>,
+    pub limits: Source,
+    /// The folder doesn't exist; these are the defaults.
+    pub embedded: bool,
+}
+
+/// All of these are the operator's to mend; reading may be repeated at any time.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {path}: {why}", path = path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        why: io::Error,
+    },
+    #[error("{path} is larger than {MAX_FILE} bytes", path = path.display())]
+    TooLarge { path: PathBuf },
+    #[error("{path} holds more than {MAX_FILES} policy files", path = path.display())]
+    TooMany { path: PathBuf },
+    #[error("{path} holds no *.cedar file: nothing would be permitted; remove the folder to use the defaults", path = path.display())]
+    Empty { path: PathBuf },
+    #[error("the policy folder {path} is gone", path = path.display())]
+    Gone { path: PathBuf },
+    #[error("{} in the policy files, the first: {}", count(.0.len()), first(.0))]
+    Faults(Vec<Fault>),
+}
+
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+const MAX_FILES: usize = 256;
+
+/// The limits' file; its absence from a folder means the default limits.
+const LIMITS: &str = "limits.toml";
+
+const CEDAR: [(&str, &str); 3] = [
+    ("00-guardrails.cedar", include_str!("../../policies/00-guardrails.cedar")),
+    ("10-demo.cedar", include_str!("../../policies/10-demo.cedar")),
+    ("20-readers.cedar", include_str!("../../policies/20-readers.cedar")),
+];
+
+fn count(faults: usize) -> String {
+    if faults == 1 { "a fault".to_owned() } else { format!("{faults} faults") }
+}
+
+fn first(faults: &[Fault]) -> String {
+    faults.first().map(ToString::to_string).unwrap_or_default()
+}
+
+impl Files {
+    pub fn embedded() -> Self {
+        let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
+        Self { cedar: CEDAR.map(source).into(), limits: default_limits(), embedded: true }
+    }
+}
+
+fn default_limits() -> Source {
+    Source { name: LIMITS.into(), text: include_str!("../../policies/limits.toml").into() }
+}
+
+/// Reads a folder; one that doesn't exist means the embedded files. Blocks.
+pub fn read(dir: &Path) -> Result<Files, Error> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Files::embedded()),
+        Err(why) => return Err(Error::Unreadable { path: dir.into(), why }),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|why| Error::Unreadable { path: dir.into(), why })?;
+        // A name that isn't text can't end in .cedar; editors' own files start with a dot.
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+            && name.ends_with(".cedar")
+        {
+            names.push(name);
+        }
+        if names.len() > MAX_FILES {
+            return Err(Error::TooMany { path: dir.into() });
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::Empty { path: dir.into() });
+    }
+    names.sort();
+    let cedar = names.into_iter().map(|name| file(dir, &name)).collect::<Result<_, _>>()?;
+    let limits = match file(dir, LIMITS) {
+        Err(Error::Unreadable { why, .. }) if why.kind() == io::ErrorKind::NotFound => default_limits(),
+        other => other?,
+    };
+    Ok(Files { cedar, limits, embedded: false })
+}
+
+fn file(dir: &Path, name: &str) -> Result<Source, Error> {
+    let path = dir.join(name);
+    let unreadable = |why| Error::Unreadable { path: path.clone(), why };
+    if fs::metadata(&path).map_err(unreadable)?.len() > MAX_FILE {
+        return Err(Error::TooLarge { path });
+    }
+    let text = fs::read_to_string(&path).map_err(unreadable)?;
+    Ok(Source { name: name.to_owned(), text })
+}
