@@ -155,6 +155,7 @@ impl Keys {
     }
 
     /// Swaps the whole set. The same keys again change nothing.
+    #[expect(clippy::needless_pass_by_value, reason = "a set is handed over; it is copied only when two writers meet")]
     pub fn replace(&self, set: KeySet) {
         self.held.rcu(|held| {
             if held.set == set { Arc::clone(held) } else { Arc::new(Held { set: set.clone(), epoch: held.epoch + 1 }) }

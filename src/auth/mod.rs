@@ -1,4 +1,4 @@
-//! Tokens we trust: from the text of a bearer token to a [`Principal`](crate::model::Principal), or a refusal.
+//! Tokens we trust: from the text of a bearer token to a principal, or a refusal.
 //!
 //! A token is parsed under caps, its issuer looked up, its signature checked with that issuer's keys, and only then
 //! are its claims believed; every claim that matters is required and of the right type.

@@ -72,7 +72,8 @@ impl Remote {
             done: watch::Sender::new(0),
             unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.pause).build(),
             pause: settings.pause,
-            patience: settings.http.timeout,
+            // The fetch ends by its own limit; this one is for a task that is gone.
+            patience: settings.http.timeout * 2,
         });
         let fetcher = Fetcher {
             remote: Arc::clone(&remote),
@@ -98,7 +99,7 @@ impl Remote {
             return Err(Error::UnknownKey);
         }
         if let Some(mut done) = self.join() {
-            // The time limit of the fetch is the limit of this wait; a sender that is gone ends it too.
+            // Either way the keys are looked at again.
             let _ = tokio::time::timeout(self.patience, done.changed()).await;
         }
         if self.keys.is_empty() {

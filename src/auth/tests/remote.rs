@@ -1,0 +1,184 @@
+//! Key sets by URL, from a real server on a real socket.
+
+use super::super::{Algorithm, Blame, Error, IssuerRules, RemoteKeys};
+use super::{Directory, ISSUER, NOW, Signer, Verifier, claims, install_crypto, set};
+use crate::outbound;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+type Answer = http::Response<Full<Bytes>>;
+type Says = Arc<dyn Fn(usize) -> Option<Answer> + Send + Sync>;
+
+/// Answers the n-th request with what it is told; `None` never answers.
+struct Idp {
+    url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Idp {
+    async fn start(tasks: &Tasks, says: Says) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (counter, connections) = (Arc::clone(&asked), tasks.clone());
+        tasks.spawn_until_stop(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (counter, says) = (Arc::clone(&counter), Arc::clone(&says));
+                let service = service_fn(move |_| {
+                    let answer = says(counter.fetch_add(1, Ordering::SeqCst));
+                    async move {
+                        match answer {
+                            Some(answer) => Ok::<_, std::convert::Infallible>(answer),
+                            None => std::future::pending().await,
+                        }
+                    }
+                });
+                let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+                connections.spawn_until_stop(async move { drop(served.await) });
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn verifier(&self, tasks: &Tasks, change: impl FnOnce(&mut RemoteKeys)) -> (Verifier, Metrics) {
+        install_crypto();
+        let mut keys = RemoteKeys::at(&self.url);
+        keys.http.loopback_http = true;
+        change(&mut keys);
+        let mut rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
+        rules.algorithms = vec![Algorithm::Es256];
+        let metrics = Metrics::new();
+        (Verifier::new(vec![rules], Directory::new(), &metrics, tasks).expect("a URL to fetch"), metrics)
+    }
+}
+
+fn document(text: &str) -> Option<Answer> {
+    Some(http::Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes()))))
+}
+
+fn token(signer: &Signer) -> String {
+    signer.token(&signer.header(), &claims())
+}
+
+#[tokio::test]
+async fn the_first_token_waits_for_the_keys_and_no_longer() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    let keys = set(&[&signer]);
+    let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
+    let (verifier, _) = idp.verifier(&tasks, |_| ());
+    let principal = verifier.verify(&token(&signer), NOW).await.expect("a good token");
+    assert!(principal.groups.is_empty() && principal.m3_user.is_none());
+    assert!(verifier.without_keys().is_empty());
+    assert_eq!(idp.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_thousand_made_up_key_ids_are_one_fetch() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    let keys = set(&[&signer]);
+    let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
+    let (verifier, _) = idp.verifier(&tasks, |_| ());
+    verifier.verify(&token(&signer), NOW).await.expect("a good token");
+    let stranger = Signer::new("x");
+    let asks = (0..1_000).map(|n| {
+        let header = super::with(stranger.header(), "kid", serde_json::json!(format!("made-up-{n}")));
+        let (verifier, token) = (verifier.clone(), stranger.token(&header, &claims()));
+        async move { verifier.verify(&token, NOW).await.err() }
+    });
+    let refused = futures_util::future::join_all(asks).await;
+    assert!(refused.iter().all(|error| *error == Some(Error::UnknownKey)));
+    assert_eq!(idp.asked(), 2);
+    assert!(verifier.verify(&token(&signer), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_found_at_once() {
+    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let sets = [set(&[&old]), set(&[&new, &old])];
+    let idp = Idp::start(&tasks, Arc::new(move |n| document(&sets[n.min(1)]))).await;
+    let (verifier, _) = idp.verifier(&tasks, |_| ());
+    verifier.verify(&token(&old), NOW).await.expect("the first key");
+    verifier.verify(&token(&new), NOW).await.expect("the second key");
+    verifier.verify(&token(&old), NOW).await.expect("still good");
+    assert_eq!(idp.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_failing_server_takes_no_good_keys_away() {
+    let (tasks, signer, stranger) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let keys = set(&[&signer]);
+    let broken = |n: usize| http::Response::builder().status(500 + n as u16).body(Full::default()).ok();
+    let idp = Idp::start(&tasks, Arc::new(move |n| if n == 0 { document(&keys) } else { broken(n) })).await;
+    let (verifier, metrics) = idp.verifier(&tasks, |_| ());
+    verifier.verify(&token(&signer), NOW).await.expect("good");
+    assert_eq!(verifier.verify(&token(&stranger), NOW).await.err(), Some(Error::UnknownKey));
+    assert_eq!(metrics.jwks_fetches.with_label_values(&["failed"]).get(), 1);
+    verifier
+        .verify(&super::Signer::token(&signer, &signer.header(), &super::with(claims(), "jti", "t2".into())), NOW)
+        .await
+        .expect("the key is still there");
+}
+
+/// What a server must not do ends as "keys cannot be had", which is not the caller's fault.
+async fn nothing_comes_of(says: Says, change: impl FnOnce(&mut RemoteKeys), outcome: &str) -> usize {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    let idp = Idp::start(&tasks, says).await;
+    let (verifier, metrics) = idp.verifier(&tasks, change);
+    let refused = verifier.verify(&token(&signer), NOW).await.expect_err("no keys");
+    assert_eq!((refused.clone(), refused.blame()), (Error::KeysUnavailable, Blame::Gateway));
+    assert_eq!(verifier.without_keys(), [ISSUER]);
+    assert_eq!(metrics.jwks_fetches.with_label_values(&[outcome]).get(), 1);
+    idp.asked()
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let says = |_| http::Response::builder().status(302).header("location", "/other").body(Full::default()).ok();
+    assert_eq!(nothing_comes_of(Arc::new(says), |_| (), "failed").await, 1);
+}
+
+#[tokio::test]
+async fn a_huge_key_set_is_not_read() {
+    let huge = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(1024 * 1024));
+    assert_eq!(nothing_comes_of(Arc::new(move |_| document(&huge)), |_| (), "failed").await, 1);
+}
+
+#[tokio::test]
+async fn a_slow_server_is_given_up() {
+    let short = |keys: &mut RemoteKeys| keys.http.timeout = Duration::from_millis(300);
+    assert_eq!(nothing_comes_of(Arc::new(|_| None), short, "failed").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_no_key_set_is_no_key_set() {
+    assert_eq!(nothing_comes_of(Arc::new(|_| document("<html>")), |_| (), "unreadable").await, 1);
+    assert_eq!(nothing_comes_of(Arc::new(|_| document(r#"{"keys":[]}"#)), |_| (), "empty").await, 1);
+}
+
+#[tokio::test]
+async fn a_url_that_may_not_be_fetched_is_refused_at_once() {
+    install_crypto();
+    let refused = |url: &str, loopback_http: bool| {
+        let mut keys = RemoteKeys::at(url);
+        keys.http = outbound::Settings { loopback_http, ..outbound::Settings::default() };
+        let rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
+        Verifier::new(vec![rules], Directory::new(), &Metrics::new(), &Tasks::new()).is_err()
+    };
+    for url in ["http://idp.example/jwks", "file:///etc/passwd", "https://user:pw@idp.example/", "jwks", "https:///x"] {
+        assert!(refused(url, true), "{url}");
+    }
+    assert!(refused("http://127.0.0.1:1/jwks", false) && !refused("http://127.0.0.1:1/jwks", true));
+    assert!(refused("https://127.0.0.1/jwks", false) && refused("https://169.254.169.254/latest", true));
+}

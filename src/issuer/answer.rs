@@ -1,0 +1,81 @@
+//! A token request, its answer, and its refusals in the words of RFC 6749.
+
+use serde::Serialize;
+use std::fmt;
+use std::net::IpAddr;
+
+/// What the gateway hands over of a request, for the token and the revocation endpoint alike.
+#[derive(Clone, Copy)]
+pub struct TokenAsk<'a> {
+    /// The tenant of the path, where the path has one.
+    pub tenant: Option<&'a str>,
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// The body, `application/x-www-form-urlencoded`.
+    pub form: &'a [u8],
+    pub address: IpAddr,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+impl fmt::Debug for TokenAsk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAsk").field("tenant", &self.tenant).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The body of a token answer, as it is serialized. Not to be stored by anybody on its way.
+#[derive(Clone, Serialize)]
+pub struct TokenAnswer {
+    pub access_token: String,
+    pub token_type: &'static str,
+    pub expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    pub scope: String,
+}
+
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAnswer").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("{0}")]
+    Request(&'static str),
+    /// `basic`: the client used the Authorization header, and is told so in WWW-Authenticate.
+    #[error("the client is unknown, not allowed here, or its secret is wrong")]
+    Client { basic: bool },
+    #[error("{0}")]
+    Grant(&'static str),
+    #[error("{0}")]
+    NotAllowed(&'static str),
+    #[error("this grant type is not supported; use client_credentials, password or refresh_token")]
+    GrantType,
+    #[error("the client may not have this scope")]
+    Scope,
+    #[error("too many wrong secrets of this client from this address; wait a second")]
+    TooManyAttempts { retry_after: u64 },
+    #[error("too many token requests at once; try again in a second")]
+    Busy,
+    #[error("the issuer failed")]
+    Failed(#[source] super::error::Error),
+}
+
+impl TokenError {
+    /// The error code of RFC 6749 (5.2) and RFC 7009 (2.2.1).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "invalid_request",
+            Self::Client { .. } | Self::TooManyAttempts { .. } => "invalid_client",
+            Self::Grant(_) => "invalid_grant",
+            Self::NotAllowed(_) => "unauthorized_client",
+            Self::GrantType => "unsupported_grant_type",
+            Self::Scope => "invalid_scope",
+            Self::Busy => "temporarily_unavailable",
+            Self::Failed(_) => "server_error",
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A client as the issuer keeps it, and what is shown of it once.
+
+use super::error::Error;
+use super::secrets::Hashed;
+use crate::auth::ClientFacts;
+use crate::model::{Company, Division, M3User, TenantId};
+use secrecy::SecretString;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// `TENANT~random`, as Infor's are.
+    pub id: Arc<str>,
+    pub name: String,
+    pub tenant: TenantId,
+    /// The service account's access key, `TENANT#random`.
+    pub saak: String,
+    pub scopes: Arc<[Box<str>]>,
+    pub groups: Arc<[Box<str>]>,
+    pub m3_user: Option<M3User>,
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+    /// Moves when everything that was issued must end.
+    pub generation: u64,
+    pub created_at: u64,
+    pub rotated_at: Option<u64>,
+    pub revoked_at: Option<u64>,
+    pub(super) secret_hash: Hashed,
+    pub(super) sask_hash: Hashed,
+}
+
+impl Client {
+    pub fn revoked(&self) -> bool {
+        self.revoked_at.is_some()
+    }
+
+    pub(super) fn facts(&self) -> ClientFacts {
+        ClientFacts {
+            groups: Arc::clone(&self.groups),
+            m3_user: self.m3_user.clone(),
+            company: self.company,
+            division: self.division,
+            tenant: Some(self.tenant.clone()),
+            generation: self.generation,
+            revoked: self.revoked(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct NewClient {
+    pub name: String,
+    pub tenant: TenantId,
+    pub scopes: Vec<String>,
+    pub groups: Vec<String>,
+    pub m3_user: Option<M3User>,
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+}
+
+impl NewClient {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        word("client name", &self.name)?;
+        self.scopes.iter().try_for_each(|scope| word("scope", scope))?;
+        self.groups.iter().try_for_each(|group| word("group", group))
+    }
+}
+
+/// The letters of a scope (RFC 6749, 3.3); lists of words are kept with blanks between.
+fn word(what: &'static str, word: &str) -> Result<(), Error> {
+    let fits = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    if (1..=64).contains(&word.len()) && word.bytes().all(fits) {
+        Ok(())
+    } else {
+        Err(Error::Word { what, word: word.to_owned() })
+    }
+}
+
+/// Shown once, when made; only hashes are kept.
+#[derive(Debug)]
+pub struct Credentials {
+    pub client_secret: SecretString,
+    pub saak: String,
+    pub sask: SecretString,
+}

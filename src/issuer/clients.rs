@@ -1,0 +1,161 @@
+//! The clients in the store. Used by the running issuer and, in a process of its own, by the command line.
+//!
+//! Invariant: names are unique among live clients; a revoked client is kept, for the log, and never comes back.
+
+use super::client::{Client, Credentials, NewClient};
+use super::error::Error;
+use super::schema;
+use super::secrets::{HashCost, Hashed, hash, random};
+use crate::model::{Company, Division, M3User, TenantId};
+use crate::store::{Error as StoreError, Store};
+use secrecy::SecretString;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub struct Clients {
+    store: Store,
+    cost: HashCost,
+}
+
+impl Clients {
+    pub async fn open(store: &Store, cost: HashCost) -> Result<Self, Error> {
+        schema::prepare(store).await?;
+        Ok(Self { store: store.clone(), cost })
+    }
+
+    /// The credentials are shown this once.
+    pub async fn add(&self, new: NewClient, now: u64) -> Result<(Client, Credentials), Error> {
+        new.check()?;
+        let id: Arc<str> = format!("{}~{}", new.tenant, random::<32>()?).into();
+        let saak = format!("{}#{}", new.tenant, random::<32>()?);
+        let (credentials, secret_hash, sask_hash) = self.secrets(saak.clone()).await?;
+        let client = Client {
+            id,
+            name: new.name,
+            tenant: new.tenant,
+            saak,
+            scopes: new.scopes.into_iter().map(Into::into).collect(),
+            groups: new.groups.into_iter().map(Into::into).collect(),
+            m3_user: new.m3_user,
+            company: new.company,
+            division: new.division,
+            generation: 1,
+            created_at: now,
+            rotated_at: None,
+            revoked_at: None,
+            secret_hash,
+            sask_hash,
+        };
+        let mut write = self.store.write().await?;
+        let taken = sqlx::query("SELECT 1 FROM clients WHERE name = ? AND revoked_at IS NULL").bind(&client.name);
+        if taken.fetch_optional(&mut *write).await?.is_some() {
+            return Err(Error::NameTaken(client.name));
+        }
+        insert(&client).execute(&mut *write).await?;
+        write.commit().await?;
+        Ok((client, credentials))
+    }
+
+    /// Revoked ones too, in the order in which they were made.
+    pub async fn list(&self) -> Result<Vec<Client>, Error> {
+        let rows = sqlx::query("SELECT * FROM clients ORDER BY rowid").fetch_all(self.store.read()).await?;
+        rows.iter().map(client).collect()
+    }
+
+    /// A live client by its name or id.
+    pub async fn find(&self, name: &str) -> Result<Client, Error> {
+        let found = self.list().await?.into_iter().find(|one| !one.revoked() && (one.name == name || &*one.id == name));
+        found.ok_or_else(|| Error::NoSuchClient(name.to_owned()))
+    }
+
+    /// Ends the client and every token it holds.
+    pub async fn revoke(&self, name: &str, now: u64) -> Result<Client, Error> {
+        let client = self.find(name).await?;
+        let mut write = self.store.write().await?;
+        sqlx::query(
+            "UPDATE clients SET revoked_at = ?, generation = generation + 1 WHERE id = ? AND revoked_at IS NULL",
+        )
+        .bind(now.cast_signed())
+        .bind(&*client.id)
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(Client { revoked_at: Some(now), generation: client.generation + 1, ..client })
+    }
+
+    /// New secrets; the old ones end at once, live tokens stay good.
+    pub async fn rotate(&self, name: &str, now: u64) -> Result<(Client, Credentials), Error> {
+        let client = self.find(name).await?;
+        let (credentials, secret_hash, sask_hash) = self.secrets(client.saak.clone()).await?;
+        let mut write = self.store.write().await?;
+        let done = sqlx::query(
+            "UPDATE clients SET secret_hash = ?, sask_hash = ?, rotated_at = ? WHERE id = ? AND revoked_at IS NULL",
+        )
+        .bind(&*secret_hash.0)
+        .bind(&*sask_hash.0)
+        .bind(now.cast_signed())
+        .bind(&*client.id)
+        .execute(&mut *write)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(Error::NoSuchClient(name.to_owned()));
+        }
+        write.commit().await?;
+        Ok((Client { secret_hash, sask_hash, rotated_at: Some(now), ..client }, credentials))
+    }
+
+    async fn secrets(&self, saak: String) -> Result<(Credentials, Hashed, Hashed), Error> {
+        let (client_secret, sask) = (random::<32>()?, random::<32>()?);
+        let hashes = (hash(&client_secret, self.cost).await?, hash(&sask, self.cost).await?);
+        let (client_secret, sask) = (SecretString::from(client_secret), SecretString::from(sask));
+        Ok((Credentials { client_secret, saak, sask }, hashes.0, hashes.1))
+    }
+}
+
+fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(
+        "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
+         division, generation, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(client.id.to_string())
+    .bind(client.name.clone())
+    .bind(client.tenant.to_string())
+    .bind(client.secret_hash.0.to_string())
+    .bind(client.saak.clone())
+    .bind(client.sask_hash.0.to_string())
+    .bind(client.scopes.join(" "))
+    .bind(client.groups.join(" "))
+    .bind(client.m3_user.as_ref().map(ToString::to_string))
+    .bind(client.company.map(|company| i64::from(company.number())))
+    .bind(client.division.map(|division| division.to_string()))
+    .bind(client.generation.cast_signed())
+    .bind(client.created_at.cast_signed())
+}
+
+fn client(row: &SqliteRow) -> Result<Client, Error> {
+    let damaged = || StoreError::Damaged { what: "client" };
+    let text = |column: &str| row.try_get::<String, _>(column);
+    let number = |column: &str| row.try_get::<Option<i64>, _>(column).map(|number| number.map(i64::cast_unsigned));
+    let words = |text: String| text.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect();
+    let (m3_user, division): (Option<String>, Option<String>) = (row.try_get("m3_user")?, row.try_get("division")?);
+    let company = number("company")?.map(|number| u16::try_from(number).map_err(|_| damaged())).transpose()?;
+    Ok(Client {
+        id: text("id")?.into(),
+        name: text("name")?,
+        tenant: TenantId::parse(&text("tenant")?).map_err(|_| damaged())?,
+        saak: text("saak")?,
+        scopes: words(text("scopes")?),
+        groups: words(text("client_groups")?),
+        m3_user: m3_user.map(|user| M3User::parse(&user).map_err(|_| damaged())).transpose()?,
+        company: company.map(|number| Company::new(number).map_err(|_| damaged())).transpose()?,
+        division: division.map(|text| Division::parse(&text).map_err(|_| damaged())).transpose()?,
+        generation: number("generation")?.ok_or_else(damaged)?,
+        created_at: number("created_at")?.ok_or_else(damaged)?,
+        rotated_at: number("rotated_at")?,
+        revoked_at: number("revoked_at")?,
+        secret_hash: Hashed(text("secret_hash")?.into()),
+        sask_hash: Hashed(text("sask_hash")?.into()),
+    })
+}

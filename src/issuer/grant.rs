@@ -1,0 +1,239 @@
+//! Who asks, what for, and whether that may be: the three grants and the way back.
+//!
+//! The client proves itself first; only then is anything else in the request believed or answered.
+//! Does not know: how tokens are signed, or where clients are kept.
+
+use super::answer::{TokenAnswer, TokenAsk, TokenError};
+use super::attempts::Slot;
+use super::basic::{Reading, readings};
+use super::client::Client;
+use super::error::Error;
+use super::form::Form;
+use super::mint::{self, Claims, Kind};
+use super::run::{Inner, Known};
+use super::secrets::{Hashed, random};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// Scopes that clients ask for out of habit; they ask for nothing of ours.
+const MEANINGLESS: [&str; 5] = ["openid", "offline_access", "email", "profile", "address"];
+const WRONG_OWNER: &str = "the user name or password is wrong";
+const WRONG_REFRESH: &str = "the refresh token is unknown, expired, revoked or of another client";
+
+/// What a grant comes down to.
+struct Granted {
+    subject: String,
+    scope: String,
+    family: String,
+    with_refresh: bool,
+}
+
+/// An outcome that counts against the client at its address, or not.
+struct Proof<'a> {
+    id: &'a str,
+    hashed: Option<&'a Hashed>,
+    secret: &'a str,
+}
+
+impl Inner {
+    pub(super) async fn grant(&self, ask: TokenAsk<'_>, label: &mut &'static str) -> Result<TokenAnswer, TokenError> {
+        let form = Form::parse(ask.form).map_err(TokenError::Request)?;
+        let kind = form.value("grant_type").ok_or(TokenError::Request("grant_type is missing"))?;
+        *label = match kind {
+            "client_credentials" => "client_credentials",
+            "password" => "password",
+            "refresh_token" => "refresh_token",
+            _ => return Err(TokenError::GrantType),
+        };
+        let known = self.known.load_full();
+        let client = self.authenticate(&known, &ask, &form).await?;
+        let granted = match *label {
+            "client_credentials" => self.for_itself(&client, &form)?,
+            "password" => self.for_service_account(&client, &ask, &form).await?,
+            _ => refreshed(&known, &client, &ask, &form)?,
+        };
+        self.issue(&known, &client, granted, ask.now).map_err(TokenError::Failed)
+    }
+
+    pub(super) async fn revoke(&self, ask: TokenAsk<'_>) -> Result<(), TokenError> {
+        let form = Form::parse(ask.form).map_err(TokenError::Request)?;
+        let known = self.known.load_full();
+        let client = self.authenticate(&known, &ask, &form).await?;
+        let token = form.value("token").ok_or(TokenError::Request("token is missing"))?;
+        let Some((_, claims)) = mint::read(&known.keys, token) else { return Ok(()) };
+        if claims.client_id != *client.id {
+            return Err(TokenError::NotAllowed("the token belongs to another client"));
+        }
+        self.end_family(&claims.grant_id, ask.now).await.map_err(TokenError::Failed)
+    }
+
+    async fn end_family(&self, family: &str, now: u64) -> Result<(), Error> {
+        // Its youngest token may have been made this second.
+        let until = now.saturating_add(self.settings.longest_life()).saturating_add(60);
+        let mut write = self.store.write().await?;
+        sqlx::query("INSERT OR REPLACE INTO ended_families (family, until) VALUES (?, ?)")
+            .bind(family.to_owned())
+            .bind(until.cast_signed())
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        self.refresh().await
+    }
+
+    fn for_itself(&self, client: &Client, form: &Form<'_>) -> Result<Granted, TokenError> {
+        Ok(Granted {
+            subject: client.id.to_string(),
+            scope: scope(form, &client.scopes)?,
+            family: random::<16>().map_err(TokenError::Failed)?,
+            with_refresh: self.settings.refresh_for_client_credentials,
+        })
+    }
+
+    async fn for_service_account(
+        &self,
+        client: &Client,
+        ask: &TokenAsk<'_>,
+        form: &Form<'_>,
+    ) -> Result<Granted, TokenError> {
+        let user = form.value("username").ok_or(TokenError::Request("username is missing"))?;
+        let secret = form.value("password").ok_or(TokenError::Request("password is missing"))?;
+        let own = bool::from(client.saak.as_bytes().ct_eq(user.as_bytes()));
+        let proof = Proof { id: &client.id, hashed: own.then_some(&client.sask_hash), secret };
+        if !self.proven(proof, ask).await? {
+            return Err(TokenError::Grant(WRONG_OWNER));
+        }
+        Ok(Granted {
+            subject: client.saak.clone(),
+            scope: scope(form, &client.scopes)?,
+            family: random::<16>().map_err(TokenError::Failed)?,
+            with_refresh: true,
+        })
+    }
+
+    fn issue(&self, known: &Known, client: &Client, granted: Granted, now: u64) -> Result<TokenAnswer, Error> {
+        let url = &self.settings.public_url;
+        let mut claims = Claims {
+            iss: url.clone(),
+            aud: url.clone(),
+            sub: granted.subject,
+            client_id: client.id.to_string(),
+            iat: now,
+            exp: now.saturating_add(self.settings.token_seconds),
+            jti: random::<16>()?,
+            scope: granted.scope,
+            tenant: client.tenant.to_string(),
+            grant_id: granted.family,
+            client_generation: client.generation,
+        };
+        let access_token = mint::sign(&known.signing, Kind::Access, &claims)?;
+        let mut refresh_token = None;
+        if granted.with_refresh {
+            claims.exp = now.saturating_add(self.settings.refresh_seconds);
+            claims.jti = random::<16>()?;
+            refresh_token = Some(mint::sign(&known.signing, Kind::Refresh, &claims)?);
+        }
+        let expires_in = self.settings.token_seconds;
+        Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in, refresh_token, scope: claims.scope })
+    }
+
+    /// The client behind a request: its secret is right, it is not revoked, and the path is its tenant's.
+    async fn authenticate(
+        &self,
+        known: &Known,
+        ask: &TokenAsk<'_>,
+        form: &Form<'_>,
+    ) -> Result<Arc<Client>, TokenError> {
+        let basic = ask.authorization.is_some();
+        for reading in presented(ask, form)? {
+            let client = known.clients.get(reading.id.as_str()).filter(|client| !client.revoked());
+            let hashed = client.map(|client| &client.secret_hash);
+            let proof = Proof { id: &reading.id, hashed, secret: &reading.secret };
+            if self.proven(proof, ask).await?
+                && let Some(client) = client
+                && ask.tenant.is_none_or(|tenant| tenant == client.tenant.as_str())
+            {
+                return Ok(Arc::clone(client));
+            }
+        }
+        Err(TokenError::Client { basic })
+    }
+
+    /// Whether a secret is right. Only what was really checked counts as a failure.
+    async fn proven(&self, proof: Proof<'_>, ask: &TokenAsk<'_>) -> Result<bool, TokenError> {
+        let remembered = || proof.hashed.is_some_and(|hashed| self.secrets.remembers(hashed, proof.secret));
+        if remembered() {
+            return Ok(true);
+        }
+        let slot: Arc<Slot> = self.attempts.of(proof.id, ask.address);
+        if !slot.open(ask.now) {
+            return Err(TokenError::TooManyAttempts { retry_after: 1 });
+        }
+        let _turn = slot.turn.lock().await;
+        // While this one waited, another may have been right, or too many wrong.
+        if remembered() {
+            return Ok(true);
+        }
+        if !slot.open(ask.now) {
+            return Err(TokenError::TooManyAttempts { retry_after: 1 });
+        }
+        let right = self.secrets.check(proof.hashed, proof.secret).await.map_err(|_| TokenError::Busy)?;
+        if !right {
+            slot.failed(ask.now);
+        }
+        Ok(right)
+    }
+}
+
+/// The credentials of the request, by one method and not by two.
+fn presented(ask: &TokenAsk<'_>, form: &Form<'_>) -> Result<Vec<Reading>, TokenError> {
+    let (id, secret) = (form.value("client_id"), form.value("client_secret"));
+    let Some(header) = ask.authorization else {
+        return match (id, secret) {
+            (Some(id), Some(secret)) if id.len() <= 256 => Ok(vec![Reading { id: id.into(), secret: secret.into() }]),
+            _ => Err(TokenError::Client { basic: false }),
+        };
+    };
+    if secret.is_some() {
+        return Err(TokenError::Request("send the client's secret in the header or in the form, not in both"));
+    }
+    let mut readings = readings(header);
+    readings.retain(|reading| reading.id.len() <= 256);
+    if readings.is_empty() {
+        return Err(TokenError::Client { basic: true });
+    }
+    if id.is_some_and(|id| readings.iter().all(|reading| reading.id != id)) {
+        return Err(TokenError::Request("client_id is not the client of the header"));
+    }
+    Ok(readings)
+}
+
+fn refreshed(known: &Known, client: &Client, ask: &TokenAsk<'_>, form: &Form<'_>) -> Result<Granted, TokenError> {
+    let token = form.value("refresh_token").ok_or(TokenError::Request("refresh_token is missing"))?;
+    let Some((Kind::Refresh, claims)) = mint::read(&known.keys, token) else {
+        return Err(TokenError::Grant(WRONG_REFRESH));
+    };
+    let good = claims.client_id == *client.id
+        && claims.client_generation == client.generation
+        && ask.now < claims.exp
+        && !known.ended.contains(claims.grant_id.as_str());
+    if !good {
+        return Err(TokenError::Grant(WRONG_REFRESH));
+    }
+    // Never more than at first, and never what the client has lost since.
+    let first: Vec<&str> = claims.scope.split(' ').filter(|word| !word.is_empty()).collect();
+    let still: Vec<Box<str>> = client.scopes.iter().filter(|scope| first.contains(&&***scope)).cloned().collect();
+    Ok(Granted { subject: claims.sub, scope: scope(form, &still)?, family: claims.grant_id, with_refresh: true })
+}
+
+/// What was asked for of what may be had; everything, when nothing of ours was asked for.
+fn scope(form: &Form<'_>, allowed: &[Box<str>]) -> Result<String, TokenError> {
+    let asked = form.value("scope").unwrap_or_default();
+    let mut granted: Vec<&str> = Vec::new();
+    for word in asked.split(' ').filter(|word| !word.is_empty() && !MEANINGLESS.contains(word)) {
+        let own = allowed.iter().find(|scope| ***scope == *word).ok_or(TokenError::Scope)?;
+        if !granted.contains(&&**own) {
+            granted.push(own);
+        }
+    }
+    Ok(if granted.is_empty() { allowed.join(" ") } else { granted.join(" ") })
+}

@@ -1,0 +1,58 @@
+//! The `.ionapi` file: credentials in the form that Infor's clients read.
+//!
+//! Invariant: written whole or not at all, readable by its owner alone.
+
+use super::client::{Client, Credentials};
+use super::error::Error;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use std::fs::{OpenOptions, rename};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What stands in the file besides the client's own.
+#[derive(Debug, Clone, Copy)]
+pub struct IonApi<'a> {
+    pub public_url: &'a str,
+    /// `ev`: a label of the environment.
+    pub environment: &'a str,
+}
+
+impl IonApi<'_> {
+    /// The text of the file. It holds secrets.
+    pub fn text(&self, client: &Client, credentials: &Credentials) -> String {
+        let url = self.public_url.trim_end_matches('/');
+        let document = json!({
+            "ti": client.tenant.as_str(),
+            "cn": client.name,
+            "dt": "12",
+            "ci": &*client.id,
+            "cs": credentials.client_secret.expose_secret(),
+            "iu": url,
+            // With its slash: token URL = pu + ot, by plain concatenation.
+            "pu": format!("{url}/{}/as/", client.tenant),
+            "oa": "authorization.oauth2",
+            "ot": "token.oauth2",
+            "or": "revoke_token.oauth2",
+            "ev": self.environment,
+            "v": "1.0",
+            "saak": credentials.saak,
+            "sask": credentials.sask.expose_secret(),
+        });
+        format!("{document:#}\n")
+    }
+}
+
+/// Writes a file that only its owner may read, beside its place first and then into it.
+pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    let written = || {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        rename(&beside, path)
+    };
+    written().map_err(|source| Error::File { path: path.to_owned(), source })
+}

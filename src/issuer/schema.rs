@@ -1,0 +1,23 @@
+//! The issuer's tables. A step that was released is never changed; a new one is added.
+
+use crate::store::{Error, Store};
+
+const STEPS: &[&str] = &["
+    CREATE TABLE clients (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL,
+        secret_hash TEXT NOT NULL, saak TEXT NOT NULL UNIQUE, sask_hash TEXT NOT NULL,
+        scopes TEXT NOT NULL, client_groups TEXT NOT NULL,
+        m3_user TEXT, company INTEGER, division TEXT,
+        generation INTEGER NOT NULL, created_at INTEGER NOT NULL, rotated_at INTEGER, revoked_at INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX clients_by_name ON clients (name) WHERE revoked_at IS NULL;
+    CREATE TABLE signing_keys (
+        kid TEXT PRIMARY KEY, algorithm TEXT NOT NULL, pkcs8 BLOB NOT NULL,
+        created_at INTEGER NOT NULL, retired_at INTEGER
+    ) STRICT;
+    CREATE TABLE ended_families (family TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT;
+"];
+
+pub(super) async fn prepare(store: &Store) -> Result<(), Error> {
+    store.migrate("issuer", STEPS).await
+}
