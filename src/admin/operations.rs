@@ -216,3 +216,174 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Answer {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::request::Builder;
+    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tempfile::TempDir;
+    use tower::ServiceExt;
+
+    struct Door {
+        service: Operations,
+        health: Health,
+        runs: Arc<AtomicUsize>,
+        token: String,
+        _state: TempDir,
+    }
+
+    fn door() -> Door {
+        let state = tempfile::tempdir().unwrap();
+        let (metrics, runs) = (Metrics::new(), Arc::new(AtomicUsize::new(0)));
+        let (health, ran) = (Health::new(&metrics), Arc::clone(&runs));
+        let token = OperatorToken::ensure(state.path()).unwrap();
+        let clear = Action::new(Method::POST, "/catalog/clear", move |body| {
+            ran.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match body["program"].as_str() {
+                    Some("BROKEN") => Err(ActionError::Failed("the secret inside".into())),
+                    Some("NOSUCH") => Err(ActionError::Refused("no such program".into())),
+                    _ => Ok(json!({ "cleared": body })),
+                }
+            }
+        });
+        let faults = Action::new(Method::GET, "/mock/faults", |_| async { Ok(json!([])) });
+        let listen = ["127.0.0.1:9090".parse().unwrap(), "10.1.2.3:9090".parse().unwrap()];
+        let service = Operations::new(health.clone(), metrics, token, &listen, &[], vec![clear, faults]).unwrap();
+        let token = fs::read_to_string(state.path().join("operator.token")).unwrap().trim().to_owned();
+        Door { service, health, runs, token, _state: state }
+    }
+
+    impl Door {
+        async fn ask(&self, request: Builder, body: &'static str) -> (u16, Value, HeaderMap) {
+            let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap();
+            let Ok(answer) = self.service.clone().oneshot(request).await;
+            let (head, body) = answer.into_parts();
+            let bytes = body.into_data_stream_bytes().await;
+            (head.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default(), head.headers)
+        }
+
+        fn post(&self, path: &str) -> Builder {
+            Request::post(path)
+                .header("host", "localhost:9090")
+                .header("authorization", format!("Bearer {}", self.token))
+                .header("content-type", "application/json")
+        }
+    }
+
+    trait Bytewise {
+        async fn into_data_stream_bytes(self) -> Bytes;
+    }
+
+    impl Bytewise for Full<Bytes> {
+        async fn into_data_stream_bytes(mut self) -> Bytes {
+            self.frame().await.and_then(Result::ok).and_then(|frame| frame.into_data().ok()).unwrap_or_default()
+        }
+    }
+
+    #[tokio::test]
+    async fn alive_ready_and_metrics_need_nothing() {
+        let door = door();
+        assert_eq!(door.ask(Request::get("/livez"), "").await.0, 200);
+        assert_eq!(door.ask(Request::get("/readyz"), "").await.0, 200);
+        door.health.set("m3", Err("connection refused".into()));
+        let (status, body, _) = door.ask(Request::get("/readyz"), "").await;
+        assert_eq!((status, &body["checks"][0]["reason"]), (503, &json!("connection refused")));
+        let (status, _, headers) = door.ask(Request::get("/metrics"), "").await;
+        assert_eq!(
+            (status, &headers["content-type"]),
+            (200, &"text/plain; version=0.0.4; charset=utf-8".parse().unwrap())
+        );
+        assert_eq!(door.ask(Request::post("/readyz"), "").await.0, 405);
+    }
+
+    #[tokio::test]
+    async fn an_action_runs_for_the_operator() {
+        let door = door();
+        let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"MMS200MI"}"#).await;
+        assert_eq!((status, &body["cleared"]["program"]), (200, &json!("MMS200MI")));
+        assert_eq!(door.ask(door.post("/catalog/clear"), "").await.0, 200);
+        assert_eq!(door.runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_runs_for_anyone_else() {
+        let door = door();
+        let bare = || Request::post("/catalog/clear").header("content-type", "application/json");
+        let bearer = format!("Bearer {}", door.token);
+        let known = || bare().header("host", "127.0.0.1:9090");
+        let cases = [
+            (known(), 401),
+            (known().header("authorization", "Bearer wrong"), 401),
+            (known().header("authorization", format!("Basic {}", door.token)), 401),
+            (known().header("authorization", &bearer).header("authorization", &bearer), 401),
+            (bare().header("authorization", &bearer), 421),
+            (bare().header("authorization", &bearer).header("host", "attacker.example:9090"), 421),
+            (bare().header("authorization", &bearer).header("host", "localhost.attacker.example"), 421),
+            (bare().header("authorization", &bearer).header("host", "localhost@attacker.example"), 421),
+            (known().header("authorization", &bearer).header("host", "attacker.example"), 421),
+        ];
+        for (request, expected) in cases {
+            let shown = format!("{request:?}");
+            let (status, body, headers) = door.ask(request, "{}").await;
+            assert_eq!((status, &body["status"]), (expected, &json!(expected)), "{shown}");
+            assert_eq!(headers["content-type"], "application/problem+json");
+            assert_eq!(headers.contains_key("www-authenticate"), expected == 401);
+        }
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
+            let request = known().header("authorization", &bearer);
+            let mut request = request;
+            request.headers_mut().unwrap().insert("content-type", kind.parse().unwrap());
+            assert_eq!(door.ask(request, "{}").await.0, 415, "{kind}");
+        }
+        assert_eq!(door.runs.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn the_doors_own_addresses_are_hosts() {
+        let door = door();
+        for host in ["localhost", "LOCALHOST:1", "[::1]:9090", "127.0.0.1", "10.1.2.3:9090"] {
+            let mut request = door.post("/catalog/clear");
+            request.headers_mut().unwrap().insert("host", host.parse().unwrap());
+            assert_eq!(door.ask(request, "{}").await.0, 200, "{host}");
+        }
+        let http2 =
+            Request::get("http://localhost:9090/mock/faults").header("authorization", format!("Bearer {}", door.token));
+        assert_eq!(door.ask(http2, "").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn paths_methods_and_bodies_have_their_answers() {
+        let door = door();
+        assert_eq!(door.ask(door.post("/nothing"), "{}").await.0, 404);
+        let (status, _, headers) = door.ask(door.post("/mock/faults"), "{}").await;
+        assert_eq!((status, &headers["allow"]), (405, &"GET".parse().unwrap()));
+        assert_eq!(door.ask(door.post("/catalog/clear"), "{").await.0, 400);
+        let large: &'static str = Box::leak("x".repeat(MOST_BODY + 1).into_boxed_str());
+        assert_eq!(door.ask(door.post("/catalog/clear"), large).await.0, 413);
+        assert_eq!(door.runs.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn an_actions_no_is_told_and_its_failure_is_not() {
+        let door = door();
+        let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"NOSUCH"}"#).await;
+        assert_eq!((status, &body["detail"]), (422, &json!("no such program")));
+        let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"BROKEN"}"#).await;
+        assert_eq!(status, 500);
+        assert!(!body.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn an_action_cannot_be_registered_twice_or_over_the_doors_own() {
+        let state = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new();
+        let token = OperatorToken::ensure(state.path()).unwrap();
+        let action = |path| Action::new(Method::POST, path, |_| async { Ok(Value::Null) });
+        let made = |actions| Operations::new(Health::new(&metrics), metrics.clone(), token.clone(), &[], &[], actions);
+        assert!(matches!(made(vec![action("/a"), action("/a")]), Err(Error::Twice { .. })));
+        assert!(matches!(made(vec![action("/metrics")]), Err(Error::Path { .. })));
+    }
+}

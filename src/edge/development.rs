@@ -168,3 +168,88 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     };
     made().map_err(|source| Error::File { path: path.into(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use rustls::{CertificateError, Error as TlsFault, RootCertStore};
+    use std::sync::Arc;
+
+    fn judge(ca: &Path, certificate: &CertificateDer<'_>, name: &str) -> Result<(), TlsFault> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).map(|_| ())
+    }
+
+    fn later(days: i64) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_hours(24 * days)
+    }
+
+    #[test]
+    fn the_certificate_holds_for_this_machine_and_no_other_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ensure(&dir.path().join("dev")).unwrap();
+        let server = CertificateDer::from_pem_file(&files.chain).unwrap();
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            assert_eq!(judge(&files.ca, &server, name), Ok(()), "{name}");
+        }
+        for name in ["example.com", "127.0.0.2"] {
+            assert!(judge(&files.ca, &server, name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_authority_cannot_speak_for_another_name_even_if_its_key_is_stolen() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ensure(dir.path()).unwrap();
+        let stolen = KeyPair::from_pem(&fs::read_to_string(dir.path().join("ca.key")).unwrap()).unwrap();
+        let issuer = Issuer::new(ca_params(Timestamp::now()).unwrap(), stolen);
+        for name in ["example.com", "10.0.0.1"] {
+            let mut params = server_params(Timestamp::now()).unwrap();
+            params.subject_alt_names = CertificateParams::new(vec![name.to_owned()]).unwrap().subject_alt_names;
+            let forged = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            let refused = judge(&files.ca, forged.der(), name).unwrap_err();
+            assert!(matches!(refused, TlsFault::InvalidCertificate(CertificateError::Other(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn files_are_used_again_until_near_their_end_and_keys_are_their_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ensure(dir.path()).unwrap();
+        let read = || (fs::read(&files.ca).unwrap(), fs::read(&files.chain).unwrap());
+        let first = read();
+        assert_eq!(ensure_at(dir.path(), later(SERVER_DAYS - RENEW_DAYS - 2)).unwrap(), files);
+        assert_eq!(read(), first);
+        ensure_at(dir.path(), later(SERVER_DAYS - RENEW_DAYS + 2)).unwrap();
+        let second = read();
+        assert!(second.0 == first.0 && second.1 != first.1);
+        ensure_at(dir.path(), later(CA_DAYS - SERVER_DAYS + 2)).unwrap();
+        assert!(read().0 != first.0);
+        for key in ["ca.key", "server.key"] {
+            let mode = fs::metadata(dir.path().join(key)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{key}");
+        }
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn broken_files_and_a_server_of_another_authority_are_made_again() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (files, other) = (ensure(one.path()).unwrap(), ensure(two.path()).unwrap());
+        fs::copy(&other.chain, &files.chain).unwrap();
+        fs::copy(&other.key, &files.key).unwrap();
+        ensure(one.path()).unwrap();
+        assert_eq!(judge(&files.ca, &CertificateDer::from_pem_file(&files.chain).unwrap(), "localhost"), Ok(()));
+        fs::write(one.path().join("ca.key"), "rubbish").unwrap();
+        ensure(one.path()).unwrap();
+        assert_eq!(judge(&files.ca, &CertificateDer::from_pem_file(&files.chain).unwrap(), "localhost"), Ok(()));
+    }
+}

@@ -167,3 +167,29 @@ pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, t
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::development::ensure;
+    use jiff::SignedDuration;
+    use std::fs;
+
+    #[test]
+    fn each_fault_of_the_files_has_a_name() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (files, other) = (ensure(one.path()).unwrap(), ensure(two.path()).unwrap());
+        let now = Timestamp::now();
+        let day = SignedDuration::from_hours(24);
+        assert!(read_pair(&files.chain, &files.key, now).is_ok());
+        let missing = one.path().join("missing.pem");
+        assert!(matches!(read_pair(&missing, &files.key, now), Err(Error::Unreadable { .. })));
+        assert!(matches!(read_pair(&files.key, &files.key, now), Err(Error::NoCertificate { .. })));
+        assert!(matches!(read_pair(&files.chain, &files.chain, now), Err(Error::NoKey { .. })));
+        assert!(matches!(read_pair(&files.chain, &other.key, now), Err(Error::Mismatch { .. })));
+        assert!(matches!(read_pair(&files.chain, &files.key, now + day * 400), Err(Error::Expired { .. })));
+        assert!(matches!(read_pair(&files.chain, &files.key, now - day * 3), Err(Error::NotYet { .. })));
+        fs::write(&missing, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(matches!(read_pair(&missing, &files.key, now), Err(Error::BadCertificate { .. })));
+    }
+}
