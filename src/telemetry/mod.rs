@@ -2,6 +2,12 @@
 //!
 //! Does not know: who asks for them, or where they are shown.
 
+mod events;
+mod log;
 mod metrics;
+mod trace;
 
+pub use events::{LogError, LogFormat, install, install_to};
+pub use log::{AccessLine, AccessLog};
 pub use metrics::Metrics;
+pub use trace::{BadTraceparent, RequestId, SpanId, TraceContext, TraceId};

@@ -1,0 +1,97 @@
+//! The decrypted stream, telling the watch what passes.
+//!
+//! On its end it half-closes and reads on for a moment: a request that was on its way when we closed is then
+//! answered by an orderly end, not by a reset that could also destroy the answer before it.
+
+use super::watch::Watch;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Stream<T> {
+    inner: T,
+    watch: Arc<Watch>,
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl<T> Stream<T> {
+    pub(super) fn new(inner: T, watch: Arc<Watch>) -> Self {
+        Self { inner, watch, linger: None }
+    }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.watch.write_waits(),
+            Poll::Ready(Ok(count)) => self.watch.wrote(*count),
+            Poll::Ready(Err(_)) => {}
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, into);
+        if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            self.watch.was_read(bytes);
+        }
+        read
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.note(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.note(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        match &flushed {
+            Poll::Pending => self.watch.write_waits(),
+            Poll::Ready(_) => self.watch.wrote(0),
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+        }
+        let (until, read) = this.linger.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
+        let mut held = [0; 4096];
+        while *read < LINGER_BYTES {
+            let mut rest = ReadBuf::new(&mut held);
+            match Pin::new(&mut this.inner).poll_read(cx, &mut rest) {
+                Poll::Ready(Ok(())) if !rest.filled().is_empty() => *read += rest.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return until.as_mut().poll(cx).map(Ok),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

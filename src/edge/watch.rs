@@ -1,0 +1,258 @@
+//! What a connection has done so far, and when it has gone too long without doing it.
+//!
+//! The stream, the service and the answers' bodies note what happens; `serve` asks when to look again and for a verdict.
+//! Does not know: how a connection is closed.
+
+use super::heads::Heads;
+use super::settings::Limits;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why a connection is ended. Also the metric's label, so a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    FirstByte,
+    HeaderRead,
+    WriteStall,
+    Idle,
+    Age,
+    /// It was told to end, has nothing in flight, and its caller does not go.
+    Goodbye,
+}
+
+impl Reason {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::FirstByte => "first_byte",
+            Self::HeaderRead => "header_read",
+            Self::WriteStall => "write_stall",
+            Self::Idle => "idle",
+            Self::Age => "age",
+            Self::Goodbye => "goodbye",
+        }
+    }
+
+    /// Nothing of a caller's is lost when these end, so they end politely.
+    pub(super) fn is_polite(self) -> bool {
+        matches!(self, Self::Idle | Self::Age)
+    }
+}
+
+/// Writes above this are answers; below it they may be pings, which must not keep a connection alive.
+const MORE_THAN_CONTROL: usize = 64;
+/// Answers remembered before those that ended are swept out.
+const SWEEP: usize = 256;
+/// How long a caller may take to go after its connection was told to end.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Times are milliseconds since the connection began, plus one: zero is never.
+#[derive(Debug)]
+pub(super) struct Watch {
+    began: Instant,
+    limits: Limits,
+    age: Duration,
+    read_any: AtomicBool,
+    head_since: AtomicU64,
+    write_since: AtomicU64,
+    quiet_since: AtomicU64,
+    leaving_since: AtomicU64,
+    in_flight: AtomicUsize,
+    /// In flight on the whole door, for the drain's account.
+    on_door: Arc<AtomicUsize>,
+    /// `None` on HTTP/1, where any byte while nothing is in flight begins a head.
+    heads: Option<Mutex<Heads>>,
+    answers: Mutex<Vec<Weak<AtomicU64>>>,
+}
+
+impl Watch {
+    pub(super) fn new(limits: Limits, jitter: f64, http2: bool, on_door: Arc<AtomicUsize>) -> Self {
+        Self {
+            began: Instant::now(),
+            limits,
+            age: limits.age + limits.age.mul_f64(jitter.clamp(0.0, 1.0) / 10.0),
+            read_any: AtomicBool::new(false),
+            head_since: AtomicU64::new(0),
+            write_since: AtomicU64::new(0),
+            quiet_since: AtomicU64::new(1),
+            leaving_since: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            on_door,
+            heads: http2.then(|| Mutex::new(Heads::new())),
+            answers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn was_read(&self, bytes: &[u8]) {
+        self.read_any.store(true, Ordering::Relaxed);
+        let open = match &self.heads {
+            Some(heads) => heads.lock().unwrap_or_else(PoisonError::into_inner).feed(bytes),
+            None => self.in_flight() == 0,
+        };
+        if !open {
+            self.head_since.store(0, Ordering::Relaxed);
+        } else if self.head_since.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn wrote(&self, count: usize) {
+        self.write_since.store(0, Ordering::Relaxed);
+        if count > MORE_THAN_CONTROL {
+            self.quiet_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn write_waits(&self) {
+        if self.write_since.load(Ordering::Relaxed) == 0 {
+            self.write_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// It takes no further request: age and idleness no longer count, its caller's going does.
+    pub(super) fn leave(&self) {
+        self.leaving_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving_since.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A request came in whole; it is in flight until the returned value is dropped.
+    pub(super) fn request(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.on_door.fetch_add(1, Ordering::Relaxed);
+        if self.heads.is_none() {
+            self.head_since.store(0, Ordering::Relaxed);
+        }
+        InFlight { watch: Arc::clone(self), offered: None }
+    }
+
+    /// When to ask for a verdict at the latest. Cheap: asked whenever the connection stirs.
+    pub(super) fn due(&self) -> Instant {
+        let limits = [
+            self.past(&self.write_since, self.limits.write_stall),
+            self.past(&self.head_since, self.limits.header_read),
+            self.first_byte_due(),
+            self.rest_due().map(|(due, _)| due),
+        ];
+        let last = if self.is_leaving() { Instant::now() + self.age } else { self.began + self.age };
+        limits.into_iter().flatten().fold(last, Instant::min)
+    }
+
+    /// When the oldest answer that its caller does not take has waited too long; else when to look again.
+    pub(super) fn answers_due(&self) -> Instant {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Instant::now() + self.limits.write_stall;
+        answers.retain(|answer| {
+            let Some(offered) = answer.upgrade() else { return false };
+            let since = offered.load(Ordering::Relaxed);
+            if since != 0 {
+                due = due.min(self.after(since, self.limits.write_stall));
+            }
+            true
+        });
+        due
+    }
+
+    pub(super) fn verdict(&self, now: Instant) -> Option<Reason> {
+        let is_past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if is_past(self.past(&self.write_since, self.limits.write_stall)) || self.answers_due() <= now {
+            return Some(Reason::WriteStall);
+        }
+        if is_past(self.past(&self.head_since, self.limits.header_read)) {
+            return Some(Reason::HeaderRead);
+        }
+        if is_past(self.first_byte_due()) {
+            return Some(Reason::FirstByte);
+        }
+        if let Some((_, reason)) = self.rest_due().filter(|(due, _)| *due <= now) {
+            return Some(reason);
+        }
+        (!self.is_leaving() && self.began + self.age <= now).then_some(Reason::Age)
+    }
+
+    fn past(&self, since: &AtomicU64, limit: Duration) -> Option<Instant> {
+        let since = since.load(Ordering::Relaxed);
+        (since != 0).then(|| self.after(since, limit))
+    }
+
+    fn first_byte_due(&self) -> Option<Instant> {
+        (!self.read_any.load(Ordering::Relaxed)).then(|| self.began + self.limits.first_byte)
+    }
+
+    /// When a connection with nothing in flight has rested enough.
+    fn rest_due(&self) -> Option<(Instant, Reason)> {
+        if self.in_flight() > 0 {
+            return None;
+        }
+        let quiet = self.quiet_since.load(Ordering::Relaxed);
+        let leaving = self.leaving_since.load(Ordering::Relaxed);
+        if leaving != 0 {
+            return Some((self.after(quiet.max(leaving), GOODBYE), Reason::Goodbye));
+        }
+        // Until the first byte the first byte's own limit holds.
+        self.read_any.load(Ordering::Relaxed).then(|| (self.after(quiet, self.limits.idle), Reason::Idle))
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64 + 1
+    }
+
+    fn after(&self, since: u64, limit: Duration) -> Instant {
+        self.began + Duration::from_millis(since) + limit
+    }
+}
+
+/// A request in flight, from its head to the end of its answer.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    watch: Arc<Watch>,
+    /// When the answer's last piece was handed over and no next one asked for.
+    offered: Option<Arc<AtomicU64>>,
+}
+
+impl InFlight {
+    /// The answer gave a piece: until it is asked for the next one, its caller is the slow side.
+    pub(super) fn offered(&mut self) {
+        let now = self.watch.now();
+        self.slot().store(now, Ordering::Relaxed);
+    }
+
+    /// The answer is asked for its next piece: the caller has taken what there was.
+    pub(super) fn asked(&mut self) {
+        if let Some(slot) = &self.offered {
+            slot.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn slot(&mut self) -> &AtomicU64 {
+        let watch = &self.watch;
+        self.offered.get_or_insert_with(|| {
+            let slot = Arc::new(AtomicU64::new(0));
+            let mut answers = watch.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            if answers.len() >= SWEEP {
+                answers.retain(|answer| answer.strong_count() > 0);
+            }
+            answers.push(Arc::downgrade(&slot));
+            slot
+        })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.watch.quiet_since.store(self.watch.now(), Ordering::Relaxed);
+        self.watch.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.watch.on_door.fetch_sub(1, Ordering::Relaxed);
+    }
+}
