@@ -48,7 +48,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 impl Client {
     pub fn new(settings: Settings, metrics: Arc<Metrics>, tasks: Tasks) -> Result<Self, Error> {
         let settings = Arc::new(settings);
-        let unreachable = |source: std::io::Error| Error::Unreachable { address: settings.address.clone(), source: source.into() };
+        let unreachable =
+            |source: std::io::Error| Error::Unreachable { address: settings.address.clone(), source: source.into() };
         let dialler = Dialler::new(settings.clone()).map_err(unreachable)?;
         let client = Self(Arc::new(Inner {
             dialler,
