@@ -207,6 +207,21 @@ async fn a_name_is_free_again_after_its_client_was_revoked() {
 }
 
 #[tokio::test]
+async fn a_client_with_everything_still_gets_a_token_that_is_read() {
+    let house = House::new().await;
+    let scopes: Vec<String> = (0..50).map(|n| format!("{n:x<64}")).collect();
+    let new = super::NewClient { scopes: scopes.clone(), ..new_client("large") };
+    let (client, credentials) = house.running.clients.add(new, now()).await.expect("a client");
+    house.running.issuer.inner.refresh().await.expect("reads");
+    let secret = secrecy::ExposeSecret::expose_secret(&credentials.client_secret);
+    let request = form(&[("grant_type", "client_credentials"), ("client_id", &client.id), ("client_secret", secret)]);
+    let answer = house.ask(None, &request).await.expect("a token");
+    assert_eq!(house.running.verify(&answer.access_token).await.expect("good").scopes.len(), 50);
+    let more = super::NewClient { scopes: [scopes, vec!["one".into()]].concat(), ..new_client("larger") };
+    assert!(house.running.clients.add(more, now()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_stolen_file_holds_no_secret() {
     let house = House::new().await;
     let bytes: Vec<u8> = ["gateway.db", "gateway.db-wal"]
