@@ -12,6 +12,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use moka::sync::Cache;
 use prometheus::IntCounterVec;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -25,12 +26,14 @@ pub struct RemoteKeys {
     /// The pause between two fetches that unknown keys may cause.
     pub pause: Duration,
     pub http: outbound::Settings,
+    /// Where the last good document is kept, so that a restart needs no answer. The folder must be the gateway's own.
+    pub saved: Option<PathBuf>,
 }
 
 impl RemoteKeys {
     pub fn at(url: &str) -> Self {
         let (lifetime, pause) = (Duration::from_secs(3600), Duration::from_secs(10));
-        Self { url: url.to_owned(), lifetime, pause, http: outbound::Settings::default() }
+        Self { url: url.to_owned(), lifetime, pause, http: outbound::Settings::default(), saved: None }
     }
 }
 
@@ -80,6 +83,7 @@ impl Remote {
             client,
             url: settings.url.clone(),
             lifetime: settings.lifetime,
+            saved: settings.saved.clone(),
             fetches: metrics.jwks_fetches.clone(),
         };
         tasks.spawn_until_stop(fetcher.run());
@@ -148,12 +152,14 @@ struct Fetcher {
     client: outbound::Client,
     url: String,
     lifetime: Duration,
+    saved: Option<PathBuf>,
     fetches: IntCounterVec,
 }
 
 impl Fetcher {
     async fn run(self) {
         let mut retry = FIRST_RETRY;
+        self.recall().await;
         loop {
             self.remote.flight(true);
             let lifetime = self.fetch().await;
@@ -196,6 +202,7 @@ impl Fetcher {
             Ok(set) if !set.is_empty() => {
                 count("ok");
                 self.remote.keys.replace(set);
+                self.save(&fetched.body).await;
                 Some(fetched.max_age.unwrap_or(self.lifetime).clamp(LIFETIMES.0, LIFETIMES.1))
             }
             Ok(_) => {
@@ -208,6 +215,31 @@ impl Fetcher {
                 tracing::warn!(url = %self.url, %error, "a key set could not be read");
                 None
             }
+        }
+    }
+}
+
+impl Fetcher {
+    /// What an earlier run of this gateway fetched, until there is something newer.
+    async fn recall(&self) {
+        let Some(path) = &self.saved else { return };
+        let Ok(document) = tokio::fs::read(path).await else { return };
+        match KeySet::parse(&document) {
+            Ok(set) => self.remote.keys.replace(set),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "a saved key set could not be read"),
+        }
+    }
+
+    /// Written beside its place and moved there, so that it is whole or as it was.
+    async fn save(&self, document: &[u8]) {
+        let Some(path) = &self.saved else { return };
+        let beside = path.with_extension("new");
+        let written = async {
+            tokio::fs::write(&beside, document).await?;
+            tokio::fs::rename(&beside, path).await
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(path = %path.display(), %error, "a key set could not be saved; a restart will need its server");
         }
     }
 }

@@ -61,6 +61,11 @@ pub struct NewClient {
 impl NewClient {
     pub(super) fn check(&self) -> Result<(), Error> {
         word("client name", &self.name)?;
+        for (what, words) in [("scopes", &self.scopes), ("groups", &self.groups)] {
+            if words.len() > MOST_WORDS {
+                return Err(Error::TooMany { what, most: MOST_WORDS });
+            }
+        }
         self.scopes.iter().try_for_each(|scope| word("scope", scope))?;
         self.groups.iter().try_for_each(|group| word("group", group))
     }
@@ -75,6 +80,9 @@ fn word(what: &'static str, word: &str) -> Result<(), Error> {
         Err(Error::Word { what, word: word.to_owned() })
     }
 }
+
+/// So that every token stays well below the size at which it is no longer read.
+const MOST_WORDS: usize = 50;
 
 /// Shown once, when made; only hashes are kept.
 #[derive(Debug)]

@@ -15,6 +15,8 @@ pub enum Error {
     NoSuchClient(String),
     #[error("{word:?} is no {what}: 1 to 64 visible characters without blanks, quotes and backslashes")]
     Word { what: &'static str, word: String },
+    #[error("a client may have at most {most} {what}")]
+    TooMany { what: &'static str, most: usize },
     #[error("the system gives no random numbers")]
     Random,
     #[error("a secret could not be hashed: {0}")]

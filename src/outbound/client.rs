@@ -173,3 +173,60 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text.split(',').find_map(|part| part.trim().strip_prefix("max-age=")?.parse().ok())?;
     Some(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::ServerConfig;
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    fn client(settings: Settings) -> Client {
+        Client::new(Settings { loopback_http: true, ..settings }).expect("a client")
+    }
+
+    /// A TLS server on a port of its own that gives one answer, and the certificate it shows.
+    async fn server() -> (TcpListener, TlsAcceptor, CertificateDer<'static>) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = builder.expect("versions").with_no_client_auth();
+        let config = config.with_single_cert(vec![cert.der().clone()], key).expect("a server");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        (listener, TlsAcceptor::from(Arc::new(config)), cert.der().clone())
+    }
+
+    async fn fetched(roots: impl FnOnce(CertificateDer<'static>) -> CertificateDer<'static>) -> Result<Fetched, Error> {
+        let (listener, acceptor, certificate) = server().await;
+        let port = listener.local_addr().expect("an address").port();
+        let serve = async {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            // A client that doesn't trust us goes away here.
+            let Ok(mut tls) = acceptor.accept(socket).await else { return };
+            let mut head = [0; 1024];
+            let _ = tls.read(&mut head).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncache-control: public, max-age=90\r\ncontent-length: 2\r\n\r\n{}";
+            let _ = tls.write_all(answer).await;
+        };
+        let client = client(Settings { roots: vec![roots(certificate)], ..Settings::default() });
+        let url = format!("https://localhost:{port}/");
+        tokio::join!(client.fetch(&url, "application/json"), serve).0
+    }
+
+    #[tokio::test]
+    async fn a_document_comes_over_tls_with_its_age() {
+        let fetched = fetched(|certificate| certificate).await.expect("a document");
+        assert_eq!((&*fetched.body, fetched.max_age), (&b"{}"[..], Some(Duration::from_secs(90))));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_trusted_is_not_asked() {
+        let other = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate").cert.der().clone();
+        assert!(matches!(fetched(|_| other).await, Err(Error::Unreachable { .. })));
+    }
+}

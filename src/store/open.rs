@@ -78,7 +78,12 @@ fn prepare(folder: &Path, file: &Path) -> std::io::Result<()> {
     if !folder.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    if folder.metadata()?.permissions().mode() & 0o777 != 0o700 {
+    let mode = folder.metadata()?.permissions().mode();
+    // A folder such as /tmp belongs to everybody: closing it would break the machine.
+    if mode & 0o1000 != 0 {
+        return Err(std::io::Error::other("it is shared by all users; choose a folder of the gateway's own"));
+    }
+    if mode & 0o777 != 0o700 {
         set_permissions(folder, Permissions::from_mode(0o700))?;
     }
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
@@ -124,6 +129,14 @@ mod tests {
         let folder = base.path().join("state");
         let error = Store::open(&folder).await.expect_err("a file is no folder");
         assert!(error.to_string().contains(&folder.display().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_shared_by_all_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("a mode");
+        assert!(matches!(Store::open(folder.path()).await, Err(Error::Folder { .. })));
+        assert_eq!(mode(folder.path()), 0o777);
     }
 
     #[tokio::test]

@@ -131,6 +131,25 @@ async fn a_failing_server_takes_no_good_keys_away() {
         .expect("the key is still there");
 }
 
+#[tokio::test]
+async fn a_restart_needs_no_answer_when_keys_were_saved() {
+    let (tasks, signer, folder) = (Tasks::new(), Signer::new("k1"), tempfile::tempdir().expect("a folder"));
+    let (keys, path) = (set(&[&signer]), folder.path().join("idp.json"));
+    let idp = Idp::start(&tasks, Arc::new(move |n| (n == 0).then(|| document(&keys)).flatten())).await;
+    for jti in ["before", "after"] {
+        let (verifier, _) = idp.verifier(&tasks, |remote| remote.saved = Some(path.clone()));
+        let token = signer.token(&signer.header(), &super::with(claims(), "jti", jti.into()));
+        while verifier.without_keys() == [ISSUER] {
+            tokio::task::yield_now().await;
+        }
+        verifier.verify(&token, NOW).await.expect("good");
+        // The save follows the swap of the keys.
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// What a server must not do ends as "keys cannot be had", which is not the caller's fault.
 async fn nothing_comes_of(says: Says, change: impl FnOnce(&mut RemoteKeys), outcome: &str) -> usize {
     let (tasks, signer) = (Tasks::new(), Signer::new("k1"));

@@ -183,10 +183,11 @@ async fn another_algorithm_by_setting_invalidates_nothing() {
 async fn a_key_is_forgotten_only_after_its_last_token() {
     let house = House::new().await;
     let (_, keys) = elsewhere(&house).await;
-    keys.rotate(SigningAlgorithm::Es256, 1_000).await.expect("rotated");
-    keys.purge(1_000).await.expect("nothing to forget");
+    let then = now();
+    keys.rotate(SigningAlgorithm::Es256, then).await.expect("rotated");
+    keys.purge(then).await.expect("nothing to forget");
     assert_eq!(keys.list().await.expect("lists").len(), 2);
-    keys.purge(1_001).await.expect("one to forget");
+    keys.purge(then + 1).await.expect("one to forget");
     assert_eq!(keys.list().await.expect("lists").len(), 1);
 }
 
@@ -206,13 +207,30 @@ async fn a_name_is_free_again_after_its_client_was_revoked() {
 }
 
 #[tokio::test]
+async fn a_client_with_everything_still_gets_a_token_that_is_read() {
+    let house = House::new().await;
+    let scopes: Vec<String> = (0..50).map(|n| format!("{n:x<64}")).collect();
+    let new = super::NewClient { scopes: scopes.clone(), ..new_client("large") };
+    let (client, credentials) = house.running.clients.add(new, now()).await.expect("a client");
+    house.running.issuer.inner.refresh().await.expect("reads");
+    let secret = secrecy::ExposeSecret::expose_secret(&credentials.client_secret);
+    let request = form(&[("grant_type", "client_credentials"), ("client_id", &client.id), ("client_secret", secret)]);
+    let answer = house.ask(None, &request).await.expect("a token");
+    assert_eq!(house.running.verify(&answer.access_token).await.expect("good").scopes.len(), 50);
+    let more = super::NewClient { scopes: [scopes, vec!["one".into()]].concat(), ..new_client("larger") };
+    assert!(house.running.clients.add(more, now()).await.is_err());
+}
+
+#[tokio::test]
 async fn a_stolen_file_holds_no_secret() {
     let house = House::new().await;
-    house.running.store.close().await;
-    let bytes = std::fs::read(house.folder.path().join("gateway.db")).expect("the file");
-    for secret in [house.secret(), house.sask()] {
-        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
-    }
+    let bytes: Vec<u8> = ["gateway.db", "gateway.db-wal"]
+        .iter()
+        .flat_map(|name| std::fs::read(house.folder.path().join(name)).expect("the file"))
+        .collect();
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(&house.client.id), "these are the files that hold the client");
+    assert!(!holds(house.secret()) && !holds(house.sask()));
 }
 
 #[tokio::test]
