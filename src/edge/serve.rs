@@ -188,7 +188,7 @@ where
                     watch.leave();
                     goodbye(connection.as_mut());
                 }
-                None => alarm.as_mut().reset(watch.due().min(watch.answers_due())),
+                None => alarm.as_mut().reset(watch.due()),
             },
         }
     }
