@@ -63,7 +63,7 @@ impl OperatorToken {
     fn make(path: PathBuf) -> Result<Self, Error> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         rand::fill(&mut *bytes).map_err(|_| Error::Chance)?;
-        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes));
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
         let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.write_all(b"\n")?;

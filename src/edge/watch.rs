@@ -58,6 +58,8 @@ pub(super) struct Watch {
     write_since: AtomicU64,
     quiet_since: AtomicU64,
     leaving_since: AtomicU64,
+    /// When the answers in flight are looked through next; zero when none was since the last look.
+    look_at: AtomicU64,
     in_flight: AtomicUsize,
     /// In flight on the whole door, for the drain's account.
     on_door: Arc<AtomicUsize>,
@@ -77,6 +79,7 @@ impl Watch {
             write_since: AtomicU64::new(0),
             quiet_since: AtomicU64::new(1),
             leaving_since: AtomicU64::new(0),
+            look_at: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             on_door,
             heads: http2.then(|| Mutex::new(Heads::new())),
@@ -134,6 +137,9 @@ impl Watch {
         if self.heads.is_none() {
             self.head_since.store(0, Ordering::Relaxed);
         }
+        if self.look_at.load(Ordering::Relaxed) == 0 {
+            self.look_at.store(self.now() + self.limits.write_stall.as_millis() as u64, Ordering::Relaxed);
+        }
         InFlight { watch: Arc::clone(self), offered: None }
     }
 
@@ -142,6 +148,7 @@ impl Watch {
         let limits = [
             self.past(&self.write_since, self.limits.write_stall),
             self.past(&self.head_since, self.limits.header_read),
+            self.past(&self.look_at, Duration::ZERO),
             self.first_byte_due(),
             self.rest_due().map(|(due, _)| due),
         ];
@@ -149,24 +156,27 @@ impl Watch {
         limits.into_iter().flatten().fold(last, Instant::min)
     }
 
-    /// When the oldest answer that its caller does not take has waited too long; else when to look again.
-    pub(super) fn answers_due(&self) -> Instant {
+    /// Whether the oldest answer that its caller does not take has waited too long. Says when to look again.
+    fn is_an_answer_stalled(&self) -> bool {
+        let (now, limit) = (self.now(), self.limits.write_stall.as_millis() as u64);
+        let mut oldest = now;
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut due = Instant::now() + self.limits.write_stall;
         answers.retain(|answer| {
             let Some(offered) = answer.upgrade() else { return false };
             let since = offered.load(Ordering::Relaxed);
             if since != 0 {
-                due = due.min(self.after(since, self.limits.write_stall));
+                oldest = oldest.min(since);
             }
             true
         });
-        due
+        let next = if self.in_flight() == 0 { 0 } else { oldest + limit };
+        self.look_at.store(next, Ordering::Relaxed);
+        oldest + limit <= now
     }
 
     pub(super) fn verdict(&self, now: Instant) -> Option<Reason> {
         let is_past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        if is_past(self.past(&self.write_since, self.limits.write_stall)) || self.answers_due() <= now {
+        if is_past(self.past(&self.write_since, self.limits.write_stall)) || self.is_an_answer_stalled() {
             return Some(Reason::WriteStall);
         }
         if is_past(self.past(&self.head_since, self.limits.header_read)) {
@@ -192,7 +202,8 @@ impl Watch {
 
     /// When a connection with nothing in flight has rested enough.
     fn rest_due(&self) -> Option<(Instant, Reason)> {
-        if self.in_flight() > 0 {
+        // A head on its way has a limit of its own; to close now would lose the request it begins.
+        if self.in_flight() > 0 || self.head_since.load(Ordering::Relaxed) != 0 {
             return None;
         }
         let quiet = self.quiet_since.load(Ordering::Relaxed);

@@ -1,10 +1,10 @@
 //! Caps on connections and heads, and who the peer is.
 
-use super::{House, answer, get, last_words, rest, soon, until};
+use super::{BOTH, House, answer, client, get, last_words, rest, soon, until};
 use crate::edge::listener::{Edge, Error};
 use crate::edge::settings::{Limits, Settings};
 use crate::telemetry::Metrics;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn the_service_learns_its_peer() {
@@ -90,4 +90,49 @@ async fn a_taken_port_is_named_with_what_to_do() {
     assert!(matches!(error, Error::Bind { .. }));
     let text = error.to_string();
     assert!(text.contains(&edge.addresses()[0].to_string()) && text.contains("another port"), "{text}");
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// GET https://localhost/, as HPACK has it.
+const HEAD: &[u8] = b"\x82\x87\x84\x41\x09localhost";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, payload.len() as u8, kind, flags];
+    bytes.extend_from_slice(&stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Sends the frames and reads until the door closes; what it said in between is of no matter.
+async fn is_thrown_out(house: &House, frames: &[u8]) {
+    let mut caller = house.dial_tls(client(&house.files.ca, &["h2"], BOTH)).await.unwrap();
+    caller.write_all(PREFACE).await.unwrap();
+    // The door may close while we still talk.
+    let _ = soon(caller.write_all(frames)).await;
+    let _ = soon(caller.flush()).await;
+    let mut said = Vec::new();
+    let _ = soon(caller.read_to_end(&mut said)).await;
+    until(|| house.open_connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_opens_streams_and_takes_them_back_is_thrown_out() {
+    let house = House::tls(Limits::default()).await;
+    let cancel = 8u32.to_be_bytes();
+    let flood: Vec<u8> = (0..2_000u32)
+        .flat_map(|at| [frame(1, 5, 2 * at + 1, HEAD), frame(3, 0, 2 * at + 1, &cancel)].concat())
+        .collect();
+    is_thrown_out(&house, &flood).await;
+    assert_eq!(house.ended("broken"), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_continues_a_head_without_end_is_thrown_out() {
+    let house = House::tls(Limits::default()).await;
+    let mut flood = frame(1, 1, 1, HEAD);
+    for _ in 0..20_000 {
+        flood.extend(frame(9, 0, 1, b"\x40\x01x\x01y"));
+    }
+    is_thrown_out(&house, &flood).await;
+    assert_eq!(house.ended("broken"), 1);
 }

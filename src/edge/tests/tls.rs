@@ -7,6 +7,7 @@ use rustls::NamedGroup;
 use rustls::version::{TLS12, TLS13};
 use std::fs;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn both_versions_and_both_protocols_are_spoken() {
@@ -49,6 +50,23 @@ async fn requests_over_http2_are_answered_without_delay() {
         quickest = quickest.min(began.elapsed());
     }
     // Nagle's algorithm with delayed acknowledgements would make each of them 40 ms.
+    assert!(quickest < Duration::from_millis(35), "{quickest:?}");
+}
+
+#[tokio::test]
+async fn the_first_request_of_a_caller_with_nagles_algorithm_is_not_held_back() {
+    let house = House::tls(Limits::default()).await;
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let mut caller = soon(house.dial_tls(client(&house.files.ca, &["http/1.1"], BOTH))).await.unwrap();
+        let began = std::time::Instant::now();
+        caller.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"hello") {
+            assert_ne!(soon(caller.read_buf(&mut bytes)).await.unwrap(), 0);
+        }
+        quickest = quickest.min(began.elapsed());
+    }
     assert!(quickest < Duration::from_millis(35), "{quickest:?}");
 }
 
