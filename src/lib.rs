@@ -16,7 +16,7 @@ pub mod catalog;
 pub mod cli;
 // pub mod config;
 pub mod edge;
-// pub mod gateway;
+pub mod gateway;
 pub mod issuer;
 pub mod limit;
 pub mod m3;

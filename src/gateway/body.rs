@@ -6,7 +6,21 @@ use http_body_util::{BodyExt, Full, Limited};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-pub type Fault = Box<dyn std::error::Error + Send + Sync>;
+/// Why a body broke off, on either way.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Fault(Box<dyn std::error::Error + Send + Sync>);
+
+impl Fault {
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+
+    fn is_length(&self) -> bool {
+        self.0.is::<http_body_util::LengthLimitError>() || self.0.downcast_ref::<Self>().is_some_and(Self::is_length)
+    }
+}
+
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Fault>;
 pub type Request = http::Request<Body>;
 pub type Response = http::Response<Body>;
@@ -28,9 +42,8 @@ pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, ReadFault> {
     let mut body = Limited::new(body, most);
     let mut out = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|fault| {
-            if fault.is::<http_body_util::LengthLimitError>() { ReadFault::TooLarge } else { ReadFault::Broken }
-        })?;
+        let frame = frame
+            .map_err(|fault| if Fault::new(fault).is_length() { ReadFault::TooLarge } else { ReadFault::Broken })?;
         if let Ok(mut data) = frame.into_data() {
             while data.has_remaining() {
                 let chunk = data.chunk();

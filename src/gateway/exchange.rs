@@ -5,14 +5,12 @@
 //! Does not know: HTTP, or how an answer is written.
 
 use super::flow::{self, Flow};
-use super::problem::{Kind, Problem};
+use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
 use crate::catalog::{self, Catalog};
 use crate::limit::Limits;
 use crate::m3;
-use crate::model::{
-    Call, Company, Division, Effect, Input, M3User, Place, Principal, TransactionLayout,
-};
+use crate::model::{Call, Company, Division, Effect, Input, M3User, Place, Principal, TransactionLayout};
 use crate::policies::Active;
 use crate::policy::{Ask, Asker, Decision, Reason};
 use crate::tasks::Tasks;
@@ -48,8 +46,8 @@ impl Default for Settings {
 #[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) catalog: Catalog,
-    pub(super) policies: Active,
-    pub(super) limits: Limits,
+    pub(super) policies: Arc<Active>,
+    pub(super) limits: Arc<Limits>,
     pub(super) m3: m3::Client,
     pub(super) tasks: Tasks,
     pub(super) metrics: Arc<Metrics>,
@@ -145,7 +143,7 @@ impl Exchange {
             let detail = format!("{} changes the session it runs on; callers may not use it.", asked.transaction);
             return Err(Problem::new(Kind::PolicyDenied, detail));
         }
-        let set = self.policies.current();
+        let set = self.policies.set();
         if set.may_name(asker(who), asked.program, asked.transaction, effect) {
             decisions.with_label_values(&["name", "allowed"]).inc();
             return Ok(());
@@ -214,16 +212,17 @@ impl Exchange {
             address: visit.peer.address,
             unix_seconds: now(),
         };
-        let decision = self.policies.current().decide(&ask);
+        let decision = self.policies.set().decide(&ask);
         let verdict = if decision.allowed { "allowed" } else { "denied" };
         self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
         if decision.allowed {
             return Ok(decision);
         }
         Err(match decision.reason {
-            Reason::ValueNotComparable(field) => {
-                Problem::new(Kind::ValueNotComparable, format!("A rule of this client reads {field} and can't compare its value."))
-            }
+            Reason::ValueNotComparable(field) => Problem::new(
+                Kind::ValueNotComparable,
+                format!("A rule of this client reads {field} and can't compare its value."),
+            ),
             Reason::EvaluationError => {
                 tracing::error!(request = %visit.id, program = %asked.program, transaction = %asked.transaction, rules = ?decision.rules, "a rule failed; the call was denied");
                 Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
@@ -244,12 +243,16 @@ impl Exchange {
 
     /// After policy: what is refused costs the client nothing of its program's rate.
     fn program_rate(&self, asked: &Asked, who: &Principal, visit: &Visit) -> Result<(), Problem> {
-        let verdict = self.limits.check(&who.client, &who.groups, Some(asked.program), 1);
-        let (allowed, wait) = (verdict.allowed, verdict.retry_after);
+        let Some(verdict) = self.limits.check_program(&who.client, &who.groups, asked.program, 1) else {
+            return Ok(());
+        };
+        let (allowed, wait) = (verdict.allowed, verdict.wait);
         let mut learnt = visit.learnt();
-        if learnt.limit.as_ref().is_none_or(|known| verdict.is_tighter_than(known)) {
-            learnt.limit = Some(verdict);
-        }
+        learnt.limit = Some(match learnt.limit.take() {
+            Some(known) => known.tighter(verdict),
+            None => verdict,
+        });
+        drop(learnt);
         if allowed {
             return Ok(());
         }
@@ -310,7 +313,7 @@ fn refused_by_catalog(error: catalog::Error) -> Refused {
             m3::Error::LayoutChanged { .. } => {
                 Problem::new(Kind::LayoutUnstable, "M3's own lists of fields are changing.").into()
             }
-            other => Problem::of_m3(other).into(),
+            other => problem::of_m3(other).into(),
         },
     }
 }
@@ -328,7 +331,7 @@ fn refused_by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
             tracing::warn!(%intent, %error, "the outcome of a write is unknown");
             outcome_unknown("The connection to M3 was lost after the write was sent.", intent).into()
         }
-        error => Problem::of_m3(&error).into(),
+        error => problem::of_m3(&error).into(),
     }
 }
 

@@ -41,12 +41,13 @@ use std::time::Duration;
 pub struct Parts {
     pub verifier: Verifier,
     pub issuer: Option<Issuer>,
-    pub limits: Limits,
-    pub policies: Active,
+    pub limits: Arc<Limits>,
+    pub policies: Arc<Active>,
     pub catalog: Catalog,
     pub m3: m3::Client,
     pub metrics: Arc<Metrics>,
-    pub access_log: AccessLog,
+    /// `None` writes no access log.
+    pub access_log: Option<AccessLog>,
     pub tasks: Tasks,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: Arc<BTreeMap<String, M3User>>,

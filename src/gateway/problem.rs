@@ -7,6 +7,9 @@
 
 use super::body::{Response, full};
 use super::visit::Visit;
+use crate::auth::{self, Blame};
+use crate::issuer::TokenError;
+use crate::m3;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -33,6 +36,7 @@ pub enum Kind {
     UriTooLong,
     RateLimited,
     Internal,
+    KeysUnavailable,
     M3Unreachable,
     M3Busy,
     M3Refused,
@@ -62,6 +66,7 @@ impl Kind {
         Self::UriTooLong,
         Self::RateLimited,
         Self::Internal,
+        Self::KeysUnavailable,
         Self::M3Unreachable,
         Self::M3Busy,
         Self::M3Refused,
@@ -89,7 +94,8 @@ impl Kind {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::M3Unreachable
+            Self::KeysUnavailable
+            | Self::M3Unreachable
             | Self::M3Busy
             | Self::M3Refused
             | Self::M3Incomprehensible
@@ -111,9 +117,11 @@ impl Kind {
                 "M3 can't hold a character of the request",
                 "Replace the character; nothing was sent to M3.",
             ),
-            Self::TokenMissing => {
-                ("token-missing", "No bearer token", "Get a token at /oauth2/token and send it as Authorization: Bearer.")
-            }
+            Self::TokenMissing => (
+                "token-missing",
+                "No bearer token",
+                "Get a token at /oauth2/token and send it as Authorization: Bearer.",
+            ),
             Self::TokenInvalid => {
                 ("token-invalid", "The bearer token is not accepted", "Get a new token and try once more.")
             }
@@ -158,10 +166,17 @@ impl Kind {
                 "The gateway met a bug",
                 "Tell the operators the request id. Whether a write was done is not known.",
             ),
+            Self::KeysUnavailable => (
+                "keys-unavailable",
+                "The keys of the token's issuer can't be had",
+                "Try again later with the same token.",
+            ),
             Self::M3Unreachable => {
                 ("m3-unreachable", "M3 can't be reached", "Try again later; nothing was done in M3.")
             }
-            Self::M3Busy => ("m3-busy", "Every session to M3 is busy", "Try again as Retry-After says; nothing was done."),
+            Self::M3Busy => {
+                ("m3-busy", "Every session to M3 is busy", "Try again as Retry-After says; nothing was done.")
+            }
             Self::M3Refused => (
                 "m3-logon-refused",
                 "M3 does not let the client's user in",
@@ -172,11 +187,9 @@ impl Kind {
                 "M3 answered what the gateway does not understand",
                 "Tell the operators the request id.",
             ),
-            Self::LayoutUnstable => (
-                "layout-unstable",
-                "M3's layout of the transaction is changing",
-                "Try again; nothing was sent to M3.",
-            ),
+            Self::LayoutUnstable => {
+                ("layout-unstable", "M3's layout of the transaction is changing", "Try again; nothing was sent to M3.")
+            }
             Self::M3Timeout => ("m3-timeout", "M3 did not answer in time", "Try again, or ask for fewer records."),
             Self::OutcomeUnknown => (
                 "outcome-unknown",
@@ -255,7 +268,7 @@ impl Problem {
     }
 
     pub(super) fn answer(self, visit: &Visit) -> Response {
-        visit.learnt().outcome = Some(self.kind.slug());
+        visit.learnt().problem = Some(self.kind.slug());
         self.response(visit.id.to_string())
     }
 
@@ -283,6 +296,78 @@ impl Problem {
             headers.insert(name, value);
         }
         response
+    }
+}
+
+impl From<&auth::Error> for Problem {
+    fn from(error: &auth::Error) -> Self {
+        match error.blame() {
+            Blame::Caller => {
+                let words = error.to_string();
+                let problem = Self::new(Kind::TokenInvalid, words.clone());
+                problem.challenge(Some((error.code(), &words)))
+            }
+            Blame::Gateway => Self::new(Kind::KeysUnavailable, error.to_string()).retry_after(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// What went wrong on the way to M3, where M3 can't have begun to do it. Causes are for the log, not for callers.
+pub(super) fn of_m3(error: &m3::Error) -> Problem {
+    let soon = Duration::from_secs(1);
+    match error {
+        m3::Error::Unreachable { .. } | m3::Error::RerouteRefused { .. } => {
+            Problem::new(Kind::M3Unreachable, "No connection to M3.").retry_after(Duration::from_secs(5))
+        }
+        m3::Error::Lost { .. } => Problem::new(Kind::M3Unreachable, "The connection to M3 was lost.").retry_after(soon),
+        m3::Error::TimedOut { waited, .. } => {
+            Problem::new(Kind::M3Timeout, format!("M3 has not answered in {} s.", waited.as_secs_f64()))
+        }
+        m3::Error::Busy { .. } | m3::Error::QueueFull => {
+            Problem::new(Kind::M3Busy, "No session became free in time.").retry_after(soon)
+        }
+        m3::Error::LogonRefused { .. } | m3::Error::UnknownUser(_) | m3::Error::ConventionUnsupported { .. } => {
+            Problem::new(Kind::M3Refused, "M3 does not take the logon of this client's user.")
+        }
+        m3::Error::LogonHeld { retry_after, .. } => {
+            Problem::new(Kind::M3Refused, "M3 refused this client's user a moment ago.").retry_after(*retry_after)
+        }
+        m3::Error::NoSuchProgram(program) => {
+            Problem::new(Kind::M3Refused, format!("M3 does not let the gateway log on to {program}."))
+        }
+        m3::Error::LayoutChanged { .. } => {
+            Problem::new(Kind::LayoutUnstable, "The layout changed while it was being used.").retry_after(soon)
+        }
+        m3::Error::CompanyNotProvable { wanted, found } => Problem::new(
+            Kind::CompanyNotProvable,
+            format!("Company {} was asked for, and M3's session works in {}.", wanted.company, found.company),
+        ),
+        m3::Error::NotCarried { field, character } => Problem::new(
+            Kind::CharacterNotInCharset,
+            format!("Field {field} has the character {character:?}, which M3's character set does not hold."),
+        ),
+        m3::Error::TooLong { field, most } => {
+            Problem::new(Kind::RequestUnreadable, format!("Field {field} takes more than its {most} columns."))
+        }
+        m3::Error::Protocol(_) => Problem::new(Kind::M3Incomprehensible, "M3's answer is not of the MI protocol."),
+        m3::Error::Refused(refusal) => {
+            Problem::new(Kind::M3Refused, format!("M3 refused a preparation: {}", refusal.message))
+        }
+    }
+}
+
+/// The statuses of RFC 6749, 5.2, and what it leaves open.
+pub(super) fn token_status(error: &TokenError) -> StatusCode {
+    match error {
+        TokenError::Client { .. } => StatusCode::UNAUTHORIZED,
+        TokenError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+        TokenError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        TokenError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        TokenError::Request(_)
+        | TokenError::Grant(_)
+        | TokenError::NotAllowed(_)
+        | TokenError::GrantType
+        | TokenError::Scope => StatusCode::BAD_REQUEST,
     }
 }
 

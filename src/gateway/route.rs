@@ -9,9 +9,17 @@ const BARE: &str = "/m3api-rest/";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     /// `execute/PROGRAM/Transaction`; `tail` is where the path goes on behind `execute/`.
-    Execute { version: Version, tenant: Option<TenantId>, tail: usize },
-    Token { tenant: Option<TenantId> },
-    Revoke { tenant: Option<TenantId> },
+    Execute {
+        version: Version,
+        tenant: Option<TenantId>,
+        tail: usize,
+    },
+    Token {
+        tenant: Option<TenantId>,
+    },
+    Revoke {
+        tenant: Option<TenantId>,
+    },
     Keys,
     ServerMetadata,
     Unknown,
@@ -114,9 +122,18 @@ mod tests {
     #[test]
     fn a_path_that_only_looks_like_a_route_is_none() {
         for path in [
-            "/", "//m3api-rest/execute/A/B", "/a%2fb/M3/m3api-rest/execute/A/B", "/a;b/M3/m3api-rest/execute/A/B",
-            "/T/x/M3/m3api-rest/execute/A/B", "/m3api-rest/v3/execute/A/B", "/m3api-rest/V2/execute/A/B", "/oauth2/token/",
-            "/m3api-rest/./execute/A/B", "/OAUTH2/token", "/m3api-rest/execute", "",
+            "/",
+            "//m3api-rest/execute/A/B",
+            "/a%2fb/M3/m3api-rest/execute/A/B",
+            "/a;b/M3/m3api-rest/execute/A/B",
+            "/T/x/M3/m3api-rest/execute/A/B",
+            "/m3api-rest/v3/execute/A/B",
+            "/m3api-rest/V2/execute/A/B",
+            "/oauth2/token/",
+            "/m3api-rest/./execute/A/B",
+            "/OAUTH2/token",
+            "/m3api-rest/execute",
+            "",
         ] {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }

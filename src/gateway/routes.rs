@@ -32,7 +32,7 @@ impl Routes {
             settings: settings.exchange,
             group_users: parts.group_users.clone(),
         };
-        let tokens = TokenDoor::new(parts.issuer.clone(), parts.metrics.clone(), settings.body_limit);
+        let tokens = TokenDoor::new(parts.issuer.clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange, tokens }))
     }
 }
@@ -50,7 +50,7 @@ impl Rooms {
     async fn answer(&self, request: Request) -> Response {
         let visit = Visit::of(request.extensions());
         match &visit.route {
-            Route::Execute { version, tail, .. } => execute(&self.exchange, *version, *tail, &request, &visit).await,
+            Route::Execute { version, tail, .. } => execute(&self.exchange, *version, *tail, request, &visit).await,
             Route::Token { tenant } => self.tokens.token(tenant.as_ref(), request, &visit).await,
             Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,
             Route::Keys => self.tokens.keys(&request, &visit),

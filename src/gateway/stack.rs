@@ -1,11 +1,13 @@
 //! The way in, first line outermost: one builder, one order, a reason for each place.
 
-use super::body::{Request, Response};
+use super::body::{Body, Fault, Request, Response};
 use super::layers::checkpoint::{around, checkpoint};
 use super::layers::{access, authn, authz, limits, quota};
 use super::problem::{Kind, Problem};
 use super::routes::{Routes, routes};
 use super::{Parts, Settings};
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use std::any::Any;
 use std::convert::Infallible;
 use tower::ServiceBuilder;
@@ -26,6 +28,8 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         .layer(around(access::log, parts.access_log.clone()))
         // Inside the log so that both tell the same status; outside everything that may refuse.
         .layer(around(access::count, metrics.clone()))
+        // tower-http's box back to ours.
+        .map_response(|response: http::Response<_>| response.map(rebox))
         // A bug costs one request, not the connection. Log and metrics are outside, so they see the 500.
         .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| caught(&panics, panic.as_ref())))
         // Bounds before anybody looks into the request. The time ends the waiting, never a write: that has its own task.
@@ -41,7 +45,11 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
     BoxCloneSyncService::new(service)
 }
 
-fn caught(panics: &prometheus::IntCounter, panic: &(dyn Any + Send)) -> http::Response<super::body::Body> {
+fn rebox(body: tower_http::body::UnsyncBoxBody<Bytes, tower::BoxError>) -> Body {
+    body.map_err(Fault::new).boxed_unsync()
+}
+
+fn caught(panics: &prometheus::IntCounter, panic: &(dyn Any + Send)) -> http::Response<Body> {
     panics.inc();
     let told = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = told.unwrap_or("of an unknown kind"), "a request met a bug");

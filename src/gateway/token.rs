@@ -2,28 +2,25 @@
 
 use super::body::{ReadFault, Request, Response, full, read};
 use super::layers::limits::too_large;
-use super::problem::{Kind, Problem};
+use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
 use crate::model::TenantId;
-use crate::telemetry::Metrics;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The issuer behind its routes; without one the routes are not there.
 pub(super) struct TokenDoor {
     issuer: Option<Issuer>,
-    metrics: Arc<Metrics>,
     body_limit: usize,
 }
 
 impl TokenDoor {
-    pub(super) fn new(issuer: Option<Issuer>, metrics: Arc<Metrics>, body_limit: usize) -> Self {
-        Self { issuer, metrics, body_limit }
+    pub(super) fn new(issuer: Option<Issuer>, body_limit: usize) -> Self {
+        Self { issuer, body_limit }
     }
 
     pub(super) async fn token(&self, tenant: Option<&TenantId>, request: Request, visit: &Visit) -> Response {
@@ -32,17 +29,12 @@ impl TokenDoor {
             Err(response) => return response,
         };
         let answer = asked.issuer.token(asked.ask(tenant, visit)).await;
-        let grant = grant(&asked.form);
         match answer {
             Ok(answer) => {
-                self.metrics.tokens_issued.with_label_values(&[grant, "ok"]).inc();
                 visit.learnt().outcome = Some("ok");
                 json(StatusCode::OK, &answer)
             }
-            Err(error) => {
-                self.metrics.tokens_issued.with_label_values(&[grant, error.code()]).inc();
-                refused(&error, visit)
-            }
+            Err(error) => refused(&error, visit),
         }
     }
 
@@ -73,7 +65,9 @@ impl TokenDoor {
     fn document(&self, request: &Request, visit: &Visit, text: impl Fn(&Issuer) -> Bytes) -> Response {
         let Some(issuer) = &self.issuer else { return no_issuer().answer(visit) };
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.").allow("GET, HEAD").answer(visit);
+            return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.")
+                .allow("GET, HEAD")
+                .answer(visit);
         }
         visit.learnt().outcome = Some("ok");
         let mut response = Response::new(full(text(issuer)));
@@ -127,17 +121,6 @@ impl Asked<'_> {
     }
 }
 
-/// A label from a closed set, whatever the caller wrote.
-fn grant(form: &[u8]) -> &'static str {
-    let found = form_urlencoded::parse(form).find(|(name, _)| name == "grant_type");
-    match found.as_ref().map(|(_, value)| value.as_ref()) {
-        Some("client_credentials") => "client_credentials",
-        Some("password") => "password",
-        Some("refresh_token") => "refresh_token",
-        Some(_) | None => "other",
-    }
-}
-
 fn no_issuer() -> Problem {
     Problem::new(Kind::RouteUnknown, "This gateway issues no tokens of its own.")
 }
@@ -148,16 +131,20 @@ struct Shown {
     error_description: String,
 }
 
+/// RFC 6749's shape, with the status that fits whose fault it is.
 fn refused(error: &TokenError, visit: &Visit) -> Response {
     visit.learnt().outcome = Some(error.code());
-    let status = token_status(error);
+    let status = problem::token_status(error);
     let mut response = json(status, &Shown { error: error.code(), error_description: error.to_string() });
     let headers = response.headers_mut();
-    if status == StatusCode::UNAUTHORIZED {
+    if matches!(error, TokenError::Client { basic: true }) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mi-gateway\", charset=\"UTF-8\""));
     }
-    if let Some(wait) = error.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    if let TokenError::TooManyAttempts { retry_after } = error {
+        headers.insert(RETRY_AFTER, HeaderValue::from((*retry_after).max(1)));
+    }
+    if let TokenError::Failed(cause) = error {
+        tracing::error!(request = %visit.id, %cause, "no token could be given");
     }
     response
 }

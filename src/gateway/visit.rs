@@ -29,8 +29,10 @@ pub(super) struct Learnt {
     pub(super) effect: Option<Effect>,
     pub(super) place: Option<Place>,
     pub(super) user: Option<M3User>,
-    /// `ok`, `nok`, or the code of a problem.
+    /// `ok`, `nok`, `cut-short`, or an error of the contract.
     pub(super) outcome: Option<&'static str>,
+    /// The code of the problem answered.
+    pub(super) problem: Option<&'static str>,
     /// The tightest limit so far.
     pub(super) limit: Option<Verdict>,
 }

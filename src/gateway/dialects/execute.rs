@@ -16,22 +16,23 @@ pub(in crate::gateway) async fn execute(
     exchange: &Exchange,
     version: Version,
     tail: usize,
-    request: &Request,
+    request: Request,
     visit: &Arc<Visit>,
 ) -> Response {
+    let (request, _) = request.into_parts();
     // HEAD and OPTIONS never reach M3: a HEAD on a delete would delete.
-    if request.method() != Method::GET {
+    if request.method != Method::GET {
         let detail = "An execute call is a GET, for writes as for reads.";
         return Problem::new(Kind::MethodNotAllowed, detail).allow("GET").answer(visit);
     }
-    let Some(who) = request.extensions().get::<Arc<Principal>>() else {
+    let Some(who) = request.extensions.get::<Arc<Principal>>() else {
         return Problem::new(Kind::TokenMissing, "The call has no principal.").challenge(None).answer(visit);
     };
-    let asked = match read(&request.uri().path()[tail..], request.uri().query()) {
+    let asked = match read(&request.uri.path()[tail..], request.uri.query()) {
         Ok(asked) => asked,
         Err(fault) => return Problem::new(Kind::RequestUnreadable, fault.to_string()).answer(visit),
     };
-    let shape = shape(version, request.headers());
+    let shape = shape(version, &request.headers);
     match exchange.run(&asked, shape, who, visit).await {
         Ok(answer) => written(answer, asked, shape, visit),
         Err(refused) => failed(refused, &asked, version, shape, visit),
@@ -117,7 +118,9 @@ mod tests {
 
     #[test]
     fn v1_is_xml_unless_json_is_asked_for() {
-        for accept in ["application/json", "application/json;q=0.9, application/xml;q=0.5", "text/html, application/json"] {
+        for accept in
+            ["application/json", "application/json;q=0.9, application/xml;q=0.5", "text/html, application/json"]
+        {
             assert_eq!(accepted(accept), Shape::V1Json, "{accept}");
         }
         for accept in ["*/*", "application/xml", "application/json;q=0", "application/json;q=0.2, application/xml"] {

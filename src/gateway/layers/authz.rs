@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 #[derive(Clone)]
 pub(crate) struct Authz {
-    pub(crate) policies: Active,
+    pub(crate) policies: Arc<Active>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
     let visit = Visit::of(request.extensions());
     let allowed = match request.extensions().get::<Arc<Principal>>() {
         Some(principal) => {
-            let set = state.policies.current();
+            let set = state.policies.set();
             set.may_call_anything(Asker {
                 client: &principal.client,
                 groups: &principal.groups,

@@ -1,6 +1,6 @@
 //! Bounds on what a request may be and how long it may take, before anybody looks into it.
 
-use super::super::body::{Body, Request, Response};
+use super::super::body::{Body, Fault, Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
 use super::checkpoint::Below;
@@ -28,7 +28,7 @@ pub(crate) async fn size(bounds: Bounds, request: Request) -> ControlFlow<Respon
     if said.is_some_and(|length| length > bounds.body as u64) {
         return ControlFlow::Break(too_large(bounds.body).answer(&visit));
     }
-    ControlFlow::Continue(request.map(|body: Body| Limited::new(body, bounds.body).boxed_unsync()))
+    ControlFlow::Continue(request.map(|body: Body| Limited::new(body, bounds.body).map_err(Fault::new).boxed_unsync()))
 }
 
 pub(crate) fn too_large(most: usize) -> Problem {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 #[derive(Clone)]
 pub(crate) struct Quota {
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -21,11 +21,11 @@ pub(crate) async fn quota(state: Quota, request: Request) -> ControlFlow<Respons
         return ControlFlow::Continue(request);
     };
     let visit = Visit::of(request.extensions());
-    let verdict = state.limits.check(&principal.client, &principal.groups, None, 1);
+    let verdict = state.limits.check(&principal.client, &principal.groups, 1);
     let allowed = verdict.allowed;
     let word = if allowed { "allowed" } else { "refused" };
     state.metrics.verdicts.with_label_values(&["quota", word]).inc();
-    let wait = verdict.retry_after;
+    let wait = verdict.wait;
     visit.learnt().limit = Some(verdict);
     if allowed {
         return ControlFlow::Continue(request);

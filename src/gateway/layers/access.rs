@@ -1,0 +1,118 @@
+//! The outermost steps: a request gets its id and trace, its line in the log, its place in the metrics.
+
+use super::super::body::{Request, Response, Watched};
+use super::super::route::Route;
+use super::super::visit::Visit;
+use super::checkpoint::Below;
+use crate::model::Peer;
+use crate::telemetry::{AccessLine, AccessLog, Metrics, RequestId, TraceContext};
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http_body_util::BodyExt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Makes the visit that every other step finds. An id of the caller's is not taken over: ids are ours, traces are shared.
+pub(crate) async fn arrive(_: (), mut request: Request, below: Below) -> Response {
+    let trace = traceparent(request.headers());
+    let nowhere = || Peer::of(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_else(nowhere);
+    let route = Route::of(request.uri().path());
+    let visit = Visit::new(RequestId::new(), trace, peer, route);
+    request.extensions_mut().insert(visit.clone());
+    let mut response = below(request).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(visit.id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(limit) = &visit.learnt().limit {
+        headers.insert(RATE, limit.rate_header());
+        headers.insert(RATE_POLICY, limit.policy_header.clone());
+    }
+    response
+}
+
+/// Exactly one well-formed `traceparent` continues the caller's trace; anything else begins a new one.
+fn traceparent(headers: &HeaderMap) -> TraceContext {
+    let mut given = headers.get_all("traceparent").iter();
+    match (given.next(), given.next()) {
+        (Some(one), None) => {
+            TraceContext::parse(one.as_bytes()).map_or_else(|_| TraceContext::begin(), TraceContext::child)
+        }
+        _ => TraceContext::begin(),
+    }
+}
+
+/// One line when the answer's body has ended, or its reader has gone.
+pub(crate) async fn log(log: Option<AccessLog>, request: Request, below: Below) -> Response {
+    let Some(log) = log else { return below(request).await };
+    let visit = Visit::of(request.extensions());
+    let mut line = AccessLine::new(visit.id, request.method().as_str(), protocol(request.version()), visit.peer);
+    line.trace_id = Some(visit.trace.trace);
+    line.route = visit.route.template();
+    if let Some(agent) = request.headers().get(USER_AGENT) {
+        line.user_agent(agent.as_bytes());
+    }
+    let response = below(request).await;
+    line.status = response.status().as_u16();
+    response.map(|body| {
+        Watched::new(body, move |bytes, whole| {
+            line.bytes = bytes;
+            line.duration = visit.started.elapsed();
+            learn(&mut line, &visit, whole);
+            log.write(line);
+        })
+        .boxed_unsync()
+    })
+}
+
+fn learn(line: &mut AccessLine, visit: &Visit, whole: bool) {
+    let learnt = visit.learnt().clone();
+    if let Some(client) = &learnt.client {
+        line.client(client);
+    }
+    line.tenant = learnt.tenant;
+    line.program = learnt.program;
+    line.transaction = learnt.transaction;
+    line.effect = learnt.effect;
+    line.company = learnt.place.map(|place| place.company);
+    line.division = learnt.place.map(|place| place.division);
+    line.m3_user = learnt.user;
+    line.problem = learnt.problem;
+    line.outcome = if whole { learnt.outcome } else { Some("abandoned") };
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_11 => "http/1.1",
+        Version::HTTP_10 => "http/1.0",
+        _ => "other",
+    }
+}
+
+/// Counts by route and status; the time is the time to the answer's head.
+pub(crate) async fn count(metrics: Arc<Metrics>, request: Request, below: Below) -> Response {
+    let visit = Visit::of(request.extensions());
+    metrics.http_in_flight.inc();
+    let flying = InFlight(&metrics);
+    let response = below(request).await;
+    drop(flying);
+    let route = visit.route.template();
+    metrics.http_requests.with_label_values(&[route, response.status().as_str()]).inc();
+    metrics.http_seconds.with_label_values(&[route]).observe(visit.started.elapsed().as_secs_f64());
+    response
+}
+
+/// Counted down also when the caller goes away first.
+struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.http_in_flight.dec();
+    }
+}
