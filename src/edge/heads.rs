@@ -10,8 +10,9 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
+/// Public so that a fuzz target can feed it.
 #[derive(Debug)]
-pub(super) struct Heads {
+pub struct Heads {
     step: Step,
     /// A frame without the end mark was seen: CONTINUATION must follow.
     more: bool,
@@ -27,12 +28,12 @@ enum Step {
 const NEXT: Step = Step::Head { got: 0, bytes: [0; FRAME_HEAD] };
 
 impl Heads {
-    pub(super) fn new() -> Self {
+    pub fn begin() -> Self {
         Self { step: Step::Preface { left: PREFACE }, more: false }
     }
 
     /// Takes what was read and says whether a head (or the preface) is still incomplete.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> bool {
+    pub fn feed(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let taken = self.take(bytes);
             bytes = &bytes[taken..];
@@ -89,7 +90,7 @@ mod tests {
     }
 
     fn connected() -> Heads {
-        let mut heads = Heads::new();
+        let mut heads = Heads::begin();
         assert!(heads.feed(&[b'P'; 23]));
         assert!(!heads.feed(b"\n"));
         heads
@@ -118,7 +119,7 @@ mod tests {
         #[test]
         fn how_the_bytes_are_cut_changes_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0usize..400) {
             let (left, right) = bytes.split_at(at.min(bytes.len()));
-            let (mut whole, mut cut) = (Heads::new(), Heads::new());
+            let (mut whole, mut cut) = (Heads::begin(), Heads::begin());
             let expected = whole.feed(&bytes);
             let first = cut.feed(left);
             let open = if right.is_empty() { first } else { cut.feed(right) };

@@ -1,6 +1,6 @@
 //! The edge: sockets, TLS, the two HTTP protocols, and every timer a connection lives under.
 //!
-//! A request reaches the service given to [`Edge::run`] with its [`crate::model::Peer`] in the extensions.
+//! A request reaches the service given to [`Edge::run`] with its peer in the extensions.
 //! A drain tells every connection at once, finishes what is in flight, and says what it could not.
 //!
 //! Invariant: each connection is counted from its accept to its end, and ends by one of the timers at the latest.
@@ -21,6 +21,7 @@ mod tls;
 mod watch;
 
 pub use development::{DevelopmentFiles, Error as DevelopmentError, ensure as ensure_development};
+pub use heads::Heads;
 pub use listener::{Drained, Edge, Error, ServiceFault};
 pub use open_files::{OpenFiles, raise as raise_open_files};
 pub use settings::{Http2, Limits, Settings, TlsSource};

@@ -82,7 +82,7 @@ impl Watch {
             look_at: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             on_door,
-            heads: http2.then(|| Mutex::new(Heads::new())),
+            heads: http2.then(|| Mutex::new(Heads::begin())),
             answers: Mutex::default(),
         }
     }
