@@ -14,7 +14,7 @@ pub mod app;
 pub mod auth;
 pub mod catalog;
 pub mod cli;
-// pub mod config;
+pub mod config;
 pub mod edge;
 pub mod gateway;
 pub mod issuer;

@@ -1,1 +1,16 @@
-//! (to come)
+//! Where the parts meet: settings in, a running house out, and its end in the right order.
+//!
+//! `build` is the only file that knows every part; `run` starts, waits and drains.
+//! Invariant: readiness falls before the door closes, the door closes before what is in flight ends, and a write
+//! that M3 may have seen is waited for longest.
+
+mod build;
+mod error;
+mod first_start;
+mod health;
+mod operator;
+mod run;
+
+pub use error::Error;
+pub use first_start::{DEMO, READER};
+pub use run::{Addresses, Ended, Running, start};

@@ -6,6 +6,7 @@ use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use futures_util::FutureExt;
 use moka::future::Cache;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ struct Inner {
     tasks: Tasks,
     /// Something to write to disk.
     changed: tokio::sync::Notify,
+    learnt: AtomicBool,
 }
 
 type Key = (ProgramName, TransactionName);
@@ -96,6 +98,7 @@ impl Catalog {
             programs: Cache::builder().max_capacity(MOST_PROGRAMS).time_to_live(settings.fresh_for).build(),
             unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.negative_for).build(),
             changed: tokio::sync::Notify::new(),
+            learnt: AtomicBool::new(false),
             settings,
             metrics,
             tasks,
@@ -128,6 +131,7 @@ impl Catalog {
         match fetched {
             Ok(entry) => {
                 self.0.changed.notify_one();
+                self.0.learnt.store(true, Ordering::Relaxed);
                 Ok(entry.layout.clone())
             }
             Err(error) => {
@@ -145,8 +149,15 @@ impl Catalog {
     }
 
     /// A layout that is at hand, without asking M3: for schemas and checks.
-    pub async fn at_hand(&self, program: ProgramName, transaction: TransactionName) -> Option<Arc<TransactionLayout>> {
-        self.0.layouts.get(&(program, transaction)).await.map(|entry| entry.layout.clone())
+    pub fn at_hand(&self, program: ProgramName, transaction: TransactionName) -> Option<Arc<TransactionLayout>> {
+        // The cache answers a look-up without ever waiting.
+        let found = self.0.layouts.get(&(program, transaction)).now_or_never().flatten();
+        found.map(|entry| entry.layout.clone())
+    }
+
+    /// Whether anything was learnt since this was asked last.
+    pub fn has_learnt(&self) -> bool {
+        self.0.learnt.swap(false, Ordering::Relaxed)
     }
 
     /// Every layout at hand; a snapshot.

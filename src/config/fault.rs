@@ -24,7 +24,13 @@ impl fmt::Display for Fault {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub fn add(&mut self, place: impl Into<String>, subject: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+    pub fn add(
+        &mut self,
+        place: impl Into<String>,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.0.push(Fault { place: place.into(), subject: subject.into(), message: message.into(), hint: hint.into() });
     }
 

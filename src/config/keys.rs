@@ -3,12 +3,16 @@
 use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
+use crate::auth::Algorithm;
 use crate::model::{ClientId, Company, Division, M3User, TenantId};
 use crate::{catalog, edge, gateway, issuer};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+const LOOPBACK: [SocketAddr; 2] =
+    [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 8443)];
 
 pub(super) fn settings(reader: &mut Reader) -> Settings {
     let public_url = reader.one("public_url", "an https URL without a path or a slash at its end", public_url);
@@ -55,8 +59,11 @@ fn public_url(text: &str) -> Option<String> {
 }
 
 fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
-    let mut edge = edge::Settings::default();
-    if let Some(listen) = reader.many("edge.listen", "addresses with ports, like 127.0.0.1:8443", |text| text.parse().ok()) {
+    let mut edge =
+        edge::Settings { door: "public", listen: LOOPBACK.to_vec(), tls: None, limits: edge::Limits::default() };
+    if let Some(listen) =
+        reader.many("edge.listen", "addresses with ports, like 127.0.0.1:8443", |text| text.parse().ok())
+    {
         if listen.is_empty() {
             let place = reader.place("edge.listen");
             reader.faults.add(place, "edge.listen", "is empty", "name an address, or leave the key out");
@@ -72,11 +79,11 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
     set(&mut limits.idle, seconds(reader, "edge.idle_seconds", 1..=3_600));
     set(&mut limits.age, seconds(reader, "edge.age_seconds", 1..=86_400));
     set(&mut limits.write_stall, seconds(reader, "edge.write_stall_seconds", 1..=3_600));
-    set(&mut limits.ping_interval, seconds(reader, "edge.ping_seconds", 1..=3_600));
-    set(&mut limits.ping_timeout, seconds(reader, "edge.ping_timeout_seconds", 1..=300));
-    set(&mut limits.max_streams, number(reader, "edge.max_streams", 1..=10_000));
-    set(&mut limits.max_header_list, number(reader, "edge.max_header_list", 1_024..=1_048_576));
-    set(&mut edge.drain, seconds(reader, "edge.drain_seconds", 0..=3_600));
+    set(&mut limits.http2.ping_every, seconds(reader, "edge.ping_seconds", 1..=3_600));
+    set(&mut limits.http2.ping_wait, seconds(reader, "edge.ping_timeout_seconds", 1..=300));
+    set(&mut limits.http2.max_streams, number(reader, "edge.max_streams", 1..=10_000));
+    set(&mut limits.header_list, number(reader, "edge.max_header_list", 1_024..=1_048_576));
+    set(&mut limits.drain, seconds(reader, "edge.drain_seconds", 0..=3_600));
     let development = path(reader, "edge.development_certs").unwrap_or_else(|| "certs/dev".into());
     let certificate = match (path(reader, "edge.certificate"), path(reader, "edge.key")) {
         (Some(chain), Some(key)) => Certificate::Files { chain, key },
@@ -84,7 +91,12 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
         (given, _) => {
             let (there, missing) = if given.is_some() { ("certificate", "key") } else { ("key", "certificate") };
             let place = reader.place(&format!("edge.{there}"));
-            reader.faults.add(place, format!("edge.{missing}"), "is missing", format!("edge.{there} needs it beside it"));
+            reader.faults.add(
+                place,
+                format!("edge.{missing}"),
+                "is missing",
+                format!("edge.{there} needs it beside it"),
+            );
             Certificate::Development(development)
         }
     };
@@ -110,12 +122,9 @@ fn gateway(reader: &mut Reader) -> gateway::Settings {
 
 fn tokens(reader: &mut Reader) -> Option<issuer::Settings> {
     let enabled = flag(reader, "tokens.enabled").unwrap_or(true);
-    let mut tokens = issuer::Settings::default();
-    let algorithm = reader.one("tokens.algorithm", "RS256 or ES256", |text| match text {
-        "RS256" => Some(issuer::Algorithm::Rs256),
-        "ES256" => Some(issuer::Algorithm::Es256),
-        _ => None,
-    });
+    // The URL is known when the public door is open.
+    let mut tokens = issuer::Settings::of("");
+    let algorithm = reader.one("tokens.algorithm", "RS256 or ES256", issuer::SigningAlgorithm::parse);
     set(&mut tokens.algorithm, algorithm);
     set(&mut tokens.token_seconds, number(reader, "tokens.seconds", 60..=86_400));
     set(&mut tokens.refresh_seconds, number(reader, "tokens.refresh_seconds", 60..=31_536_000));
@@ -130,18 +139,18 @@ fn issuers(reader: &mut Reader) -> Vec<Foreign> {
         let issuer = needed(reader, &key("issuer"), "the issuer's name, exactly as its tokens say it");
         let jwks = needed(reader, &key("jwks"), "the URL of the issuer's keys");
         let audience = needed(reader, &key("audience"), "the audience that its tokens must name");
-        let algorithms = reader.many(&key("algorithms"), "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA", |text| {
-            ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"].contains(&text).then(|| text.to_owned())
-        });
-        let client_claim = reader.one(&key("client_claim"), "the name of a claim", |text| (!text.is_empty()).then(|| text.to_owned()));
+        let right = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA";
+        let algorithms = reader.many(&key("algorithms"), right, Algorithm::parse);
+        let client_claim =
+            reader.one(&key("client_claim"), "the name of a claim", |text| (!text.is_empty()).then(|| text.to_owned()));
         let access_token_type = flag(reader, &key("access_token_type")).unwrap_or(true);
         if let (Some(issuer), Some(jwks), Some(audience)) = (issuer, jwks, audience) {
             issuers.push(Foreign {
                 issuer,
                 jwks,
                 audience,
-                algorithms: algorithms.unwrap_or_else(|| vec!["RS256".into(), "ES256".into()]),
-                client_claim: client_claim.unwrap_or_else(|| "client_id".into()),
+                algorithms: algorithms.unwrap_or_else(|| vec![Algorithm::Rs256, Algorithm::Es256]),
+                client_claim,
                 access_token_type,
             });
         }
@@ -155,11 +164,14 @@ fn clients(reader: &mut Reader) -> Vec<ForeignClient> {
         let key = |name: &str| format!("clients.{at}.{name}");
         let issuer = needed(reader, &key("issuer"), "the issuer of the client's tokens");
         let id = needed(reader, &key("id"), "the client's id at its issuer");
-        let tenant = reader.one(&key("tenant"), "a tenant: letters, digits, _ and -", |text| TenantId::parse(text).ok());
+        let tenant =
+            reader.one(&key("tenant"), "a tenant: letters, digits, _ and -", |text| TenantId::parse(text).ok());
         let groups = reader.many(&key("groups"), "group names", |text| Some(text.to_owned())).unwrap_or_default();
-        let m3_user = reader.one(&key("m3_user"), "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok());
+        let m3_user =
+            reader.one(&key("m3_user"), "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok());
         let company = reader.one(&key("company"), "a company, 1 to 999", |text| Company::parse(text).ok());
-        let division = reader.one(&key("division"), "a division of at most three characters", |text| Division::parse(text).ok());
+        let division =
+            reader.one(&key("division"), "a division of at most three characters", |text| Division::parse(text).ok());
         if let (Some(issuer), Some(id)) = (issuer, id) {
             let client = ClientId { issuer: issuer.into(), id: id.into() };
             clients.push(ForeignClient { client, tenant, groups, m3_user, company, division });

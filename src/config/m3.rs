@@ -77,7 +77,12 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
         Ok(pem) => Some(pem),
         Err(error) => {
             let place = reader.place("m3.tls_ca");
-            reader.faults.add(place, "m3.tls_ca", format!("{}: {error}", file.display()), "name a PEM file that can be read");
+            reader.faults.add(
+                place,
+                "m3.tls_ca",
+                format!("{}: {error}", file.display()),
+                "name a PEM file that can be read",
+            );
             None
         }
     });
@@ -149,7 +154,8 @@ fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
     let mut users = BTreeMap::new();
     for group in reader.below("m3.group_users") {
         let key = format!("m3.group_users.{group}");
-        if let Some(user) = reader.one(&key, "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok()) {
+        if let Some(user) = reader.one(&key, "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok())
+        {
             users.insert(group, user);
         }
     }
@@ -172,6 +178,11 @@ fn secret(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
         Err(error) => error.to_string(),
     };
     let place = reader.place(key);
-    reader.faults.add(place, key, format!("{}: {fault}", file.display()), "name a file with the password in its first line");
+    reader.faults.add(
+        place,
+        key,
+        format!("{}: {fault}", file.display()),
+        "name a file with the password in its first line",
+    );
     None
 }

@@ -21,7 +21,8 @@ const USUAL: &str = "gateway.toml";
 /// Reads the file (the named one, or the usual one where it exists) and the environment.
 #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]
 pub fn load(named: Option<&Path>) -> Result<Settings, Vec<Fault>> {
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let path = match named {
         Some(path) => Some(path.to_path_buf()),
         None => Some(PathBuf::from(USUAL)).filter(|path| path.exists()),

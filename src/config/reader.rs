@@ -51,7 +51,12 @@ impl Reader {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
-            self.faults.add(format!("{name}:{line}:{column}"), "the file", error.message().replace('\n', ", "), "correct the TOML");
+            self.faults.add(
+                format!("{name}:{line}:{column}"),
+                "the file",
+                error.message().replace('\n', ", "),
+                "correct the TOML",
+            );
         }
         let place = |span: Range<usize>| {
             let (line, column) = line_and_column(text, span.start);
@@ -62,7 +67,8 @@ impl Reader {
 
     fn flatten(&mut self, prefix: &str, table: &DeTable<'_>, place: &dyn Fn(Range<usize>) -> String) {
         for (key, value) in table {
-            let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let path =
+                if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
             self.value(path, value, place);
         }
     }
@@ -115,7 +121,12 @@ impl Reader {
             match parse(word) {
                 Some(value) => out.push(value),
                 None => {
-                    self.faults.add(given.place, path, "has an element that can't be used", format!("write a list of {right}"));
+                    self.faults.add(
+                        given.place,
+                        path,
+                        "has an element that can't be used",
+                        format!("write a list of {right}"),
+                    );
                     return None;
                 }
             }
@@ -181,7 +192,8 @@ fn distance(a: &str, b: &str) -> usize {
         let mut corner = std::mem::replace(&mut row[0], i + 1);
         for (j, y) in b.iter().enumerate() {
             let cost = corner + usize::from(x != *y);
-            corner = std::mem::replace(&mut row[j + 1], cost.min(row[j] + 1).min(row[j + 1] + 1));
+            let here = cost.min(row[j] + 1).min(row[j + 1] + 1);
+            corner = std::mem::replace(&mut row[j + 1], here);
         }
     }
     row[b.len()]

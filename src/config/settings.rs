@@ -1,7 +1,8 @@
 //! What the house is built from: the settings types of every room, side by side.
 
-use crate::{catalog, edge, gateway, issuer, m3, mock_m3};
+use crate::auth::Algorithm;
 use crate::model::{ClientId, Company, Division, M3User, TenantId};
+use crate::{catalog, edge, gateway, issuer, m3, mock_m3};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,10 @@ pub struct Settings {
 pub enum Certificate {
     /// Made at first start in this folder.
     Development(PathBuf),
-    Files { chain: PathBuf, key: PathBuf },
+    Files {
+        chain: PathBuf,
+        key: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +49,10 @@ pub struct Operations {
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// In this process; the client's settings get its address when it is known.
-    Mock { mock: Box<mock_m3::Settings>, client: Box<m3::Settings> },
+    Mock {
+        mock: Box<mock_m3::Settings>,
+        client: Box<m3::Settings>,
+    },
     Socket(Box<m3::Settings>),
 }
 
@@ -54,8 +61,9 @@ pub struct Foreign {
     pub issuer: String,
     pub jwks: String,
     pub audience: String,
-    pub algorithms: Vec<String>,
-    pub client_claim: String,
+    pub algorithms: Vec<Algorithm>,
+    /// `None`: `client_id`, else `azp`.
+    pub client_claim: Option<String>,
     pub access_token_type: bool,
 }
 
@@ -96,6 +104,6 @@ impl Settings {
     }
 
     pub fn drain(&self) -> Duration {
-        self.edge.drain
+        self.edge.limits.drain
     }
 }

@@ -1,0 +1,188 @@
+//! Settings in, parts out: the only file that knows every part.
+
+use super::error::Error;
+use super::first_start;
+use crate::auth::{
+    ClientFacts, Directory, IssuerRules, KeySource, Keys, RemoteKeys, TypRule, UnknownClients, Verifier,
+};
+use crate::catalog::Catalog;
+use crate::config::{Backend, Certificate, Settings};
+use crate::edge::{TlsSource, ensure_development};
+use crate::issuer::{Clients, Issuer};
+use crate::limit::{Limits, Plan};
+use crate::m3;
+use crate::mock_m3::Mock;
+use crate::outbound;
+use crate::policies::{self, Active};
+use crate::policy::Source;
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Development things are refused where others can reach them, unless somebody said that this is meant.
+pub(super) fn guard(settings: &Settings) -> Result<(), Error> {
+    let Some(address) = settings.reachable().first().copied().filter(|_| !settings.development) else { return Ok(()) };
+    let refused = |what, hint| Err(Error::DevelopmentInReach { what, address, hint });
+    match (&settings.certificate, &settings.backend) {
+        (Certificate::Development(_), _) => {
+            refused("the development certificate would be used", "give edge.certificate and edge.key")
+        }
+        (_, Backend::Mock { .. }) => {
+            refused("the mock M3 and the demo client would be used", "set m3.backend = \"socket\" and m3.address")
+        }
+        (Certificate::Files { .. }, Backend::Socket(_)) => Ok(()),
+    }
+}
+
+pub(super) fn state(path: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::State { path: path.to_owned(), source })
+}
+
+/// The certificate's source, and the authority that a client of the development certificate trusts.
+pub(super) fn certificate(certificate: &Certificate) -> Result<(TlsSource, Option<PathBuf>), Error> {
+    Ok(match certificate {
+        Certificate::Development(folder) => {
+            let files = ensure_development(folder)?;
+            (TlsSource::Files { chain: files.chain, key: files.key }, Some(files.ca))
+        }
+        Certificate::Files { chain, key } => (TlsSource::Files { chain: chain.clone(), key: key.clone() }, None),
+    })
+}
+
+/// The mock, where it is asked for, and a client that is told where M3 is.
+pub(super) async fn m3(
+    backend: &Backend,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+) -> Result<(m3::Client, Option<Mock>), Error> {
+    let (settings, mock) = match backend {
+        Backend::Socket(client) => ((**client).clone(), None),
+        Backend::Mock { mock, client } => {
+            let address = mock.listen;
+            let started = Mock::start((**mock).clone(), tasks).await;
+            let started = started.map_err(|source| Error::Mock { address, source })?;
+            let mut client = (**client).clone();
+            client.address = started.address().to_string();
+            (client, Some(started))
+        }
+    };
+    if settings.is_exposed() {
+        return Err(Error::Exposed);
+    }
+    Ok((m3::Client::new(settings, metrics.clone(), tasks.clone())?, mock))
+}
+
+/// The tokens that are trusted here, and the issuer of our own.
+pub(super) struct Tokens {
+    pub(super) verifier: Verifier,
+    pub(super) issuer: Option<Issuer>,
+    pub(super) store: Store,
+    /// Clients were registered just now.
+    pub(super) first_start: bool,
+}
+
+pub(super) async fn tokens(
+    settings: &Settings,
+    public_url: &str,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+) -> Result<Tokens, Error> {
+    let store = Store::open(&settings.state).await?;
+    let directory = Directory::new();
+    let mut rules = Vec::new();
+    let mut issuer = None;
+    let mut first_start = false;
+    if let Some(own) = &settings.tokens {
+        let mut own = own.clone();
+        own.public_url = public_url.to_owned();
+        if matches!(settings.backend, Backend::Mock { .. }) {
+            let clients = Clients::open(&store, own.hash_cost).await?;
+            first_start = first_start::clients(&clients, &settings.state, public_url, now()).await?;
+        }
+        let ring = Keys::new();
+        issuer = Some(Issuer::open(&store, own, ring.clone(), directory.clone(), metrics, tasks).await?);
+        rules.push(IssuerRules::local(public_url, ring));
+    }
+    for (at, foreign) in settings.issuers.iter().enumerate() {
+        if rules.iter().any(|known| known.issuer == foreign.issuer) {
+            return Err(Error::IssuerTwice(foreign.issuer.clone()));
+        }
+        rules.push(foreign_rules(settings, at));
+    }
+    foreign_clients(settings, &directory);
+    let verifier = Verifier::new(rules, directory, metrics, tasks)?;
+    Ok(Tokens { verifier, issuer, store, first_start })
+}
+
+fn foreign_rules(settings: &Settings, at: usize) -> IssuerRules {
+    let foreign = &settings.issuers[at];
+    let mut keys = RemoteKeys::at(&foreign.jwks);
+    keys.http = outbound::Settings { loopback_http: true, ..outbound::Settings::default() };
+    keys.saved = Some(settings.state.join(format!("issuer-{at}-keys.json")));
+    let mut rules = IssuerRules::remote(&foreign.issuer, vec![foreign.audience.clone()], keys);
+    rules.algorithms.clone_from(&foreign.algorithms);
+    rules.client_claim.clone_from(&foreign.client_claim);
+    rules.typ = if foreign.access_token_type { TypRule::AccessToken } else { TypRule::Any };
+    rules.unknown_clients = UnknownClients::Bare;
+    debug_assert!(matches!(rules.keys, KeySource::Remote(_)));
+    rules
+}
+
+fn foreign_clients(settings: &Settings, directory: &Directory) {
+    let mut parts: HashMap<&str, HashMap<Arc<str>, ClientFacts>> = HashMap::new();
+    for client in &settings.clients {
+        let facts = ClientFacts {
+            groups: client.groups.iter().map(|group| group.as_str().into()).collect(),
+            m3_user: client.m3_user.clone(),
+            company: client.company,
+            division: client.division,
+            tenant: client.tenant.clone(),
+            generation: 1,
+            revoked: false,
+        };
+        parts.entry(&client.client.issuer).or_default().insert(client.client.id.clone(), facts);
+    }
+    for (issuer, clients) in parts {
+        directory.replace(issuer, clients, HashSet::new());
+    }
+}
+
+/// Policies and limits, both watched: a set with a fault never becomes active.
+pub(super) async fn policies(
+    settings: &Settings,
+    public_url: &str,
+    catalog: &Catalog,
+    metrics: &Arc<Metrics>,
+    tasks: &Tasks,
+) -> Result<(Arc<Active>, Arc<Limits>), Error> {
+    let folder = policies::Settings { dir: settings.policies.clone(), ..policies::Settings::default() };
+    let at_hand = catalog.clone();
+    let layouts: policies::Layouts = Arc::new(move |program, transaction| at_hand.at_hand(program, transaction));
+    let (issuer, counted) = (public_url.to_owned(), metrics.as_ref().clone());
+    let load = move || Active::load(folder, &issuer, layouts, counted);
+    let active = tokio::task::spawn_blocking(load).await.map_err(|_| Error::Task)?.map_err(Error::Policies)?;
+    let parse = |source: &Source, issuer: &str| Plan::parse(&source.name, &source.text, issuer);
+    let plan = parse(&active.limits(), public_url).map_err(Error::Limits)?;
+    let limits = Arc::new(Limits::new(plan));
+    let (issuer, changed) = (public_url.to_owned(), limits.clone());
+    active.watch(tasks, move |source| match parse(source, &issuer) {
+        Ok(plan) => changed.replace(plan),
+        Err(faults) => {
+            for fault in faults {
+                tracing::error!(%fault, "the limits were not taken over; the last good ones hold");
+            }
+        }
+    });
+    Ok((active, limits))
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,49 @@
+//! The two clients of a first start against the mock: one that may write, one that only reads.
+
+use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
+use crate::mock_m3;
+use crate::model::{BadId, Company, Division, M3User, TenantId};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+pub const DEMO: &str = "demo";
+pub const READER: &str = "reader";
+const TENANT: &str = "DEMO_TST";
+/// `ev` in their files.
+pub(super) const ENVIRONMENT: &str = "DEMO_TST";
+
+/// Registers them where nobody is registered yet, and writes their files under `{state}/clients/`.
+pub(super) async fn clients(
+    clients: &Clients,
+    state: &Path,
+    public_url: &str,
+    now: u64,
+) -> Result<bool, issuer::Error> {
+    if !clients.list().await?.is_empty() {
+        return Ok(false);
+    }
+    let folder = state.join("clients");
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|source| issuer::Error::File { path: folder.clone(), source })?;
+    let ionapi = IonApi { public_url, environment: ENVIRONMENT };
+    for (name, group, user) in [(DEMO, "demo", mock_m3::DEMO_USER), (READER, "readers", mock_m3::READER_USER)] {
+        // The words are constants of this file and of the mock.
+        let Ok(new) = client(name, group, user) else { continue };
+        let (client, credentials) = clients.add(new, now).await?;
+        write_private(&folder.join(format!("{name}.ionapi")), &ionapi.text(&client, &credentials))?;
+    }
+    Ok(true)
+}
+
+fn client(name: &str, group: &str, user: &str) -> Result<NewClient, BadId> {
+    Ok(NewClient {
+        name: name.to_owned(),
+        tenant: TenantId::parse(TENANT)?,
+        scopes: Vec::new(),
+        groups: vec![group.to_owned()],
+        m3_user: Some(M3User::parse(user)?),
+        company: Some(Company::new(100)?),
+        division: Some(Division::parse("AAA")?),
+    })
+}

@@ -1,0 +1,51 @@
+//! Readiness: what is looked at again and again, and what it means.
+
+use crate::admin::Health;
+use crate::auth::Verifier;
+use crate::catalog::Catalog;
+use crate::m3;
+use crate::policies::Active;
+use crate::tasks::Tasks;
+use std::sync::Arc;
+use std::time::Duration;
+
+const EVERY: Duration = Duration::from_secs(5);
+/// Sooner while something is wrong: whoever waits for readiness waits for this.
+const SOON: Duration = Duration::from_millis(500);
+
+pub(super) struct Watched {
+    pub(super) health: Health,
+    pub(super) m3: m3::Client,
+    pub(super) verifier: Verifier,
+    pub(super) catalog: Catalog,
+    pub(super) policies: Arc<Active>,
+}
+
+impl Watched {
+    /// The first look is taken before the doors open, so that readiness never says more than was seen.
+    pub(super) async fn look(&self) -> bool {
+        let m3 = match self.m3.probe().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        let without = self.verifier.without_keys();
+        let keys = if without.is_empty() { Ok(()) } else { Err(format!("no keys yet of {}", without.join(", "))) };
+        let good = m3.is_ok() && keys.is_ok();
+        self.health.set("m3", m3);
+        self.health.set("issuers", keys);
+        // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is.
+        if !self.policies.set().warnings().is_empty() && self.catalog.has_learnt() {
+            self.policies.layouts_changed();
+        }
+        good
+    }
+
+    pub(super) fn watch(self, tasks: &Tasks) {
+        tasks.spawn_until_stop(async move {
+            loop {
+                let good = self.look().await;
+                tokio::time::sleep(if good { EVERY } else { SOON }).await;
+            }
+        });
+    }
+}

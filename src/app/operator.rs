@@ -1,0 +1,54 @@
+//! What an operator may do at the operations door.
+
+use crate::admin::{Action, ActionError};
+use crate::catalog::Catalog;
+use crate::m3;
+use crate::mock_m3::{Faults, Mock};
+use crate::model::ProgramName;
+use http::Method;
+use serde_json::{Value, json};
+
+pub(super) fn actions(catalog: &Catalog, m3: &m3::Client, mock: Option<&Mock>) -> Vec<Action> {
+    let mut actions = vec![clear(catalog.clone(), m3.clone())];
+    if let Some(mock) = mock {
+        let (told, set) = (mock.clone(), mock.clone());
+        actions.push(Action::new(Method::GET, "/mock/faults", move |_| {
+            let mock = told.clone();
+            async move { shown(&mock) }
+        }));
+        actions.push(Action::new(Method::POST, "/mock/faults", move |body| {
+            let mock = set.clone();
+            async move {
+                let faults: Faults = serde_json::from_value(body)
+                    .map_err(|error| ActionError::Refused(format!("these are no faults: {error}")))?;
+                mock.set_faults(faults);
+                shown(&mock)
+            }
+        }));
+    }
+    actions
+}
+
+fn shown(mock: &Mock) -> Result<Value, ActionError> {
+    serde_json::to_value(mock.faults()).map_err(|error| ActionError::Failed(error.to_string()))
+}
+
+/// `{}` clears everything, `{"program": "CRS610MI"}` one program; sessions go with their layouts.
+fn clear(catalog: Catalog, m3: m3::Client) -> Action {
+    Action::new(Method::POST, "/catalog/clear", move |body: Value| {
+        let (catalog, m3) = (catalog.clone(), m3.clone());
+        async move {
+            let program = match body.get("program") {
+                None => None,
+                Some(name) => {
+                    let parsed = name.as_str().map(ProgramName::parse);
+                    let refused = || ActionError::Refused("program must be the name of an MI program".into());
+                    Some(parsed.and_then(Result::ok).ok_or_else(refused)?)
+                }
+            };
+            catalog.forget(program).await;
+            m3.forget(program);
+            Ok(json!({ "cleared": program.map_or_else(|| "everything".to_owned(), |name| name.to_string()) }))
+        }
+    })
+}

@@ -1,0 +1,213 @@
+//! Start, wait, drain in order.
+
+use super::build;
+use super::error::Error;
+use super::health::Watched;
+use super::operator::actions;
+use crate::admin::{Health, Operations, OperatorToken};
+use crate::auth::install_crypto;
+use crate::catalog::Catalog;
+use crate::config::Settings;
+use crate::edge::{self, Drained, Edge, raise_open_files};
+use crate::gateway::{self, BodyFault, Parts};
+use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
+use crate::mock_m3::Mock;
+use crate::model::TenantId;
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::telemetry::{AccessLog, Metrics};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+
+/// Where the house can be found; written to `{state}/addresses.json` as well.
+#[derive(Debug, Clone, Serialize)]
+pub struct Addresses {
+    pub public_url: String,
+    pub public: Vec<SocketAddr>,
+    pub operations: SocketAddr,
+    /// The mock's, where it runs in this process.
+    pub mock: Option<SocketAddr>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Requests that were still in flight when the drain's time was up.
+    pub unfinished: usize,
+    /// Every write that M3 may have seen was waited for.
+    pub writes_settled: bool,
+}
+
+/// A house that runs until it is told to stop.
+#[derive(Debug)]
+pub struct Running {
+    pub addresses: Addresses,
+    /// The authority of the development certificate.
+    pub authority: PathBuf,
+    pub mock: Option<Mock>,
+    pub metrics: Arc<Metrics>,
+    /// The demo clients were registered by this very start.
+    pub first_start: bool,
+    settings: Settings,
+    store: Store,
+    catalog: Catalog,
+    health: Health,
+    access_log: Option<AccessLog>,
+    tasks: Tasks,
+    writes: Tasks,
+    close_public: CancellationToken,
+    public: JoinHandle<Drained>,
+    close_operations: CancellationToken,
+    operations: JoinHandle<Drained>,
+}
+
+const OPERATIONS_END: Duration = Duration::from_secs(5);
+const TASKS_END: Duration = Duration::from_secs(5);
+
+pub async fn start(settings: Settings) -> Result<Running, Error> {
+    install_crypto();
+    raise_open_files();
+    build::guard(&settings)?;
+    build::state(&settings.state)?;
+    let (tasks, writes) = (Tasks::new(), Tasks::new());
+    let metrics = Arc::new(Metrics::new());
+    let health = Health::new(&metrics);
+    health.set("m3", Err("not connected yet".into()));
+
+    // The doors are bound first: a taken port is told before anything else is begun, and a chosen one names the issuer.
+    let (tls, authority) = build::certificate(&settings.certificate)?;
+    let door = edge::Settings { tls: Some(tls), ..settings.edge.clone() };
+    let public = Edge::bind(door, metrics.as_ref().clone())?;
+    let operations = edge::Settings { listen: vec![settings.operations.listen], ..edge::Settings::operations() };
+    let operations = Edge::bind(operations, metrics.as_ref().clone())?;
+    let port = public.addresses().first().map_or(0, SocketAddr::port);
+    let public_url = settings.public_url.clone().unwrap_or_else(|| format!("https://localhost:{port}"));
+
+    let (m3, mock) = build::m3(&settings.backend, &metrics, &tasks).await?;
+    let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics.clone(), tasks.clone()).await;
+    let tokens = build::tokens(&settings, &public_url, &metrics, &tasks).await?;
+    let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
+    let access_log = match settings.log.access {
+        true => Some(AccessLog::stdout(&metrics).map_err(Error::Log)?),
+        false => None,
+    };
+    let parts = Parts {
+        verifier: tokens.verifier.clone(),
+        issuer: tokens.issuer.clone(),
+        limits,
+        policies: policies.clone(),
+        catalog: catalog.clone(),
+        m3: m3.clone(),
+        metrics: metrics.clone(),
+        access_log: access_log.clone(),
+        tasks: writes.clone(),
+        group_users: Arc::new(settings.group_users.clone()),
+    };
+    let service = ServiceBuilder::new()
+        .map_request(|request: http::Request<Incoming>| request.map(|body| body.map_err(BodyFault::new).boxed_unsync()))
+        .service(gateway::service(&parts, &settings.gateway));
+
+    let operator = OperatorToken::ensure(&settings.state)?;
+    let at = operations.addresses().to_vec();
+    let door = Operations::new(
+        health.clone(),
+        metrics.as_ref().clone(),
+        operator,
+        &at,
+        &[],
+        actions(&catalog, &m3, mock.as_ref()),
+    )?;
+    let addresses = Addresses {
+        public_url,
+        public: public.addresses().to_vec(),
+        operations: at.first().copied().unwrap_or(settings.operations.listen),
+        mock: mock.as_ref().map(Mock::address),
+    };
+    let watched = Watched { health: health.clone(), m3, verifier: tokens.verifier, catalog: catalog.clone(), policies };
+    watched.look().await;
+    watched.watch(&tasks);
+
+    let (close_public, close_operations) = (CancellationToken::new(), CancellationToken::new());
+    let (stop, on) = (close_public.clone(), tasks.clone());
+    let public = tasks.spawn(async move { public.run(service, stop, &on).await });
+    let (stop, on) = (close_operations.clone(), tasks.clone());
+    let operations = tasks.spawn(async move { operations.run(door, stop, &on).await });
+    let running = Running {
+        addresses,
+        authority: authority.unwrap_or_default(),
+        mock,
+        metrics,
+        first_start: tokens.first_start,
+        store: tokens.store,
+        catalog,
+        health,
+        access_log,
+        tasks,
+        writes,
+        close_public,
+        public,
+        close_operations,
+        operations,
+        settings,
+    };
+    running.tell_addresses().await?;
+    Ok(running)
+}
+
+impl Running {
+    async fn tell_addresses(&self) -> Result<(), Error> {
+        let path = self.settings.state.join("addresses.json");
+        let text = serde_json::to_vec_pretty(&self.addresses).unwrap_or_default();
+        tokio::fs::write(&path, text).await.map_err(|source| Error::State { path, source })
+    }
+
+    /// Readiness off, no new connections, what is in flight finished, writes waited for, then everything else.
+    pub async fn stop(self) -> Ended {
+        self.health.drain();
+        self.close_public.cancel();
+        let unfinished = self.public.await.map_or(0, |drained| drained.unfinished);
+        let patience = self.settings.gateway.exchange.write_patience;
+        let writes_settled = self.writes.finish(patience.min(self.settings.drain().max(TASKS_END))).await;
+        self.close_operations.cancel();
+        let _ = tokio::time::timeout(OPERATIONS_END, self.operations).await;
+        self.tasks.finish(TASKS_END).await;
+        if let Err(error) = self.catalog.save().await {
+            tracing::warn!(%error, "catalog not saved; a restart will ask M3 again");
+        }
+        self.store.close().await;
+        if let Some(log) = self.access_log {
+            // Waits for a thread, a moment at the very end.
+            log.flush(TASKS_END);
+        }
+        Ended { unfinished, writes_settled }
+    }
+
+    /// Registers a client as the command line does, and writes its file under `{state}/clients/`.
+    pub async fn add_client(&self, name: &str, scopes: &[&str], groups: &[&str]) -> Result<(), issuer::Error> {
+        let own = self.settings.tokens.clone().unwrap_or_else(|| issuer::Settings::of(&self.addresses.public_url));
+        let clients = Clients::open(&self.store, own.hash_cost).await?;
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let tenant = TenantId::parse("DEMO_TST").map_err(|_| issuer::Error::Random)?;
+        let new = NewClient {
+            name: name.to_owned(),
+            tenant,
+            scopes: words(scopes),
+            groups: words(groups),
+            m3_user: None,
+            company: None,
+            division: None,
+        };
+        let (client, credentials) = clients.add(new, build::now()).await?;
+        let ionapi = IonApi { public_url: &self.addresses.public_url, environment: super::first_start::ENVIRONMENT };
+        let path = self.settings.state.join("clients").join(format!("{name}.ionapi"));
+        write_private(&path, &ionapi.text(&client, &credentials))
+    }
+}
