@@ -11,3 +11,4 @@ mod saved;
 
 pub use cache::{Catalog, Error, Settings};
 pub use fetch::TransactionFacts;
+pub use saved::read as read_saved;

@@ -29,7 +29,7 @@ struct Field(String, String, u16, u16, bool, String);
 const VERSION: u32 = 1;
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
-pub(super) async fn read(path: &Path) -> io::Result<Vec<TransactionLayout>> {
+pub async fn read(path: &Path) -> io::Result<Vec<TransactionLayout>> {
     let text = match tokio::fs::metadata(path).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),

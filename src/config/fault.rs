@@ -21,10 +21,10 @@ impl fmt::Display for Fault {
 
 /// Faults as they are met; reading goes on, so that one look shows them all.
 #[derive(Debug, Default)]
-pub struct Faults(Vec<Fault>);
+pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         place: impl Into<String>,
         subject: impl Into<String>,
@@ -34,11 +34,11 @@ impl Faults {
         self.0.push(Fault { place: place.into(), subject: subject.into(), message: message.into(), hint: hint.into() });
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn into_vec(self) -> Vec<Fault> {
+    pub(super) fn into_vec(self) -> Vec<Fault> {
         self.0
     }
 }

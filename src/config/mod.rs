@@ -49,3 +49,6 @@ pub fn parse(
     let faults = reader.finish();
     if faults.is_empty() { Ok(settings) } else { Err(faults.into_vec()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -384,7 +384,34 @@ mod tests {
             assert!(!hint.is_empty());
             let _ = writeln!(table, "{} {slug}: {title}", kind.status().as_u16());
         }
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r#"
+        400 request-unreadable: The request can't be read
+        400 character-not-in-charset: M3 can't hold a character of the request
+        401 token-missing: No bearer token
+        401 token-invalid: The bearer token is not accepted
+        403 tenant-mismatch: The path names another tenant
+        403 policy-denied: No policy allows this
+        403 value-not-comparable: A rule reads a value that it can't compare
+        403 m3-user-missing: The client has no M3 user
+        403 run-as-refused: The client may not run as another M3 user
+        403 company-not-provable: M3 would run this in another company
+        404 route-unknown: There is nothing at this path
+        405 method-not-allowed: The method is not one of this path's
+        413 body-too-large: The request body is too large
+        415 media-type-unsupported: The body is of a type that this path does not read
+        414 uri-too-long: The URL is too long
+        429 rate-limited: Too many requests
+        500 internal: The gateway met a bug
+        503 keys-unavailable: The keys of the token's issuer can't be had
+        503 m3-unreachable: M3 can't be reached
+        503 m3-busy: Every session to M3 is busy
+        503 m3-logon-refused: M3 does not let the client's user in
+        503 m3-incomprehensible: M3 answered what the gateway does not understand
+        503 layout-unstable: M3's layout of the transaction is changing
+        504 m3-timeout: M3 did not answer in time
+        504 outcome-unknown: Whether the write was done is not known
+        504 request-timeout: The request took too long
+        "#);
     }
 
     #[test]

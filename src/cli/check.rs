@@ -1,0 +1,210 @@
+//! `check`: every fault of settings, policies and certificates, with its place and a hint. Starts nothing.
+
+use super::args;
+use super::failure::Failure;
+use super::show;
+use super::state::public_url;
+use crate::catalog::read_saved;
+use crate::config::{self, Backend, Certificate, Fault, Settings};
+use crate::edge::{raise_open_files, read_pair};
+use crate::limit::Plan;
+use crate::m3;
+use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
+use crate::policies::{self, Check};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+type Known = HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>;
+
+/// What was found: faults end with 2, warnings don't unless they are asked to.
+#[derive(Default)]
+struct Found {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    good: Vec<String>,
+}
+
+pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<ExitCode, Failure> {
+    let mut found = Found::default();
+    match config::load(config) {
+        Err(faults) => found.faults.extend(faults),
+        Ok(settings) => {
+            found.good.push("settings".into());
+            certificate(&settings, &mut found);
+            let known = known(&settings, &mut found).await;
+            policy(&settings, &known, &mut found);
+            machine(&settings, &mut found);
+            if words.probe {
+                probe(&settings, &mut found).await;
+            }
+        }
+    }
+    if words.strict {
+        found.faults.append(&mut found.warnings);
+    }
+    Ok(found.tell(words.json))
+}
+
+impl Found {
+    fn fault(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
+        self.faults.push(made(place, subject, message, hint));
+    }
+
+    fn warning(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
+        self.warnings.push(made(place, subject, message, hint));
+    }
+
+    fn tell(&self, as_json: bool) -> ExitCode {
+        for (kind, faults) in [("fault", &self.faults), ("warning", &self.warnings)] {
+            for fault in faults {
+                if as_json {
+                    let shown = json!({ "kind": kind, "place": fault.place, "subject": fault.subject, "message": fault.message, "hint": fault.hint });
+                    show::line(&shown.to_string());
+                } else if kind == "fault" {
+                    show::fault(&fault.to_string());
+                } else {
+                    show::note(&format!("warning: {fault}"));
+                }
+            }
+        }
+        if !as_json {
+            self.good.iter().for_each(|good| show::line(&format!("ok: {good}")));
+        }
+        if self.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    }
+}
+
+fn made(place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) -> Fault {
+    Fault { place: place.into(), subject: subject.into(), message: message.into(), hint: hint.into() }
+}
+
+fn certificate(settings: &Settings, found: &mut Found) {
+    let reachable = settings.reachable();
+    match &settings.certificate {
+        Certificate::Files { chain, key } => match read_pair(chain, key, Timestamp::now()) {
+            Ok(_) => found.good.push(format!("certificate {}", chain.display())),
+            Err(error) => found.fault(
+                chain.display().to_string(),
+                "the certificate",
+                error.to_string(),
+                "see edge.certificate and edge.key",
+            ),
+        },
+        Certificate::Development(_) => {
+            if let Some(address) = reachable.first() {
+                let message = format!("is the development one, and {address} can be reached by others");
+                found.fault("settings", "the certificate", message, "give edge.certificate and edge.key");
+            }
+        }
+    }
+    if let (Backend::Mock { .. }, Some(address)) = (&settings.backend, reachable.first()) {
+        let message = format!("is the mock, and {address} can be reached by others");
+        found.fault("settings", "m3.backend", message, "set m3.backend = \"socket\"");
+    }
+    if let Backend::Socket(client) = &settings.backend
+        && client.is_exposed()
+    {
+        let hint = "give m3.tls_ca and m3.tls_name, or say plaintext = \"accepted\"";
+        found.fault(
+            "settings",
+            "m3.address",
+            "is another machine, and passwords would cross the network readable",
+            hint,
+        );
+    }
+}
+
+/// The layouts that a running gateway left behind: field rules are checked against them.
+async fn known(settings: &Settings, found: &mut Found) -> Known {
+    let Some(file) = &settings.catalog.file else { return Known::new() };
+    match read_saved(file).await {
+        Ok(layouts) => layouts.into_iter().map(|l| ((l.program, l.name), Arc::new(l))).collect(),
+        Err(error) => {
+            let hint = "remove it; the gateway makes it anew";
+            found.warning(file.display().to_string(), "the saved catalog", format!("can't be used: {error}"), hint);
+            Known::new()
+        }
+    }
+}
+
+fn policy(settings: &Settings, known: &Known, found: &mut Found) {
+    let issuer = public_url(settings);
+    let folder = policies::Settings { dir: settings.policies.clone(), ..policies::Settings::default() };
+    let at_hand = known.clone();
+    let layouts: policies::Layouts =
+        Arc::new(move |program, transaction| at_hand.get(&(program, transaction)).cloned());
+    match policies::check(&folder, &issuer, &layouts) {
+        Ok(Check { files, hash, rules, warnings }) => {
+            let from =
+                if files.embedded { "the shipped set".to_owned() } else { settings.policies.display().to_string() };
+            found.good.push(format!("policies: {rules} rules of {from}, {hash}"));
+            for fault in warnings {
+                let hint = fault.hint.clone().unwrap_or_default();
+                found.warning(
+                    format!("{}:{}:{}", fault.file, fault.line, fault.column),
+                    "a rule",
+                    fault.message,
+                    &hint,
+                );
+            }
+            match Plan::parse(&files.limits.name, &files.limits.text, &issuer) {
+                Ok(_) => found.good.push("limits".into()),
+                Err(faults) => faults.iter().for_each(|fault| {
+                    let place = format!("{}:{}:{}", fault.file, fault.line, fault.column);
+                    found.fault(place, "a limit", fault.message.clone(), fault.hint.as_deref().unwrap_or("correct it"));
+                }),
+            }
+        }
+        Err(policies::Error::Faults(faults)) => faults.iter().for_each(|fault| {
+            let place = format!("{}:{}:{}", fault.file, fault.line, fault.column);
+            found.fault(place, "a rule", fault.message.clone(), fault.hint.as_deref().unwrap_or("correct it"));
+        }),
+        Err(error) => {
+            found.fault(settings.policies.display().to_string(), "the policies", error.to_string(), "see policy.dir")
+        }
+    }
+    classified(known, found);
+}
+
+/// How the transactions that are at hand are classified, and why: a write that looks like a read is seen here.
+fn classified(known: &Known, found: &mut Found) {
+    let mut names: Vec<_> = known.keys().collect();
+    names.sort_unstable();
+    for (program, transaction) in names {
+        let effect = Effect::of(*program, *transaction);
+        found.good.push(format!("{program}/{transaction}: {effect}, {}", Effect::reason(*program, *transaction)));
+    }
+}
+
+fn machine(settings: &Settings, found: &mut Found) {
+    let files = raise_open_files();
+    if !files.suffice(settings.edge.limits.max_connections) {
+        let message =
+            format!("is {}, and edge.max_connections is more than that leaves room for", files.now.unwrap_or_default());
+        found.warning("this machine", "the limit of open files", message, "raise LimitNOFILE or `ulimit -n`");
+    }
+}
+
+async fn probe(settings: &Settings, found: &mut Found) {
+    let Backend::Socket(client) = &settings.backend else {
+        found.good.push("M3 is the mock of this process; there is nothing to probe".into());
+        return;
+    };
+    let probed = match m3::Client::new((**client).clone(), Arc::new(Metrics::new()), Tasks::new()) {
+        Ok(client) => client.probe().await,
+        Err(error) => Err(error),
+    };
+    match probed {
+        Ok(who) => found.good.push(format!(
+            "M3 at {} answers as {} in company {} division {:?}, build {}",
+            client.address, who.user, who.place.company, who.place.division, who.build
+        )),
+        Err(error) => found.fault(client.address.clone(), "M3", error.to_string(), "see the keys of [m3]"),
+    }
+}

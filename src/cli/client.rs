@@ -1,0 +1,138 @@
+//! `client`: who may ask the embedded issuer for tokens.
+
+use super::args;
+use super::failure::Failure;
+use super::keys::time;
+use super::show;
+use super::state::{issuer_failed, now, public_url, settings, store};
+use crate::config::Settings;
+use crate::issuer::{self, Client, Clients, Credentials, IonApi, NewClient, write_private};
+use crate::model::{Company, Division, M3User, TenantId};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(super) async fn client(config: Option<&Path>, words: args::Client) -> Result<ExitCode, Failure> {
+    let settings = settings(config)?;
+    let Some(own) = settings.tokens.clone() else {
+        return Err(Failure::begin("tokens.enabled is false: this gateway has no clients of its own"));
+    };
+    let store = store(&settings).await?;
+    let clients = Clients::open(&store, own.hash_cost).await.map_err(issuer_failed)?;
+    match words {
+        args::Client::Add(add) => added(&clients, add, &settings).await?,
+        args::Client::List { json } => listed(&clients, json).await?,
+        args::Client::Revoke { client } => {
+            let client = clients.revoke(&client, now()).await.map_err(issuer_failed)?;
+            show::line(&client.id);
+            show::note(&format!("{} is revoked; its tokens end within a second.", client.name));
+        }
+        args::Client::Rotate { client, out } => {
+            writable(&out)?;
+            let (client, credentials) = clients.rotate(&client, now()).await.map_err(issuer_failed)?;
+            write(&client, &credentials, &out, &settings)?;
+            show::note("The old secrets are worth nothing any more; live tokens stay good.");
+        }
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn added(clients: &Clients, add: args::ClientAdd, settings: &Settings) -> Result<(), Failure> {
+    let new = new(&add)?;
+    // Before anybody is registered whose secrets could then not be written down.
+    writable(&add.out)?;
+    let (client, credentials) = clients.add(new, now()).await.map_err(issuer_failed)?;
+    write(&client, &credentials, &add.out, settings)?;
+    let mapped =
+        client.m3_user.is_some() || client.groups.iter().any(|group| settings.group_users.contains_key(&**group));
+    if !mapped {
+        show::note("No M3 user is mapped to this client or its groups: M3 calls will be refused (see m3.group_users).");
+    }
+    Ok(())
+}
+
+fn new(add: &args::ClientAdd) -> Result<NewClient, Failure> {
+    let wrong = |word: &str, fault: &dyn std::fmt::Display| Failure::begin(format!("--{word}: {fault}"));
+    Ok(NewClient {
+        name: add.name.clone(),
+        tenant: TenantId::parse(&add.tenant).map_err(|fault| wrong("tenant", &fault))?,
+        scopes: add.scope.clone(),
+        groups: add.group.clone(),
+        m3_user: add.m3_user.as_deref().map(M3User::parse).transpose().map_err(|fault| wrong("m3-user", &fault))?,
+        company: add.company.as_deref().map(Company::parse).transpose().map_err(|fault| wrong("company", &fault))?,
+        division: add
+            .division
+            .as_deref()
+            .map(Division::parse)
+            .transpose()
+            .map_err(|fault| wrong("division", &fault))?,
+    })
+}
+
+fn writable(out: &Path) -> Result<(), Failure> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::begin(format!("--out: the folder {} is not there; make it first", folder.display())))
+}
+
+fn write(client: &Client, credentials: &Credentials, out: &Path, settings: &Settings) -> Result<(), Failure> {
+    let url = public_url(settings);
+    let text = IonApi { public_url: &url, environment: client.tenant.as_str() }.text(client, credentials);
+    match write_private(out, &text) {
+        Ok(()) => {
+            show::line(&client.id);
+            show::note(&format!(
+                "{}'s credentials are in {}; they are shown nowhere else.",
+                client.name,
+                out.display()
+            ));
+            Ok(())
+        }
+        Err(error @ issuer::Error::File { .. }) => Err(Failure::on_the_way(format!(
+            "{error}; {} is registered all the same: give it new secrets with `mi-gateway client rotate {} --out FILE`",
+            client.name, client.name
+        ))),
+        Err(error) => Err(issuer_failed(error)),
+    }
+}
+
+async fn listed(clients: &Clients, as_json: bool) -> Result<(), Failure> {
+    let clients = clients.list().await.map_err(issuer_failed)?;
+    if clients.is_empty() {
+        show::note("No clients yet. Add one with `mi-gateway client add NAME --group GROUP --out FILE`.");
+    }
+    for client in &clients {
+        let state = match client.revoked_at {
+            Some(at) => format!("revoked {}", time(at)),
+            None => "live".to_owned(),
+        };
+        if as_json {
+            let shown = json!({
+                "id": &*client.id,
+                "name": client.name,
+                "tenant": client.tenant.as_str(),
+                "scopes": client.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "groups": client.groups.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "m3_user": client.m3_user.as_ref().map(M3User::as_str),
+                "company": client.company.map(Company::number),
+                "division": client.division.map(|division| division.to_string()),
+                "created": time(client.created_at),
+                "rotated": client.rotated_at.map(time),
+                "revoked": client.revoked_at.map(time),
+            });
+            show::line(&shown.to_string());
+        } else {
+            let groups = client.groups.join(",");
+            show::line(&format!(
+                "{:<20} {:<10} {state:<8} groups {groups:<20} {}",
+                client.name,
+                client.tenant.as_str(),
+                client.id
+            ));
+        }
+    }
+    Ok(())
+}
