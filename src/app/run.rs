@@ -16,16 +16,19 @@ use crate::model::TenantId;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
+use bytes::Bytes;
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder};
 
 /// Where the house can be found; written to `{state}/addresses.json` as well.
 #[derive(Debug, Clone, Serialize)]
@@ -95,10 +98,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics.clone(), tasks.clone()).await;
     let tokens = build::tokens(&settings, &public_url, &metrics, &tasks).await?;
     let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
-    let access_log = match settings.log.access {
-        true => Some(AccessLog::stdout(&metrics).map_err(Error::Log)?),
-        false => None,
-    };
+    let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
@@ -135,11 +135,8 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     watched.look().await;
     watched.watch(&tasks);
 
-    let (close_public, close_operations) = (CancellationToken::new(), CancellationToken::new());
-    let (stop, on) = (close_public.clone(), tasks.clone());
-    let public = tasks.spawn(async move { public.run(service, stop, &on).await });
-    let (stop, on) = (close_operations.clone(), tasks.clone());
-    let operations = tasks.spawn(async move { operations.run(door, stop, &on).await });
+    let (public, close_public) = open(public, service, &tasks);
+    let (operations, close_operations) = open(operations, door, &tasks);
     let running = Running {
         addresses,
         authority: authority.unwrap_or_default(),
@@ -160,6 +157,19 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+/// Lets callers in, until the token that comes back is cancelled.
+fn open<S, B>(door: Edge, service: S, tasks: &Tasks) -> (JoinHandle<Drained>, CancellationToken)
+where
+    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<edge::ServiceFault>,
+{
+    let stop = CancellationToken::new();
+    let (told, on) = (stop.clone(), tasks.clone());
+    (tasks.spawn(async move { door.run(service, told, &on).await }), stop)
 }
 
 impl Running {

@@ -105,6 +105,7 @@ impl Kind {
     }
 
     /// Slug, title, and what to do next.
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     pub fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::RequestUnreadable => (

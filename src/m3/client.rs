@@ -58,11 +58,11 @@ impl Client {
             gates: Mutex::default(),
             homes: Homes::new(),
             metrics,
-            tasks: tasks.clone(),
+            tasks,
             settings,
         }));
         let pool = client.0.pool.clone();
-        tasks.spawn_until_stop(async move {
+        client.0.tasks.spawn_until_stop(async move {
             loop {
                 tokio::time::sleep(SWEEP).await;
                 pool.sweep();

@@ -194,12 +194,13 @@ impl AccessLog {
         let (done, wait) = sync_channel(1);
         let mut message = Message::Flush(done);
         let until = std::time::Instant::now() + limit;
+        // Parked, not asleep in the runtime's sense: this is the last thing that a process does.
         loop {
             match self.queue.try_send(message) {
                 Ok(()) => return wait.recv_timeout(until.saturating_duration_since(std::time::Instant::now())).is_ok(),
                 Err(TrySendError::Full(back)) if std::time::Instant::now() < until => {
                     message = back;
-                    thread::sleep(Duration::from_millis(5));
+                    thread::park_timeout(Duration::from_millis(5));
                 }
                 Err(_) => return false,
             }
