@@ -1,0 +1,140 @@
+//! The records: by kind, company and key, each behind an `Arc`, with a journal of what was changed.
+
+use super::Row;
+use super::table::Kind;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+type Key = (Kind, u16, Vec<String>);
+
+#[derive(Debug)]
+pub(super) struct Store {
+    rows: RwLock<BTreeMap<Key, Arc<Row>>>,
+    journal: Option<Mutex<PathBuf>>,
+}
+
+/// One changed record; without a row it is gone.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    kind: usize,
+    company: u16,
+    key: Vec<String>,
+    row: Option<Row>,
+}
+
+impl Store {
+    pub(super) fn new(journal: Option<PathBuf>) -> Self {
+        Self { rows: RwLock::default(), journal: journal.map(Mutex::new) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Arc<Row>>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Arc<Row>>> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, kind: Kind, company: u16, key: &[String]) -> Option<Arc<Row>> {
+        self.read().get(&(kind, company, key.to_vec())).cloned()
+    }
+
+    /// All of a kind in a company, in key order; a snapshot of pointers.
+    pub(super) fn rows(&self, kind: Kind, company: u16) -> Vec<Arc<Row>> {
+        let from = (kind, company, Vec::new());
+        let rows = self.read();
+        rows.range(from..)
+            .take_while(|((k, c, _), _)| (*k, *c) == (kind, company))
+            .map(|(_, row)| row.clone())
+            .collect()
+    }
+
+    /// Puts a record of the seeded world: not a change.
+    pub(super) fn seed(&self, kind: Kind, company: u16, row: Row) {
+        let key = key_of(kind, &row);
+        self.write().insert((kind, company, key), Arc::new(row));
+    }
+
+    /// Adds unless the key is taken; says whether it was added.
+    pub(super) fn insert(&self, kind: Kind, company: u16, row: Row) -> bool {
+        let key = key_of(kind, &row);
+        let mut rows = self.write();
+        let place = (kind, company, key.clone());
+        if rows.contains_key(&place) {
+            return false;
+        }
+        self.note(kind, company, &key, Some(&row));
+        rows.insert(place, Arc::new(row));
+        true
+    }
+
+    /// Changes one record under the lock; says whether there was one.
+    pub(super) fn change(&self, kind: Kind, company: u16, key: &[String], change: impl FnOnce(&mut Row)) -> bool {
+        let mut rows = self.write();
+        let Some(held) = rows.get_mut(&(kind, company, key.to_vec())) else { return false };
+        let mut row = Row::clone(held);
+        change(&mut row);
+        self.note(kind, company, key, Some(&row));
+        *held = Arc::new(row);
+        true
+    }
+
+    pub(super) fn remove(&self, kind: Kind, company: u16, key: &[String]) -> bool {
+        let gone = self.write().remove(&(kind, company, key.to_vec())).is_some();
+        if gone {
+            self.note(kind, company, key, None);
+        }
+        gone
+    }
+
+    /// The next number of a numbered key: one above the highest there is, of all that share the front of the key.
+    pub(super) fn next_number(&self, kind: Kind, company: u16, front: &[String], first: u64) -> u64 {
+        let rows = self.read();
+        let from = (kind, company, front.to_vec());
+        let numbers = rows
+            .range(from..)
+            .take_while(|((k, c, key), _)| (*k, *c) == (kind, company) && key.starts_with(front))
+            .filter_map(|((_, _, key), _)| key.get(front.len())?.parse::<u64>().ok())
+            .filter(|number| *number >= first);
+        numbers.max().map_or(first, |highest| highest + 1)
+    }
+
+    fn note(&self, kind: Kind, company: u16, key: &[String], row: Option<&Row>) {
+        let Some(journal) = &self.journal else { return };
+        let kind = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
+        let line = Line { kind, company, key: key.to_vec(), row: row.cloned() };
+        let path = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = OpenOptions::new().create(true).append(true).open(&*path).and_then(|mut file| {
+            let mut text = serde_json::to_vec(&line)?;
+            text.push(b'\n');
+            file.write_all(&text)
+        });
+        if let Err(error) = written {
+            tracing::warn!(file = %path.display(), %error, "the mock's journal was not written; a restart forgets this change");
+        }
+    }
+
+    /// Takes over what a journal says; a torn last line is what a kill leaves, and is passed over.
+    pub(super) fn replay(&self) {
+        let Some(journal) = &self.journal else { return };
+        let path = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(text) = std::fs::read_to_string(&*path) else { return };
+        let mut rows = self.write();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            let Some(kind) = Kind::ALL.get(line.kind) else { continue };
+            let place = (*kind, line.company, line.key);
+            match line.row {
+                Some(row) => rows.insert(place, Arc::new(row)),
+                None => rows.remove(&place),
+            };
+        }
+    }
+}
+
+pub(super) fn key_of(kind: Kind, row: &Row) -> Vec<String> {
+    kind.key().iter().map(|field| row.get(*field).cloned().unwrap_or_default()).collect()
+}
