@@ -90,7 +90,7 @@ fn try_it(running: &Running, ionapi: &Path) -> Vec<String> {
         String::new(),
         format!("TOKEN=$({program} token {ionapi} --cacert {authority})"),
         format!("{curl} '{execute}/CRS610MI/GetBasicData?CUNO=C00001'"),
-        format!("{curl} \"{execute}/MMS200MI/AddItmBasic?ITNO=TRY$(date +%s)&ITDS=First%20item\""),
+        format!("{curl} \"{execute}/MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=TRY$(date +%s)&ITDS=First%20item\""),
         format!("curl http://{}/metrics", running.addresses.operations),
         String::new(),
     ]

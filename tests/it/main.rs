@@ -4,6 +4,9 @@
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;
 mod floors;
+mod house;
+mod main_job;
+mod refusals;
 mod scan;
 mod sdk;
 mod wire;

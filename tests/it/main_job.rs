@@ -22,11 +22,11 @@ async fn a_customer_is_read_the_whole_way() {
 async fn an_item_is_added_and_read_back() {
     let house = House::start().await;
     let demo = house.demo().await;
-    let added = demo.m3("MMS200MI/AddItmBasic?ITNO=new-1&ITDS=A%20first%20item").await;
+    let added = demo.m3("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=new-1&ITDS=A%20first%20item").await;
     assert_eq!(added.json()["nrOfSuccessfullTransactions"], 1, "{}", added.text());
     let read = demo.m3("MMS200MI/GetItmBasic?ITNO=NEW-1").await;
     assert_eq!(read.records()[0]["ITDS"], "A first item");
-    let again = demo.m3("MMS200MI/AddItmBasic?ITNO=NEW-1&ITDS=x").await;
+    let again = demo.m3("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=NEW-1&ITDS=x").await;
     assert_eq!(again.status, StatusCode::OK);
     let (kind, code, field) = again.error();
     assert_eq!((kind.as_str(), field.as_str()), ("ServerReturnedNOK", "ITNO"), "{code}");
@@ -40,7 +40,10 @@ async fn a_list_is_cut_at_maxrecs_and_whole_with_none() {
     assert_eq!(demo.m3("CRS610MI/LstByNumber").await.records().len(), 100);
     // The same session serves both: what the one asked for never sticks to the other.
     assert!(demo.m3("CRS610MI/LstByNumber;maxrecs=0").await.records().len() >= 200);
-    assert_eq!(demo.m3("CRS610MI/LstByNumber?maxrecs=3&returncols=CUNO").await.records()[0].as_object().map(|r| r.len()), Some(1));
+    assert_eq!(
+        demo.m3("CRS610MI/LstByNumber?maxrecs=3&returncols=CUNO").await.records()[0].as_object().map(|r| r.len()),
+        Some(1)
+    );
 }
 
 #[tokio::test]
@@ -98,8 +101,12 @@ async fn a_request_that_cannot_be_read_is_a_problem_of_its_own() {
     let house = House::start().await;
     let demo = house.demo().await;
     for call in [
-        "CRS610MI/GetBasicData?CUNO=1&CUNO=2", "CRS610MI/GetBasicData;maxrecs=1?CUNO=1&maxrecs=2", "CRS610MI%2FGetBasicData",
-        "CRS610MI;cono=200/GetBasicData?CUNO=1", "CRS610MI/GetBasicData?CUNO=%zz", "CRS610MI/GetBasicData?maxrecs=many&CUNO=1",
+        "CRS610MI/GetBasicData?CUNO=1&CUNO=2",
+        "CRS610MI/GetBasicData;maxrecs=1?CUNO=1&maxrecs=2",
+        "CRS610MI%2FGetBasicData",
+        "CRS610MI;cono=200/GetBasicData?CUNO=1",
+        "CRS610MI/GetBasicData?CUNO=%zz",
+        "CRS610MI/GetBasicData?maxrecs=many&CUNO=1",
     ] {
         let reply = demo.m3(call).await;
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (400, "request-unreadable"), "{call}");

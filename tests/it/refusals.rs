@@ -23,7 +23,14 @@ async fn without_a_token_nothing_is_asked() {
 async fn a_body_that_is_too_large_is_refused_unread() {
     let house = House::with(|settings| settings.gateway.body_limit = 1_000).await;
     let demo = house.demo().await;
-    let reply = demo.send(Method::POST, "/oauth2/token", &[("content-type", "application/x-www-form-urlencoded")], Bytes::from(vec![b'a'; 1_001])).await;
+    let reply = demo
+        .send(
+            Method::POST,
+            "/oauth2/token",
+            &[("content-type", "application/x-www-form-urlencoded")],
+            Bytes::from(vec![b'a'; 1_001]),
+        )
+        .await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
 }
 
@@ -70,8 +77,16 @@ async fn policy_on_names_refuses_before_the_catalog_is_asked() {
     let house = House::start().await;
     let demo = house.demo().await;
     for call in [
-        "EXPORTMI/Select?QERY=OKCUNO%20from%20OCUSMA", "MDBREADMI/GetOCUSMA00", "MNS150MI/LstUserData", "CRS165MI/RtvNextNumber",
-        "MMS850MI/AddAdjust", "CRS610MI/SetLstMaxRec", "CRS610MI/ZipTransOn", "CRS610MI/CLOSE", "CRS610MI/setlstmaxrec", "NOSUCHMI/GetIt",
+        "EXPORTMI/Select?QERY=OKCUNO%20from%20OCUSMA",
+        "MDBREADMI/GetOCUSMA00",
+        "MNS150MI/LstUserData",
+        "CRS165MI/RtvNextNumber",
+        "MMS850MI/AddAdjust",
+        "CRS610MI/SetLstMaxRec",
+        "CRS610MI/ZipTransOn",
+        "CRS610MI/CLOSE",
+        "CRS610MI/setlstmaxrec",
+        "NOSUCHMI/GetIt",
     ] {
         let reply = demo.m3(call).await;
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
@@ -86,15 +101,18 @@ async fn policy_on_values_refuses_what_the_name_allowed() {
     let demo = house.demo().await;
     // Reading and writing in company 100 is allowed; 200 is not, however it is spelled.
     for call in [
-        "MMS200MI/AddItmBasic;cono=200?ITNO=X1&ITDS=x", "MMS200MI/AddItmBasic?ITNO=X1&ITDS=x&CONO=200",
-        "MMS200MI/AddItmBasic?ITNO=X1&ITDS=x&CONO=0200", "MMS200MI/AddItmBasic?ITNO=X1&ITDS=x&CONO=%20200",
-        "MMS200MI/AddItmBasic;cono=100?ITNO=X1&ITDS=x&CONO=200", "CRS620MI/AddSupplier;cono=200?SUNO=X1&SUNM=x&SUTY=0",
+        "MMS200MI/AddItmViaItmTyp;cono=200?ITTY=001&ITNO=X1&ITDS=x",
+        "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=X1&ITDS=x&CONO=200",
+        "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=X1&ITDS=x&CONO=0200",
+        "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=X1&ITDS=x&CONO=%20200",
+        "MMS200MI/AddItmViaItmTyp;cono=100?ITTY=001&ITNO=X1&ITDS=x&CONO=200",
+        "CRS620MI/DelSupplier;cono=200?SUNO=S00001",
     ] {
         let reply = demo.m3(call).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "{call}: {}", reply.text());
     }
     let reader = house.reader().await;
-    let write = reader.m3("MMS200MI/AddItmBasic?ITNO=X1&ITDS=x").await;
+    let write = reader.m3("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=X1&ITDS=x").await;
     assert_eq!((write.status, write.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"));
     assert_eq!(house.asked(), Vec::<String>::new());
 }
@@ -114,10 +132,10 @@ async fn head_and_options_never_reach_m3() {
 async fn secrets_of_records_are_never_columns_of_the_demo_client() {
     let house = House::start().await;
     let demo = house.demo().await;
-    let reply = demo.m3("CRS620MI/GetBasicData?SUNO=S0001").await;
+    let reply = demo.m3("CRS620MI/GetBasicData?SUNO=S00001").await;
     let records = reply.records();
     assert!(!records.is_empty(), "{}", reply.text());
     assert!(records[0].get("PWMT").is_none(), "a PIN code: {}", reply.text());
-    let asked = demo.m3("CRS620MI/GetBasicData?SUNO=S0001&returncols=SUNO,PWMT").await;
+    let asked = demo.m3("CRS620MI/GetBasicData?SUNO=S00001&returncols=SUNO,PWMT").await;
     assert!(asked.records()[0].get("PWMT").is_none());
 }

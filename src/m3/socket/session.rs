@@ -21,7 +21,7 @@ pub(in crate::m3) struct Session {
     charset: Charset,
     conventions: Conventions,
     pub(in crate::m3) user: M3User,
-    pub(in crate::m3) program: ProgramName,
+
     pub(in crate::m3) place: Place,
     pub(in crate::m3) language: String,
     pub(in crate::m3) build: String,
@@ -55,7 +55,6 @@ impl Session {
                 charset,
                 conventions: Conventions::default(),
                 user: user.clone(),
-                program,
                 place: unproven,
                 language: String::new(),
                 build: String::new(),
