@@ -197,7 +197,7 @@ pub(crate) struct Reply {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its own gateway's answers whole")]
-async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
     let response = https.request(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();

@@ -6,6 +6,7 @@ mod corpus;
 mod floors;
 mod house;
 mod main_job;
+mod process;
 mod refusals;
 mod scan;
 mod sdk;
