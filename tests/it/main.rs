@@ -3,6 +3,7 @@
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;
+mod doors;
 mod floors;
 mod house;
 mod main_job;
@@ -10,4 +11,5 @@ mod process;
 mod refusals;
 mod scan;
 mod sdk;
+mod tokens;
 mod wire;
