@@ -42,9 +42,8 @@ async fn requests_that_two_parsers_would_read_differently_are_refused() {
     for (what, head) in [
         (
             "both lengths",
-            format!(
-                "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-            ),
+            "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                .to_owned(),
         ),
         (
             "two lengths",
