@@ -7,6 +7,7 @@ mod doors;
 mod floors;
 mod house;
 mod main_job;
+mod outcomes;
 mod process;
 mod refusals;
 mod scan;
