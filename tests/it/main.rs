@@ -8,6 +8,7 @@ mod floors;
 mod house;
 mod main_job;
 mod outcomes;
+mod places;
 mod process;
 mod refusals;
 mod scan;
