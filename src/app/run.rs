@@ -57,6 +57,8 @@ pub struct Running {
     pub authority: PathBuf,
     pub mock: Option<Mock>,
     pub metrics: Arc<Metrics>,
+    /// What the public door serves, for a bench that measures it without the door.
+    pub gateway: gateway::Service,
     /// The demo clients were registered by this very start.
     pub first_start: bool,
     settings: Settings,
@@ -112,9 +114,10 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
     };
+    let inside = gateway::service(&parts, &settings.gateway);
     let service = ServiceBuilder::new()
         .map_request(|request: http::Request<Incoming>| request.map(|body| body.map_err(BodyFault::new).boxed_unsync()))
-        .service(gateway::service(&parts, &settings.gateway));
+        .service(inside.clone());
 
     let operator = OperatorToken::ensure(&settings.state)?;
     let at = operations.addresses().to_vec();
@@ -143,6 +146,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         authority: authority.unwrap_or_default(),
         mock,
         metrics,
+        gateway: inside,
         first_start: tokens.first_start,
         store: tokens.store,
         issuer: tokens.issuer,
