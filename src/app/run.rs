@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::edge::{self, Drained, Edge, raise_open_files};
 use crate::gateway::{self, BodyFault, Parts};
-use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
+use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
 use crate::model::TenantId;
 use crate::store::Store;
@@ -61,6 +61,7 @@ pub struct Running {
     pub first_start: bool,
     settings: Settings,
     store: Store,
+    issuer: Option<Issuer>,
     catalog: Catalog,
     health: Health,
     access_log: Option<AccessLog>,
@@ -144,6 +145,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         metrics,
         first_start: tokens.first_start,
         store: tokens.store,
+        issuer: tokens.issuer,
         catalog,
         health,
         access_log,
@@ -216,6 +218,9 @@ impl Running {
             division: None,
         };
         let (client, credentials) = clients.add(new, build::now()).await?;
+        if let Some(issuer) = &self.issuer {
+            issuer.reload().await?;
+        }
         let ionapi = IonApi { public_url: &self.addresses.public_url, environment: super::first_start::ENVIRONMENT };
         let path = self.settings.state.join("clients").join(format!("{name}.ionapi"));
         write_private(&path, &ionapi.text(&client, &credentials))
