@@ -89,11 +89,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     health.set("m3", Err("not connected yet".into()));
 
     // The doors are bound first: a taken port is told before anything else is begun, and a chosen one names the issuer.
-    let (tls, authority) = build::certificate(&settings.certificate)?;
-    let door = edge::Settings { tls: Some(tls), ..settings.edge.clone() };
-    let public = Edge::bind(door, metrics.as_ref().clone())?;
-    let operations = edge::Settings { listen: vec![settings.operations.listen], ..edge::Settings::operations() };
-    let operations = Edge::bind(operations, metrics.as_ref().clone())?;
+    let (public, operations, authority) = doors(&settings, &metrics)?;
     let port = public.addresses().first().map_or(0, SocketAddr::port);
     let public_url = settings.public_url.clone().unwrap_or_else(|| format!("https://localhost:{port}"));
 
@@ -163,6 +159,14 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+/// Both doors, bound and still closed, and the authority of a development certificate.
+fn doors(settings: &Settings, metrics: &Metrics) -> Result<(Edge, Edge, Option<PathBuf>), Error> {
+    let (tls, authority) = build::certificate(&settings.certificate)?;
+    let public = edge::Settings { tls: Some(tls), ..settings.edge.clone() };
+    let operations = edge::Settings { listen: vec![settings.operations.listen], ..edge::Settings::operations() };
+    Ok((Edge::bind(public, metrics.clone())?, Edge::bind(operations, metrics.clone())?, authority))
 }
 
 /// Lets callers in, until the token that comes back is cancelled.
