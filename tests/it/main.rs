@@ -4,6 +4,7 @@
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;
 mod doors;
+mod effects;
 mod floors;
 mod house;
 mod main_job;
