@@ -11,8 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) async fn mock(words: &args::Mock) -> Result<ExitCode, Failure> {
     let tasks = Tasks::new();
-    let settings =
-        mock_m3::Settings { listen: words.listen, journal: words.journal.clone(), ..mock_m3::Settings::default() };
+    let settings = mock_m3::Settings {
+        listen: words.listen,
+        journal: words.journal.clone(),
+        big_list: words.big_list,
+        ..mock_m3::Settings::default()
+    };
     let users: Vec<String> = settings.users.iter().map(|user| format!("{} / {}", user.name, user.password)).collect();
     let heard = |error| Failure::begin(format!("signals can't be heard: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(heard)?;
