@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Service as _, ServiceExt};
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WARM: u32 = 3_000;
 const TIMES: u32 = 20_000;
 const ROUNDS: u32 = 5;

@@ -26,6 +26,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ISSUER: &str = "https://gateway.example";
 const CLIENT: &str = "DEMO_TST~bench";
 const NOW: u64 = 1_800_000_000;
