@@ -88,12 +88,7 @@ impl Charset {
     /// Reads what M3 sent. A lone surrogate or an unmapped byte becomes U+FFFD: M3's data is never a reason to fail a read.
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         match self {
-            Self::Ucs2 => {
-                let mut text = String::with_capacity(bytes.len() / 2);
-                let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-                text.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
-                Cow::Owned(text)
-            }
+            Self::Ucs2 => Cow::Owned(ucs2(bytes)),
             Self::Latin1 => match std::str::from_utf8(bytes) {
                 Ok(text) if text.is_ascii() => Cow::Borrowed(text),
                 _ => Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect()),
@@ -101,6 +96,40 @@ impl Charset {
             Self::Page(page) => page.decode_without_bom_handling(bytes).0,
         }
     }
+
+    /// The same without the blanks and zeros at the end, most of which are never decoded.
+    pub(super) fn decode_trimmed(self, mut bytes: &[u8]) -> Cow<'_, str> {
+        if self == Self::Ucs2 {
+            bytes = &bytes[..bytes.len() / 2 * 2];
+            while let [rest @ .., 0, b' ' | 0] = bytes {
+                bytes = rest;
+            }
+            return self.decode(bytes);
+        }
+        match self.decode(bytes) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches([' ', '\0'])),
+            Cow::Owned(mut text) => {
+                text.truncate(text.trim_end_matches([' ', '\0']).len());
+                Cow::Owned(text)
+            }
+        }
+    }
+}
+
+fn ucs2(bytes: &[u8]) -> String {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    // Nearly every field of M3 is ASCII, and that goes many characters at a time.
+    let any = pairs.iter().fold(0, |any, pair| any | u16::from_be_bytes(*pair));
+    if any < 0x80 {
+        let ascii: Vec<u8> = pairs.iter().map(|[_, low]| *low).collect();
+        if let Ok(text) = String::from_utf8(ascii) {
+            return text;
+        }
+    }
+    let units = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
+    let mut text = String::with_capacity(bytes.len() / 2);
+    text.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+    text
 }
 
 #[cfg(test)]
@@ -120,7 +149,22 @@ mod tests {
         assert_eq!(Charset::Ucs2.encode("😀", &mut Vec::new()), Ok(2));
     }
 
+    #[test]
+    fn what_is_no_text_is_read_all_the_same() {
+        for bytes in [&[0][..], &[0xd8, 0, 0, b'a'], &[0, b'a', 0xdc], &[0xff; 5], &[0, 0, 0, b' ']] {
+            let _ = Charset::Ucs2.decode_trimmed(bytes);
+        }
+        assert_eq!(Charset::Ucs2.decode(&[0xd8, 0, 0, b'a']), "\u{fffd}a");
+    }
+
     proptest! {
+        #[test]
+        fn trimming_first_and_trimming_last_are_the_same(bytes in proptest::collection::vec(prop_oneof![Just(0), Just(b' '), any::<u8>()], 0..40), which in 0usize..8) {
+            let charset = Charset::named(Charset::NAMES[which]).expect("a name of the list");
+            let whole = charset.decode(&bytes);
+            prop_assert_eq!(charset.decode_trimmed(&bytes), whole.trim_end_matches([' ', '\0']));
+        }
+
         #[test]
         fn what_was_encoded_is_read_back(text in "\\PC{0,40}", which in 0usize..8) {
             let charset = Charset::named(Charset::NAMES[which]).expect("a name of the list");

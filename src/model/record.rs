@@ -28,28 +28,32 @@ impl Record {
         let unit = self.charset.unit();
         let from = (usize::from(field.from).saturating_sub(1) * unit).min(self.payload.len());
         let to = (from + usize::from(field.length) * unit).min(self.payload.len());
-        match self.charset.decode(&self.payload[from..to]) {
-            Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches([' ', '\0'])),
-            Cow::Owned(mut text) => {
-                text.truncate(text.trim_end_matches([' ', '\0']).len());
-                Cow::Owned(text)
-            }
-        }
+        self.charset.decode_trimmed(&self.payload[from..to])
     }
 
     /// The value in its canonical form: numbers with a leading minus and a point whatever the session's user prefers.
     pub fn value(&self, field: &FieldLayout) -> Cow<'_, str> {
         match (field.kind, self.text(field)) {
-            (FieldKind::Number, Cow::Borrowed(text)) => number_from_m3(text, self.conventions),
-            (FieldKind::Number, Cow::Owned(text)) => Cow::Owned(number_from_m3(&text, self.conventions).into_owned()),
-            (FieldKind::Date, text) => Cow::Owned(text.trim_start_matches(' ').to_owned()),
             (FieldKind::Alphanumeric, text) => text,
+            (FieldKind::Number, Cow::Borrowed(text)) => number_from_m3(text, self.conventions),
+            (FieldKind::Number, Cow::Owned(text)) => shortened(text, |text| number_from_m3(text, self.conventions)),
+            (FieldKind::Date, Cow::Borrowed(text)) => Cow::Borrowed(text.trim_start_matches(' ')),
+            (FieldKind::Date, Cow::Owned(text)) => shortened(text, |text| Cow::Borrowed(text.trim_start_matches(' '))),
         }
     }
 
     pub fn size(&self) -> usize {
         self.payload.len()
     }
+}
+
+/// The text itself where nothing was taken from it or put into it: most values are as M3 wrote them.
+fn shortened<'a>(text: String, change: impl Fn(&str) -> Cow<'_, str>) -> Cow<'a, str> {
+    let changed = match change(&text) {
+        Cow::Borrowed(same) if same.len() == text.len() => None,
+        other => Some(other.into_owned()),
+    };
+    Cow::Owned(changed.unwrap_or(text))
 }
 
 impl fmt::Debug for Record {

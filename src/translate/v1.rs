@@ -7,6 +7,7 @@ use super::document::Failure;
 use super::table::Table;
 use super::v2::string;
 use crate::model::Record;
+use std::io::Write as _;
 
 pub(super) fn head(table: &Table, metadata: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"Program\":");
@@ -23,7 +24,7 @@ pub(super) fn head(table: &Table, metadata: bool, out: &mut Vec<u8>) {
             string(field.name.as_str(), out);
             out.extend_from_slice(b",\"@type\":");
             string(field.kind.letter().encode_utf8(&mut [0; 4]), out);
-            out.extend_from_slice(format!(",\"@length\":{},\"@description\":", field.length).as_bytes());
+            let _ = write!(out, ",\"@length\":{},\"@description\":", field.length);
             string(&field.description, out);
             out.push(b'}');
         }
@@ -36,11 +37,14 @@ pub(super) fn record(table: &Table, record: &Record, row: u64, out: &mut Vec<u8>
     if row > 0 {
         out.push(b',');
     }
-    out.extend_from_slice(format!("{{\"RowIndex\":{row},\"NameValue\":[").as_bytes());
+    // Writing into a Vec has no way to fail.
+    let _ = write!(out, "{{\"RowIndex\":{row},\"NameValue\":[");
     for (at, (name, value)) in table.values(record).enumerate() {
         out.extend_from_slice(if at > 0 { b",{\"Name\":" } else { b"{\"Name\":" });
-        string(name.as_str(), out);
-        out.extend_from_slice(b",\"Value\":");
+        // A field name is letters and digits: nothing to escape.
+        out.push(b'"');
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"Value\":");
         string(&value, out);
         out.push(b'}');
     }

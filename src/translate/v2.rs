@@ -11,9 +11,10 @@ use serde_json::ser::CompactFormatter;
 
 /// Line break and indentation, as the format asks for it.
 fn line(format: Format, depth: usize, out: &mut Vec<u8>) {
+    // Five levels are the deepest of this document.
+    const BREAK: &[u8] = b"\n          ";
     if format == Format::Pretty {
-        out.push(b'\n');
-        (0..depth).for_each(|_| out.extend_from_slice(b"  "));
+        out.extend_from_slice(&BREAK[..(1 + 2 * depth).min(BREAK.len())]);
     }
 }
 

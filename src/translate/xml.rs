@@ -3,12 +3,17 @@
 use super::document::Failure;
 use super::table::Table;
 use crate::model::Record;
+use std::io::Write as _;
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
 const NAMESPACE: &str = " xmlns=\"http://lawson.com/m3/miaccess\"";
 
 /// Text and attribute values alike; what XML 1.0 can't hold becomes U+FFFD, so that no record poisons a document.
 fn text(value: &str, out: &mut Vec<u8>) {
+    let plain = |b: u8| (0x20..0x80).contains(&b) && !matches!(b, b'&' | b'<' | b'>' | b'"');
+    if value.bytes().all(plain) {
+        return out.extend_from_slice(value.as_bytes());
+    }
     for c in value.chars() {
         match c {
             '&' => out.extend_from_slice(b"&amp;"),
@@ -25,9 +30,9 @@ fn text(value: &str, out: &mut Vec<u8>) {
 }
 
 fn element(name: &str, value: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("<{name}>").as_bytes());
+    [b"<", name.as_bytes(), b">"].iter().for_each(|part| out.extend_from_slice(part));
     text(value, out);
-    out.extend_from_slice(format!("</{name}>").as_bytes());
+    [b"</", name.as_bytes(), b">"].iter().for_each(|part| out.extend_from_slice(part));
 }
 
 fn attribute(name: &str, value: &str, out: &mut Vec<u8>) {
@@ -55,7 +60,8 @@ pub(super) fn head(table: &Table, metadata: bool, out: &mut Vec<u8>) {
 }
 
 pub(super) fn record(table: &Table, record: &Record, row: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("<MIRecord><RowIndex>{row}</RowIndex>").as_bytes());
+    // Writing into a Vec has no way to fail.
+    let _ = write!(out, "<MIRecord><RowIndex>{row}</RowIndex>");
     for (name, value) in table.values(record) {
         out.extend_from_slice(b"<NameValue>");
         element("Name", name.as_str(), out);

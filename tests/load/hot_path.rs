@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Service as _, ServiceExt};
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WARM: u32 = 3_000;
 const TIMES: u32 = 20_000;
 const ROUNDS: u32 = 5;
@@ -128,7 +132,7 @@ async fn run() {
     let get = "/DEMO_TST/M3/m3api-rest/v2/execute/CRS610MI/GetBasicData;cono=100?CUNO=C00001";
     let few = format!("{get}&returncols=CUNO,CUNM,TOWN,CSCD");
     println!("{:<44} {:>12} {:>12}", "one request, µs", "processor", "clock");
-    let mut shown = |name: &str, (used, clock): (f64, f64)| {
+    let shown = |name: &str, (used, clock): (f64, f64)| {
         println!("{name:<44} {used:>12.2} {clock:>12.2}");
         used
     };

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub(crate) mod process;
+
 use mi_gateway::mock_m3::{self, Mock};
 use mi_gateway::tasks::Tasks;
 use rustix::time::{ClockId, clock_gettime};

@@ -1,0 +1,287 @@
+//! The stages of a request apart: token, words, policy, records to text, the line in the log.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use futures_util::FutureExt;
+use mi_gateway::auth::{ClientFacts, Directory, IssuerRules, KeySet, Keys, Verifier, install_crypto};
+use mi_gateway::mock_m3::{self, Metadata};
+use mi_gateway::model::{
+    Charset, ClientId, Company, Conventions, Division, Effect, FieldKind, FieldLayout, FieldName, Layout, M3User, Peer,
+    Place, ProgramName, Record, TransactionLayout, TransactionName,
+};
+use mi_gateway::policies::Files;
+use mi_gateway::policy::{Ask, Asker, Set};
+use mi_gateway::tasks::Tasks;
+use mi_gateway::telemetry::{AccessLine, AccessLog, Metrics, RequestId};
+use mi_gateway::translate::{Document, Format, Options, Shape, Table, read};
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ISSUER: &str = "https://gateway.example";
+const CLIENT: &str = "DEMO_TST~bench";
+const NOW: u64 = 1_800_000_000;
+
+enum Signer {
+    Ec(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+impl Signer {
+    fn ec() -> Self {
+        Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
+    }
+
+    fn rsa() -> Self {
+        Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"))
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Ec(_) => "ES256",
+            Self::Rsa(_) => "RS256",
+        }
+    }
+
+    fn jwk(&self) -> serde_json::Value {
+        let coded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match self {
+            Self::Ec(pair) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                json!({"kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "x": coded(x), "y": coded(y)})
+            }
+            Self::Rsa(pair) => {
+                let public: RsaPublicKeyComponents<Vec<u8>> = pair.public_key().into();
+                json!({"kty": "RSA", "kid": "k", "alg": "RS256", "n": coded(&public.n), "e": coded(&public.e)})
+            }
+        }
+    }
+
+    fn token(&self, id: u64) -> String {
+        let header = json!({"alg": self.algorithm(), "typ": "at+jwt", "kid": "k"});
+        let claims = json!({
+            "iss": ISSUER, "aud": ISSUER, "sub": CLIENT, "client_id": CLIENT, "iat": NOW, "exp": NOW + 7_200,
+            "jti": format!("token-{id}"), "scope": "", "Tenant": "DEMO_TST", "grant_id": "f", "client_generation": 1,
+        });
+        let coded = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", coded(&header), coded(&claims));
+        let signature = match self {
+            Self::Ec(pair) => pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signs").as_ref().to_vec(),
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let random = SystemRandom::new();
+                pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).expect("signs");
+                signature
+            }
+        };
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn verifier(&self) -> Verifier {
+        install_crypto();
+        let keys = Keys::new();
+        let document = json!({"keys": [self.jwk()]}).to_string();
+        keys.replace(KeySet::parse(document.as_bytes()).expect("a key set"));
+        let facts = ClientFacts {
+            groups: Arc::new(["demo".into()]),
+            m3_user: None,
+            company: None,
+            division: None,
+            tenant: None,
+            generation: 1,
+            revoked: false,
+        };
+        let directory = Directory::new();
+        directory.replace(ISSUER, HashMap::from([(CLIENT.into(), facts)]), HashSet::new());
+        let rules = vec![IssuerRules::local(ISSUER, keys)];
+        Verifier::new(rules, directory, &Metrics::new(), &Tasks::new()).expect("a verifier")
+    }
+}
+
+fn verify(verifier: &Verifier, token: &str) {
+    let verified = verifier.verify(token, NOW).now_or_never().expect("local keys are not waited for");
+    black_box(verified.expect("a good token"));
+}
+
+/// Each token is a new one.
+fn new_tokens(bencher: Bencher<'_, '_>, signer: &Signer) {
+    let verifier = signer.verifier();
+    let mut id = 0;
+    bencher
+        .with_inputs(|| {
+            id += 1;
+            signer.token(id)
+        })
+        .bench_local_values(|token| verify(&verifier, &token));
+}
+
+#[divan::bench(sample_count = 500, sample_size = 1)]
+fn token_es256(bencher: Bencher<'_, '_>) {
+    new_tokens(bencher, &Signer::ec());
+}
+
+#[divan::bench(sample_count = 500, sample_size = 1)]
+fn token_rs256(bencher: Bencher<'_, '_>) {
+    new_tokens(bencher, &Signer::rsa());
+}
+
+#[divan::bench]
+fn token_known(bencher: Bencher<'_, '_>) {
+    let signer = Signer::rsa();
+    let (verifier, token) = (signer.verifier(), signer.token(0));
+    bencher.bench_local(|| verify(&verifier, black_box(&token)));
+}
+
+const TAIL: &str = "CRS610MI/GetBasicData;cono=100";
+
+#[divan::bench]
+fn request_read() {
+    black_box(read(black_box(TAIL), black_box(Some("CUNO=C00001&returncols=CUNO,CUNM"))).expect("a request"));
+}
+
+fn layout(program: &str, name: &str) -> Arc<TransactionLayout> {
+    let metadata = Metadata::shipped();
+    let found = metadata.transaction(program, name).expect("a transaction of the table");
+    let fields = |fields: &[mock_m3::Field]| {
+        let field = |field: &mock_m3::Field| FieldLayout {
+            name: FieldName::parse(&field.name).expect("a name"),
+            kind: FieldKind::of(&field.kind.to_string()).expect("a kind"),
+            from: u16::try_from(field.from).expect("a column"),
+            length: u16::try_from(field.length).expect("a length"),
+            mandatory: field.mandatory,
+            description: field.description.as_str().into(),
+        };
+        Layout::new(fields.iter().map(field).collect())
+    };
+    Arc::new(TransactionLayout {
+        program: ProgramName::parse(program).expect("a name"),
+        name: TransactionName::parse(name).expect("a name"),
+        description: found.description.as_str().into(),
+        multi: found.multi,
+        input: fields(&found.input),
+        output: fields(&found.output),
+    })
+}
+
+/// A record of this layout with something in every second field.
+fn record(layout: &TransactionLayout) -> Record {
+    let mut text = format!("{:<15}", "REP");
+    for (at, field) in layout.output.fields().iter().enumerate() {
+        let width = usize::from(field.length);
+        let value = match field.kind {
+            FieldKind::Number => "1234.5",
+            FieldKind::Date => "20260131",
+            FieldKind::Alphanumeric if at % 2 == 0 => "Müller & Söhne GmbH",
+            FieldKind::Alphanumeric => "",
+        };
+        let value: String = value.chars().take(width).collect();
+        text.push_str(&format!("{value:<width$}"));
+    }
+    let mut payload = Vec::new();
+    Charset::Ucs2.encode(&text, &mut payload).expect("UCS-2 carries everything");
+    Record::new(payload.into(), Charset::Ucs2, Conventions::default())
+}
+
+fn thousand(bencher: Bencher<'_, '_>, shape: Shape, format: Format) {
+    let layout = layout("CRS610MI", "LstByNumber");
+    let record = record(&layout);
+    let options = Options { format, ..Options::default() };
+    bencher.counter(ItemsCount::new(1_000_usize)).bench_local(|| {
+        let table = Table::new(&options, layout.clone(), shape.trims_by_default(), |_| true).expect("a table");
+        let mut document = Document::new(shape, table, options.clone(), Vec::new());
+        let mut out = Vec::with_capacity(64 * 1024);
+        let mut bytes = 0;
+        document.head(&mut out);
+        for _ in 0..1_000 {
+            document.record(black_box(&record), &mut out);
+            if out.len() > 16 * 1024 {
+                bytes += out.len();
+                out.clear();
+            }
+        }
+        document.tail(None, &mut out);
+        bytes + out.len()
+    });
+}
+
+#[divan::bench]
+fn records_v2_pretty(bencher: Bencher<'_, '_>) {
+    thousand(bencher, Shape::V2, Format::Pretty);
+}
+
+#[divan::bench]
+fn records_v2_unformatted(bencher: Bencher<'_, '_>) {
+    thousand(bencher, Shape::V2, Format::Unformatted);
+}
+
+#[divan::bench]
+fn records_v1(bencher: Bencher<'_, '_>) {
+    thousand(bencher, Shape::V1Json, Format::Unformatted);
+}
+
+#[divan::bench]
+fn records_v1_xml(bencher: Bencher<'_, '_>) {
+    thousand(bencher, Shape::V1Xml, Format::Unformatted);
+}
+
+#[divan::bench(args = [true, false])]
+fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
+    let layout = layout("CRS610MI", "GetBasicData");
+    let known = layout.clone();
+    let layouts = move |program, name| (program == known.program && name == known.name).then(|| known.clone());
+    let set = Set::load(&Files::embedded().cedar, ISSUER, &layouts).expect("the shipped rules");
+    let asked = read(TAIL, Some("CUNO=C00001")).expect("a request");
+    let place = Place { company: Company::new(100).expect("a company"), division: Division::BLANK };
+    let inputs = asked.inputs(&layout, place).expect("typed inputs");
+    let client = ClientId { issuer: ISSUER.into(), id: CLIENT.into() };
+    let user = M3User::parse("MIDEMO").expect("a user");
+    let groups = ["demo".into()];
+    let mut seconds = NOW;
+    bencher.bench_local(|| {
+        if !remembered {
+            // Another client address and day: whatever the rules read of them is new.
+            seconds += 86_400;
+        }
+        let ask = Ask {
+            asker: Asker { client: &client, groups: &groups, scopes: &[] },
+            program: layout.program,
+            transaction: layout.name,
+            effect: Effect::Read,
+            place,
+            m3_user: &user,
+            layout: &layout,
+            inputs: &inputs,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            unix_seconds: seconds,
+        };
+        let decision = set.decide(black_box(&ask));
+        assert!(decision.allowed);
+    });
+}
+
+#[divan::bench]
+fn access_line(bencher: Bencher<'_, '_>) {
+    let log = AccessLog::to(std::io::sink(), &Metrics::new()).expect("a log");
+    let peer = Peer::of(SocketAddr::from(([127, 0, 0, 1], 1)));
+    bencher.bench_local(|| {
+        let mut line = AccessLine::new(RequestId::new(), "GET", "h2", peer);
+        line.user_agent(b"a client of the bench/1.0");
+        log.write(line);
+    });
+}
+
+fn main() {
+    divan::main();
+}
