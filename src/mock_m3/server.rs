@@ -167,13 +167,16 @@ impl Mock {
     }
 }
 
+/// After an accept that failed.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, rerouted: bool) {
     let on = tasks.clone();
     tasks.spawn_until_stop(async move {
         loop {
             // A failed accept is the peer's doing or a moment without descriptors: the next one may work.
             let Ok((stream, _)) = listener.accept().await else {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let shared = shared.clone();

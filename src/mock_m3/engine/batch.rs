@@ -13,12 +13,9 @@ const CREATED: &str = "90";
 impl Call<'_> {
     /// PPS370MI: a message number, under which heads and lines are entered.
     pub(super) fn start_entry(&self) -> Answer {
-        let number = self.store().next_number(Kind::PurchaseEntry, self.company, &[], 100_001);
         let mut row = self.fresh();
-        row.insert("MSGN".to_owned(), number.to_string());
         row.insert("STAT".to_owned(), OPEN.to_owned());
-        self.store().insert(Kind::PurchaseEntry, self.company, row.clone());
-        self.reported(&row)
+        self.reported(&self.store().insert_numbered(Kind::PurchaseEntry, self.company, row, "MSGN", 100_001))
     }
 
     /// PPS370MI: every order of the message is created, under the number that it was entered with.
@@ -35,7 +32,11 @@ impl Call<'_> {
                 continue;
             }
             let number = head.get("PUNO").cloned().unwrap_or_default();
-            self.create(Kind::PurchaseBatch, Kind::PurchaseHead, &head, &number, "PUSL", "15");
+            let mut real = Row::clone(&head);
+            real.insert("PUSL".to_owned(), "15".to_owned());
+            real.extend(self.fresh());
+            self.store().insert(Kind::PurchaseHead, self.company, real);
+            self.close(Kind::PurchaseBatch, &head);
             self.lines(Kind::PurchaseBatchLine, Kind::PurchaseLine, "PUNO", &number, &number);
         }
         self.store().change(Kind::PurchaseEntry, self.company, &[message], |row| {
@@ -53,22 +54,21 @@ impl Call<'_> {
         if head.get("STAT").map(String::as_str) == Some(CREATED) {
             return wrong_status("ORNO", &entered).into();
         }
-        let number = self.store().next_number(Kind::OrderHead, self.company, &[], 1_500_001).to_string();
-        self.create(Kind::OrderBatch, Kind::OrderHead, &head, &number, "ORST", "22");
+        let mut real = Row::clone(&head);
+        real.insert("ORNO".to_owned(), String::new());
+        real.insert("ORST".to_owned(), "22".to_owned());
+        real.extend(self.fresh());
+        let real = self.store().insert_numbered(Kind::OrderHead, self.company, real, "ORNO", 1_500_001);
+        let number = real.get("ORNO").cloned().unwrap_or_default();
+        self.close(Kind::OrderBatch, &head);
         self.lines(Kind::OrderBatchLine, Kind::OrderLine, "ORNO", &entered, &number);
         let answer = Row::from([("ORNO".to_owned(), number), ("STAT".to_owned(), CREATED.to_owned())]);
         self.reported(&answer)
     }
 
-    /// Writes the real head and closes the entered one.
-    fn create(&self, from: Kind, to: Kind, head: &Row, number: &str, status: &str, value: &str) {
-        let field = to.key()[0];
-        let mut real = head.clone();
-        real.insert(field.to_owned(), number.to_owned());
-        real.insert(status.to_owned(), value.to_owned());
-        real.extend(self.fresh());
-        self.store().insert(to, self.company, real);
-        self.store().change(from, self.company, &key_of(from, head), |row| {
+    /// What was entered is done with.
+    fn close(&self, kind: Kind, head: &Row) {
+        self.store().change(kind, self.company, &key_of(kind, head), |row| {
             row.insert("STAT".to_owned(), CREATED.to_owned());
         });
     }

@@ -22,7 +22,8 @@ const NOT_DATA: &[&str] = &["CONO", "LMTS", "SQRY", "CTYP", "AUTD", "BAOR"];
 
 impl<'a> Call<'a> {
     pub(super) fn new(engine: &'a Engine, context: &'a Context, transaction: &'a Transaction, input: &'a Row) -> Self {
-        let company = input.get("CONO").and_then(|given| given.parse().ok()).unwrap_or(context.company);
+        // What is no number is no company, and is refused as one.
+        let company = input.get("CONO").map_or(context.company, |given| given.parse().unwrap_or(0));
         Self { engine, context, transaction, input, company }
     }
 
@@ -34,6 +35,9 @@ impl<'a> Call<'a> {
         if let Some(missing) = self.transaction.input.iter().find(|field| field.mandatory && self.is_blank(&field.name))
         {
             return must_be_entered(self.transaction, &missing.name).into();
+        }
+        if !super::seed::COMPANIES.contains(&self.company) {
+            return does_not_exist(self.transaction, "CONO", &self.company.to_string()).into();
         }
         let kind = play.kind;
         match play.verb {
@@ -101,12 +105,12 @@ impl<'a> Call<'a> {
     fn list(&self, kind: Kind, order: &'static [&'static str], equal: &[&str]) -> Answer {
         let mut rows = self.store().rows(kind, self.company);
         rows.retain(|row| self.fits(row, equal));
-        let place = |row: &Row| -> Vec<String> {
-            order.iter().map(|field| row.get(*field).cloned().unwrap_or_default().to_uppercase()).collect()
+        let place = |row: &Row| -> Vec<(usize, String)> {
+            order.iter().map(|field| sorted(field, row.get(*field).map_or("", String::as_str))).collect()
         };
         rows.sort_by_cached_key(|row| place(row));
         // Start at or after what is given, compared as far as it is given without a gap.
-        let start: Vec<String> = order.iter().map_while(|field| self.given(field)).collect();
+        let start: Vec<_> = order.iter().map_while(|field| Some(sorted(field, &self.given(field)?))).collect();
         rows.retain(|row| place(row)[..start.len()] >= start[..]);
         self.listed(rows)
     }
@@ -147,15 +151,12 @@ impl<'a> Call<'a> {
                 row.insert((*field).to_owned(), given);
             }
         }
+        super::seed::defaults(kind, &mut row);
         if let Some((field, first)) = kind.numbered()
             && row.get(field).is_none_or(String::is_empty)
         {
-            let at = kind.key().iter().position(|key| *key == field).unwrap_or_default();
-            let front: Vec<String> = kind.key()[..at].iter().map(|key| self.given(key).unwrap_or_default()).collect();
-            let number = self.store().next_number(kind, self.company, &front, first);
-            row.insert(field.to_owned(), number.to_string());
+            return self.reported(&self.store().insert_numbered(kind, self.company, row, field, first));
         }
-        super::seed::defaults(kind, &mut row);
         let answer = row.clone();
         if self.store().insert(kind, self.company, row) {
             return self.reported(&answer);
@@ -221,7 +222,7 @@ impl<'a> Call<'a> {
             return self.missing(kind).into();
         }
         // What hangs on it goes with it.
-        for child in Kind::ALL.into_iter().filter(|child| child.parent() == Some(kind)) {
+        for child in Kind::ALL.into_iter().filter(|child| child.is_part_of(kind)) {
             for row in self.store().rows(child, self.company) {
                 if kind.key().iter().zip(&key).all(|(field, value)| row.get(*field) == Some(value)) {
                     self.store().remove(child, self.company, &super::store::key_of(child, &row));
@@ -290,6 +291,12 @@ impl<'a> Call<'a> {
             ])
         })))
     }
+}
+
+/// Line numbers sort as numbers, everything else as text.
+fn sorted(field: &str, value: &str) -> (usize, String) {
+    let numeric = ["PONR", "PNLI"].contains(&field);
+    (if numeric { value.len() } else { 0 }, value.to_uppercase())
 }
 
 fn shown(row: &Row, company: u16) -> Row {

@@ -61,6 +61,9 @@ fn row(company: u16, division: &str, dice: &mut Dice, values: &[(&str, String)])
     row
 }
 
+/// The companies there are.
+pub(super) const COMPANIES: [u16; 2] = [100, 200];
+
 pub(super) fn fill(store: &Store) {
     // What the sizes of the two companies are; the smaller one shares keys with the larger and nothing else.
     for (company, divisions, customers, items, suppliers, purchases, orders) in

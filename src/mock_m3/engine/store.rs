@@ -59,6 +59,19 @@ impl Store {
         self.write().insert((kind, company, key), Arc::new(row));
     }
 
+    /// Adds under the next number of a numbered key, both under one lock; gives the row as it was added.
+    pub(super) fn insert_numbered(&self, kind: Kind, company: u16, mut row: Row, field: &str, first: u64) -> Row {
+        let at = kind.key().iter().position(|key| *key == field).unwrap_or_default();
+        let mut rows = self.write();
+        let front = &key_of(kind, &row)[..at];
+        let number = next_number(&rows, kind, company, front, first);
+        row.insert(field.to_owned(), number.to_string());
+        let key = key_of(kind, &row);
+        self.note(kind, company, &key, Some(&row));
+        rows.insert((kind, company, key), Arc::new(row.clone()));
+        row
+    }
+
     /// Adds unless the key is taken; says whether it was added.
     pub(super) fn insert(&self, kind: Kind, company: u16, row: Row) -> bool {
         let key = key_of(kind, &row);
@@ -91,18 +104,6 @@ impl Store {
         gone
     }
 
-    /// The next number of a numbered key: one above the highest there is, of all that share the front of the key.
-    pub(super) fn next_number(&self, kind: Kind, company: u16, front: &[String], first: u64) -> u64 {
-        let rows = self.read();
-        let from = (kind, company, front.to_vec());
-        let numbers = rows
-            .range(from..)
-            .take_while(|((k, c, key), _)| (*k, *c) == (kind, company) && key.starts_with(front))
-            .filter_map(|((_, _, key), _)| key.get(front.len())?.parse::<u64>().ok())
-            .filter(|number| *number >= first);
-        numbers.max().map_or(first, |highest| highest + 1)
-    }
-
     fn note(&self, kind: Kind, company: u16, key: &[String], row: Option<&Row>) {
         let Some(journal) = &self.journal else { return };
         let kind = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
@@ -122,9 +123,16 @@ impl Store {
     pub(super) fn replay(&self) {
         let Some(journal) = &self.journal else { return };
         let path = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(text) = std::fs::read_to_string(&*path) else { return };
+        let Ok(text) = std::fs::read(&*path) else { return };
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            // The next line must not begin inside the torn one.
+            let ended = OpenOptions::new().append(true).open(&*path).and_then(|mut file| file.write_all(b"\n"));
+            if let Err(error) = ended {
+                tracing::warn!(file = %path.display(), %error, "the mock's journal was not mended");
+            }
+        }
         let mut rows = self.write();
-        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+        for line in text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok()) {
             let Some(kind) = Kind::ALL.get(line.kind) else { continue };
             let place = (*kind, line.company, line.key);
             match line.row {
@@ -133,6 +141,17 @@ impl Store {
             };
         }
     }
+}
+
+/// One above the highest number there is, of all that share the front of the key.
+fn next_number(rows: &BTreeMap<Key, Arc<Row>>, kind: Kind, company: u16, front: &[String], first: u64) -> u64 {
+    let from = (kind, company, front.to_vec());
+    let numbers = rows
+        .range(from..)
+        .take_while(|((k, c, key), _)| (*k, *c) == (kind, company) && key.starts_with(front))
+        .filter_map(|((_, _, key), _)| key.get(front.len())?.parse::<u64>().ok())
+        .filter(|number| *number >= first);
+    numbers.max().map_or(first, |highest| highest + 1)
 }
 
 pub(super) fn key_of(kind: Kind, row: &Row) -> Vec<String> {

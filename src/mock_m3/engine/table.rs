@@ -83,8 +83,15 @@ impl Kind {
             Self::OrderBatchLine => Self::OrderBatch,
             Self::PurchaseLine => Self::PurchaseHead,
             Self::PurchaseBatchLine => Self::PurchaseBatch,
+            Self::OrderHead | Self::OrderBatch => Self::Customer,
+            Self::PurchaseBatch => Self::PurchaseEntry,
             _ => return None,
         })
+    }
+
+    /// Goes when the other goes: its key names it.
+    pub(super) fn is_part_of(self, whole: Self) -> bool {
+        self.parent() == Some(whole) && whole.key().iter().all(|field| self.key().contains(field))
     }
 
     /// The key field that M3 numbers itself when nobody gives it, and where its numbers begin.
