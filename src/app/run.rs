@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::edge::{self, Drained, Edge, raise_open_files};
 use crate::gateway::{self, BodyFault, Parts};
-use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
+use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
 use crate::model::TenantId;
 use crate::store::Store;
@@ -63,6 +63,7 @@ pub struct Running {
     pub first_start: bool,
     settings: Settings,
     store: Store,
+    issuer: Option<Issuer>,
     catalog: Catalog,
     health: Health,
     access_log: Option<AccessLog>,
@@ -88,11 +89,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     health.set("m3", Err("not connected yet".into()));
 
     // The doors are bound first: a taken port is told before anything else is begun, and a chosen one names the issuer.
-    let (tls, authority) = build::certificate(&settings.certificate)?;
-    let door = edge::Settings { tls: Some(tls), ..settings.edge.clone() };
-    let public = Edge::bind(door, metrics.as_ref().clone())?;
-    let operations = edge::Settings { listen: vec![settings.operations.listen], ..edge::Settings::operations() };
-    let operations = Edge::bind(operations, metrics.as_ref().clone())?;
+    let (public, operations, authority) = doors(&settings, &metrics)?;
     let port = public.addresses().first().map_or(0, SocketAddr::port);
     let public_url = settings.public_url.clone().unwrap_or_else(|| format!("https://localhost:{port}"));
 
@@ -148,6 +145,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         gateway: inside,
         first_start: tokens.first_start,
         store: tokens.store,
+        issuer: tokens.issuer,
         catalog,
         health,
         access_log,
@@ -161,6 +159,14 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+/// Both doors, bound and still closed, and the authority of a development certificate.
+fn doors(settings: &Settings, metrics: &Metrics) -> Result<(Edge, Edge, Option<PathBuf>), Error> {
+    let (tls, authority) = build::certificate(&settings.certificate)?;
+    let public = edge::Settings { tls: Some(tls), ..settings.edge.clone() };
+    let operations = edge::Settings { listen: vec![settings.operations.listen], ..edge::Settings::operations() };
+    Ok((Edge::bind(public, metrics.clone())?, Edge::bind(operations, metrics.clone())?, authority))
 }
 
 /// Lets callers in, until the token that comes back is cancelled.
@@ -220,6 +226,9 @@ impl Running {
             division: None,
         };
         let (client, credentials) = clients.add(new, build::now()).await?;
+        if let Some(issuer) = &self.issuer {
+            issuer.reload().await?;
+        }
         let ionapi = IonApi { public_url: &self.addresses.public_url, environment: super::first_start::ENVIRONMENT };
         let path = self.settings.state.join("clients").join(format!("{name}.ionapi"));
         write_private(&path, &ionapi.text(&client, &credentials))

@@ -143,12 +143,12 @@ pub(super) struct Mock {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:26800")]
     pub(super) listen: SocketAddr,
+    /// How many records MMS060MI/LstBalID makes up: for lists longer than the seeded data has.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) big_list: usize,
     /// A file that keeps what was changed, so that it survives a restart.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    /// Make the list of MMS060MI/LstBalID in warehouse 001 this long, to try streaming out.
-    #[arg(long, value_name = "RECORDS", default_value_t = 0)]
-    pub(super) big_list: usize,
 }
 
 #[derive(Debug, Args)]

@@ -71,6 +71,8 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
         edge.listen = listen;
     }
     let limits = &mut edge.limits;
+    // The gateway refuses long URLs in words; this is only where hyper stops reading.
+    limits.max_uri = 65_534;
     set(&mut limits.max_connections, number(reader, "edge.max_connections", 1..=1_000_000));
     set(&mut limits.max_per_peer, number(reader, "edge.max_connections_per_peer", 1..=1_000_000));
     set(&mut limits.handshake, seconds(reader, "edge.handshake_seconds", 1..=300));

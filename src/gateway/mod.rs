@@ -72,7 +72,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             body_limit: 1024 * 1024,
-            uri_limit: 16 * 1024,
+            // Below the edge's bound on header lists, so that a long URL is told in words.
+            uri_limit: 8 * 1024,
             wait: Duration::from_secs(120),
             exchange: ExchangeSettings::default(),
         }

@@ -110,6 +110,11 @@ impl Issuer {
         answer
     }
 
+    /// Reads the store now, without waiting for its next look at it.
+    pub async fn reload(&self) -> Result<(), Error> {
+        self.inner.refresh().await
+    }
+
     /// The key set document (RFC 7517).
     pub fn jwks(&self) -> Arc<str> {
         Arc::clone(&self.inner.known.load().jwks)

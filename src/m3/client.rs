@@ -39,8 +39,12 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Gate {
     good: bool,
-    held_until: Option<Instant>,
+    /// Why the last attempt failed, and until when it speaks for everybody who waits.
+    failed: Option<(Instant, Error)>,
 }
+
+/// How long a failed connection speaks for those who waited behind it: they must not each wait for their own.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 
 /// How often idle sessions are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -173,10 +177,14 @@ impl Client {
             gates.entry(user.clone()).or_default().clone()
         };
         let mut known = gate.lock().await;
-        if let Some(until) = known.held_until {
+        if let Some((until, error)) = &known.failed {
             let left = until.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                return Err(Error::LogonHeld { user: user.clone(), retry_after: left });
+            match error {
+                _ if left.is_zero() => {}
+                Error::LogonRefused { .. } => {
+                    return Err(Error::LogonHeld { user: user.clone(), retry_after: left });
+                }
+                error => return Err(error.clone()),
             }
         }
         let held = if known.good {
@@ -192,21 +200,27 @@ impl Client {
             Err(error) => error.outcome(),
         };
         self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
-        let refused = matches!(opened, Err(Error::LogonRefused { .. }));
         match held {
-            Some(known) => self.remember(known, opened.is_ok(), refused),
-            None if refused => self.remember(&mut *gate.lock().await, false, true),
+            Some(known) => self.remember(known, &opened),
+            // One connection lost says nothing about a user who is known to be good; a refusal does.
+            None if matches!(opened, Err(Error::LogonRefused { .. })) => {
+                self.remember(&mut *gate.lock().await, &opened)
+            }
             None => {}
         }
         opened
     }
 
-    fn remember(&self, gate: &mut Gate, good: bool, refused: bool) {
-        if good {
-            *gate = Gate { good: true, held_until: None };
-        } else if refused {
-            *gate = Gate { good: false, held_until: Some(Instant::now() + self.0.settings.logon_pause) };
-        }
+    fn remember(&self, gate: &mut Gate, opened: &Result<Session, Error>) {
+        *gate = match opened {
+            // The user was let in; that the program is not there is no fault of his.
+            Ok(_) | Err(Error::NoSuchProgram(_)) => Gate { good: true, failed: None },
+            Err(error) => {
+                let refused = matches!(error, Error::LogonRefused { .. });
+                let pause = if refused { self.0.settings.logon_pause } else { FAILED_FOR };
+                Gate { good: false, failed: Some((Instant::now() + pause, error.clone())) }
+            }
+        };
     }
 
     /// Name and place of a transaction's fields, from a session of the gateway's own user.

@@ -37,6 +37,7 @@ pub(super) struct Shared {
     next_id: AtomicU32,
     sessions: Mutex<HashMap<u32, watch::Sender<Option<Kill>>>>,
     logons: AtomicU64,
+    refused: AtomicU64,
 }
 
 const MOST_REROUTED: usize = 1_024;
@@ -67,6 +68,7 @@ impl Mock {
             next_id: AtomicU32::new(1),
             sessions: Mutex::default(),
             logons: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         });
         accept(first, shared.clone(), tasks, false);
         accept(second, shared.clone(), tasks, true);
@@ -97,6 +99,11 @@ impl Mock {
     /// Logons that were let in since the start.
     pub fn logons(&self) -> u64 {
         self.0.logons.load(Ordering::Relaxed)
+    }
+
+    /// Logons that were refused since the start.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     pub fn sessions(&self) -> usize {
@@ -206,7 +213,10 @@ impl Shared {
         };
         let admitted = match admitted {
             Ok(admitted) => admitted,
-            Err(text) => return connection.say(&format!("NOK {text}")).await,
+            Err(text) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return connection.say(&format!("NOK {text}")).await;
+            }
         };
         self.logons.fetch_add(1, Ordering::Relaxed);
         if self.profile.reply_mode == ReplyMode::Reroute {

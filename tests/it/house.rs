@@ -16,29 +16,29 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
-pub type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(crate) type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Gateway and mock M3 in one process, every port 0, state in a folder that goes with it.
-pub struct House {
-    pub running: Running,
-    pub base: String,
-    pub operations: String,
-    pub state: tempfile::TempDir,
-    pub https: Https,
+pub(crate) struct House {
+    pub(crate) running: Running,
+    pub(crate) base: String,
+    pub(crate) operations: String,
+    pub(crate) state: tempfile::TempDir,
+    pub(crate) https: Https,
 }
 
 impl House {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// A house whose settings differ in what the test is about.
-    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::again(tempfile::tempdir().expect("a temporary folder"), change).await
     }
 
     /// A house over the state that another one left.
-    pub async fn again(state: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn again(state: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::embedded(state.path());
         change(&mut settings);
         let running = app::start(settings).await.expect("a house that starts");
@@ -48,76 +48,76 @@ impl House {
         Self { running, base, operations, state, https }
     }
 
-    pub fn m3(&self) -> &Mock {
+    pub(crate) fn m3(&self) -> &Mock {
         self.running.mock.as_ref().expect("the tests' house has a mock")
     }
 
     /// What M3 was asked on behalf of callers, as `PROGRAM/Transaction`.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         let calls = self.m3().calls();
         calls.iter().filter(|call| !call.technical && call.program != "MRS001MI").map(|call| call.to_string()).collect()
     }
 
-    pub fn faults(&self, text: &str) {
+    pub(crate) fn faults(&self, text: &str) {
         let faults: Faults = serde_json::from_str(text).expect("faults of the test");
         self.m3().set_faults(faults);
     }
 
     /// The client of the first start, with everything the demo policy gives.
-    pub async fn demo(&self) -> Caller {
+    pub(crate) async fn demo(&self) -> Caller {
         self.caller("demo").await
     }
 
-    pub async fn reader(&self) -> Caller {
+    pub(crate) async fn reader(&self) -> Caller {
         self.caller("reader").await
     }
 
-    pub async fn caller(&self, name: &str) -> Caller {
+    pub(crate) async fn caller(&self, name: &str) -> Caller {
         let ionapi = self.ionapi(name);
         let token = self.token(&ionapi).await;
         Caller { https: self.https.clone(), base: self.base.clone(), token: Some(token) }
     }
 
-    pub fn stranger(&self) -> Caller {
+    pub(crate) fn stranger(&self) -> Caller {
         Caller { https: self.https.clone(), base: self.base.clone(), token: None }
     }
 
-    pub fn ionapi(&self, name: &str) -> Value {
+    pub(crate) fn ionapi(&self, name: &str) -> Value {
         let path = self.state.path().join("clients").join(format!("{name}.ionapi"));
         let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         serde_json::from_slice(&text).expect("an .ionapi file is JSON")
     }
 
-    pub async fn token(&self, ionapi: &Value) -> String {
+    pub(crate) async fn token(&self, ionapi: &Value) -> String {
         let reply = self.ask_token(ionapi, &[("grant_type", "client_credentials")]).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         reply.json()["access_token"].as_str().expect("a token").to_owned()
     }
 
-    pub async fn ask_token(&self, ionapi: &Value, form: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn ask_token(&self, ionapi: &Value, form: &[(&str, &str)]) -> Reply {
         let mut form: Vec<(&str, &str)> = form.to_vec();
         form.push(("client_id", text(ionapi, "ci")));
         form.push(("client_secret", text(ionapi, "cs")));
         self.stranger().post_form("/oauth2/token", &form).await
     }
 
-    pub async fn operations(&self, path: &str) -> Reply {
+    pub(crate) async fn operations(&self, path: &str) -> Reply {
         let request = Request::get(format!("{}{path}", self.operations)).body(Full::default()).expect("a request");
         send(&self.https, request).await
     }
 
-    pub async fn stop(self) -> tempfile::TempDir {
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
         self.running.stop().await;
         self.state
     }
 }
 
-pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}"))
 }
 
 /// A client that trusts the development authority and nothing else, over HTTP/2 or 1.1 as agreed.
-pub fn https(authority: &Path) -> Https {
+pub(crate) fn https(authority: &Path) -> Https {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority).expect("the authority's file") {
         roots.add(certificate.expect("a certificate")).expect("an authority");
@@ -141,44 +141,44 @@ pub fn https(authority: &Path) -> Https {
 
 /// Somebody who calls, with a token or without.
 #[derive(Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     https: Https,
     base: String,
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 impl Caller {
-    pub fn with_token(mut self, token: &str) -> Self {
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         self.send(Method::GET, path, headers, Bytes::new()).await
     }
 
     /// v2, with the tenant in front.
-    pub async fn m3(&self, call: &str) -> Reply {
+    pub(crate) async fn m3(&self, call: &str) -> Reply {
         self.get(&format!("/DEMO_TST/M3/m3api-rest/v2/execute/{call}")).await
     }
 
     /// v1 as Infor's SDK asks for it.
-    pub async fn v1(&self, call: &str) -> Reply {
+    pub(crate) async fn v1(&self, call: &str) -> Reply {
         let headers = [("accept", "application/json")];
         self.get_with(&format!("/DEMO_TST/M3/m3api-rest/execute/{call}"), &headers).await
     }
 
-    pub async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Reply {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
         self.send(Method::POST, path, &headers, body.into()).await
     }
 
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -190,14 +190,14 @@ impl Caller {
     }
 }
 
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its own gateway's answers whole")]
-async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
     let response = https.request(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
@@ -205,32 +205,32 @@ async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
 }
 
 impl Reply {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The code of a problem on the gateway's own account.
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The records of a v2 answer.
-    pub fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let json = self.json();
         json["results"][0]["records"].as_array().unwrap_or_else(|| panic!("no records in {json}")).clone()
     }
 
     /// The error of a v2 answer: type, code, field.
-    pub fn error(&self) -> (String, String, String) {
+    pub(crate) fn error(&self) -> (String, String, String) {
         let result = &self.json()["results"][0];
         let of = |name: &str| result[name].as_str().unwrap_or("(absent)").to_owned();
         (of("errorType"), of("errorCode"), of("errorField"))

@@ -3,10 +3,15 @@
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;
+mod doors;
 mod floors;
 mod house;
 mod main_job;
+mod outcomes;
+mod places;
+mod process;
 mod refusals;
 mod scan;
 mod sdk;
+mod tokens;
 mod wire;

@@ -65,7 +65,7 @@ async fn a_client_that_hammers_is_told_when_to_come_back() {
 #[tokio::test]
 async fn a_client_without_rules_stops_at_the_door() {
     let house = House::start().await;
-    house.running.add_client("stranger", &[], &["nobody"]).await;
+    house.running.add_client("stranger", &[], &["nobody"]).await.expect("a client");
     let nobody = house.caller("stranger").await;
     let reply = nobody.get(READ).await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"));

@@ -222,7 +222,7 @@ await check('a token that is refused is refreshed once, and the call is made aga
     ion.setUrl(base);
     const { program, transaction, record } = CASES.read;
     const url = `m3api-rest/execute/${program}/${transaction};metadata=true;cono=${CASES.company}?${new URLSearchParams(record)}`;
-    const answer = await firstValueFrom(ion.execute({ method: 'GET', url, responseType: 'json', source: 'conformance' }));
+    const answer = await firstValueFrom(ion.execute({ method: 'GET', url, headers: { Accept: 'application/json' }, responseType: 'json', source: 'conformance' }));
     same(asked.join(), 'false,true', 'the tokens asked for, by force');
     same(statuses.join(), '401,200', 'the answers');
     same(answer.isRetry, true, 'isRetry');

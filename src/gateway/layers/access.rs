@@ -1,13 +1,14 @@
 //! The outermost steps: a request gets its id and trace, its line in the log, its place in the metrics.
 
-use super::super::body::{Request, Response, Watched};
+use super::super::body::{Request, Response, Watched, full};
 use super::super::route::Route;
 use super::super::visit::Visit;
 use super::checkpoint::Below;
 use crate::model::Peer;
 use crate::telemetry::{AccessLine, AccessLog, Metrics, RequestId, TraceContext};
+use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use http_body_util::BodyExt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -24,7 +25,12 @@ pub(crate) async fn arrive(_: (), mut request: Request, below: Below) -> Respons
     let route = Route::of(request.uri().path());
     let visit = Visit::new(RequestId::new(), trace, peer, route);
     request.extensions_mut().insert(visit.clone());
+    let bodiless = request.method() == Method::HEAD;
     let mut response = below(request).await;
+    if bodiless {
+        // Its head says what a GET would have answered; HTTP/2 callers take a body for a broken peer.
+        response = response.map(|_| full(Bytes::new()));
+    }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(visit.id.to_string()) {
         headers.insert(REQUEST_ID, id);

@@ -1,0 +1,112 @@
+//! Every error to one HTTP answer: the only place that knows them all, and the only status map.
+//!
+//! RFC 9457 problem JSON on the gateway's own account. What M3 itself refuses keeps the contract's shape and is not
+//! here. No wildcard arm: a new error does not compile before it has an answer.
+
+mod causes;
+mod kind;
+
+pub(super) use causes::{of_m3, token_status};
+pub use kind::Kind;
+
+use super::body::{Response, full};
+use super::visit::Visit;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// One answer on the gateway's own account.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub kind: Kind,
+    pub detail: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    intent: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    hint: &'static str,
+    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<&'a str>,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), headers: Vec::new(), intent: None }
+    }
+
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+
+    /// RFC 6750: a request without a token is told where to begin, one with a bad token what is bad.
+    pub fn challenge(self, error: Option<(&str, &str)>) -> Self {
+        let value = match error {
+            None => "Bearer realm=\"mi-gateway\"".to_owned(),
+            Some((code, words)) => {
+                format!("Bearer realm=\"mi-gateway\", error=\"{code}\", error_description=\"{words}\"")
+            }
+        };
+        // Codes and descriptions are constants of ours; what could not be a header is left out.
+        match HeaderValue::try_from(value) {
+            Ok(value) => self.header(WWW_AUTHENTICATE, value),
+            Err(_) => self.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mi-gateway\"")),
+        }
+    }
+
+    pub fn allow(self, methods: &'static str) -> Self {
+        self.header(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    /// The id under which the outcome of a write will be found.
+    pub fn intent(mut self, id: String) -> Self {
+        self.intent = Some(id);
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(in crate::gateway) fn answer(self, visit: &Visit) -> Response {
+        visit.learnt().problem = Some(self.kind.slug());
+        self.response(visit.id.to_string())
+    }
+
+    pub(in crate::gateway) fn response(self, request_id: String) -> Response {
+        let (code, title, hint) = self.kind.words();
+        let status = self.kind.status();
+        let shown = Shown {
+            r#type: format!("urn:mi-gateway:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: &self.detail,
+            hint,
+            request_id,
+            intent: self.intent.as_deref(),
+        };
+        // Strings and a number: nothing that serialising could fail on.
+        let text = serde_json::to_vec(&shown).unwrap_or_default();
+        let mut response = Response::new(full(text));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
+        response
+    }
+}

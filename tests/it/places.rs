@@ -1,0 +1,196 @@
+//! Who the caller is to M3, and where: decided once, proven by the session, and the same for everybody.
+
+use crate::house::{Caller, House};
+use http::StatusCode;
+use mi_gateway::config::{Backend, Settings};
+use mi_gateway::mock_m3::{Metadata, Profile, ReplyMode};
+use mi_gateway::model::{Effect, M3User, ProgramName, TransactionName};
+use std::path::Path;
+
+/// A policy folder of the test's own: group `test` may do everything that no guardrail forbids, in every company.
+fn rules(folder: &Path, more: &str) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let rules = format!(
+        "@id(\"test-all\")\n@owner(\"tests\")\npermit (principal in Group::\"test\", action in [Action::\"read\", Action::\"write\"], resource);\n{more}"
+    );
+    std::fs::write(folder.join("rules.cedar"), rules).expect("a file");
+    std::fs::write(folder.join("limits.toml"), "[default]\nrate = \"1000/second\"\nburst = 2000\n").expect("a file");
+}
+
+fn profile(settings: &mut Settings, profile: Profile) {
+    if let Backend::Mock { mock, .. } = &mut settings.backend {
+        mock.profile = profile;
+    }
+}
+
+/// A house with those rules, and a client of group `test` that M3 sees as this user.
+async fn house(user: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller) {
+    let state = tempfile::tempdir().expect("a folder");
+    let folder = state.path().join("rules");
+    rules(&folder, "");
+    let user = M3User::parse(user).expect("a user of the mock");
+    let house = House::again(state, |settings| {
+        settings.policies = folder;
+        settings.group_users.insert("test".into(), user);
+        change(settings);
+    })
+    .await;
+    house.running.add_client("tester", &[], &["test"]).await.expect("a client");
+    let caller = house.caller("tester").await;
+    (house, caller)
+}
+
+#[tokio::test]
+async fn for_every_write_the_company_decided_is_the_company_of_the_session() {
+    let (house, caller) = house("MIDEMO", |_| {}).await;
+    let metadata = Metadata::shipped();
+    let mut writes = 0;
+    for program in ["CRS610MI", "CRS620MI", "CRS630MI", "MMS200MI", "OIS100MI", "PPS200MI", "PPS370MI"] {
+        for transaction in &metadata.program(program).expect("a program").transactions {
+            let name = TransactionName::parse(&transaction.name).expect("a name");
+            let effect = Effect::of(ProgramName::parse(program).expect("a name"), name);
+            if effect != Effect::Write || Effect::is_unanswered(name) {
+                continue;
+            }
+            let mandatory: Vec<String> = transaction
+                .input
+                .iter()
+                .filter(|field| field.mandatory && field.name != "CONO" && field.name != "DIVI")
+                .map(|field| format!("{}={}", field.name, if field.kind == 'D' { "20300101" } else { "1" }))
+                .collect();
+            for company in ["100", "200"] {
+                house.m3().clear_calls();
+                let call = format!("{program}/{name};cono={company}?{}", mandatory.join("&"));
+                let reply = caller.m3(&call).await;
+                let calls = house.m3().calls();
+                let seen = calls.iter().find(|call| call.transaction == transaction.name);
+                let seen = seen.unwrap_or_else(|| panic!("{call} was not asked: {}", reply.text()));
+                assert_eq!(seen.company.to_string(), company, "{call}: the session's company");
+                if transaction.input.iter().any(|field| field.name == "CONO") {
+                    assert_eq!(
+                        seen.fields.get("CONO").map(String::as_str),
+                        Some(company),
+                        "{call}: always sent filled"
+                    );
+                }
+            }
+            writes += 1;
+        }
+    }
+    assert!(writes >= 80, "{writes}");
+}
+
+#[tokio::test]
+async fn a_company_that_the_session_cannot_prove_is_refused_before_anything_is_sent() {
+    let (house, caller) = house("MIDEMO", |settings| {
+        profile(settings, Profile { honours_place: false, ..Profile::default() });
+    })
+    .await;
+    assert_eq!(caller.m3("CRS620MI/GetBasicData?SUNO=S00001").await.status, StatusCode::OK, "at home all is well");
+    for call in ["CRS620MI/DelSupplier;cono=200?SUNO=S00001", "CRS610MI/GetBasicData?CONO=200&CUNO=C00001"] {
+        let reply = caller.m3(call).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "company-not-provable"), "{call}");
+    }
+    assert_eq!(house.asked().len(), 1, "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn decimals_are_written_and_read_as_the_m3_user_is_set() {
+    let (house, caller) = house("MICOMMA", |settings| {
+        profile(
+            settings,
+            Profile { numbers_right: true, trailing_minus: true, cut_replies: true, ..Profile::default() },
+        );
+    })
+    .await;
+    let changed = caller.m3("CRS610MI/ChgFinancial?CUNO=C00001&CRLM=1234.50").await;
+    assert_eq!(changed.json()["nrOfSuccessfullTransactions"], 1, "{}", changed.text());
+    let held = house.m3().record("CRS610MI", 100, &[("CUNO", "C00001")]).expect("the customer");
+    assert_eq!(held["CRLM"], "1234.5");
+    assert_eq!(caller.m3("CRS610MI/GetFinancial?CUNO=C00001").await.records()[0]["CRLM"], "1234.5");
+}
+
+#[tokio::test]
+async fn a_user_whose_dates_are_not_understood_is_refused() {
+    let (_house, caller) = house("MIMDY", |_| {}).await;
+    let reply = caller.m3("CRS610MI/GetBasicData?CUNO=C00001&CONO=100&divi=AAA").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "m3-logon-refused"));
+}
+
+#[tokio::test]
+async fn every_kind_of_server_reads_lists_and_writes() {
+    for reply_mode in [ReplyMode::NgConOk, ReplyMode::Plain, ReplyMode::Ucs2, ReplyMode::Win] {
+        let house = House::with(|settings| profile(settings, Profile { reply_mode, ..Profile::default() })).await;
+        let demo = house.demo().await;
+        assert_eq!(demo.m3("CRS610MI/GetBasicData?CUNO=C00001").await.records().len(), 1, "{reply_mode:?}");
+        assert_eq!(demo.m3("CRS610MI/LstByNumber?maxrecs=9").await.records().len(), 9, "{reply_mode:?}");
+        let changed = demo.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=%C3%85ngstr%C3%B6m").await;
+        assert_eq!(changed.json()["nrOfSuccessfullTransactions"], 1, "{reply_mode:?}");
+        assert_eq!(
+            demo.m3("CRS610MI/GetBasicData?CUNO=C00001").await.records()[0]["CUNM"],
+            "Ångström",
+            "{reply_mode:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_character_that_m3_cannot_hold_is_named_and_nothing_is_sent() {
+    let house =
+        House::with(|settings| profile(settings, Profile { reply_mode: ReplyMode::Plain, ..Profile::default() })).await;
+    let demo = house.demo().await;
+    let reply = demo.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=5%20%E2%82%AC").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::BAD_REQUEST, "character-not-in-charset"));
+    assert!(reply.text().contains("CUNM") && reply.text().contains('€'), "{}", reply.text());
+    assert_eq!(house.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nobody_is_somebody_else() {
+    let house = House::start().await;
+    let demo = house.demo().await;
+    assert_eq!(demo.m3("CRS610MI/GetBasicData?CUNO=C00001&m3user=MIDEMO").await.status, StatusCode::OK);
+    let other = demo.m3("CRS610MI/GetBasicData?CUNO=C00001&m3user=MIREAD").await;
+    assert_eq!((other.status, other.problem().as_str()), (StatusCode::FORBIDDEN, "run-as-refused"));
+    house.running.add_client("unmapped", &[], &["readers"]).await.expect("a client");
+    let mapped = house.caller("unmapped").await;
+    assert_eq!(mapped.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status, StatusCode::OK, "its group has a user");
+    let state = house.stop().await;
+    let house = House::again(state, |settings| settings.group_users.clear()).await;
+    let lone = house.caller("unmapped").await;
+    let reply = lone.m3("CRS610MI/GetBasicData?CUNO=C00001").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "m3-user-missing"));
+}
+
+#[tokio::test]
+async fn what_m3_never_answers_is_accepted_and_not_reported() {
+    let (house, caller) = house("MIDEMO", |_| {}).await;
+    let reply = caller.m3("MMS200MI/SndItmDesc?LMDT=20260101").await;
+    assert_eq!((reply.status, reply.header("mi-outcome")), (StatusCode::ACCEPTED, "not-reported"), "{}", reply.text());
+    assert_eq!(house.asked().len(), 1);
+    assert_eq!(caller.m3("MMS200MI/GetItmBasic?ITNO=A00001").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn more_callers_than_sessions_are_all_served_and_a_stuck_m3_says_busy() {
+    let house = House::with(|settings| {
+        if let Backend::Mock { client, .. } = &mut settings.backend {
+            client.pool.max_per_key = 2;
+            client.pool.max_sessions = 4;
+            client.pool.wait = std::time::Duration::from_millis(500);
+        }
+    })
+    .await;
+    let demo = house.demo().await;
+    let read = "CRS610MI/GetBasicData?CUNO=C00001";
+    assert_eq!(demo.m3(read).await.status, StatusCode::OK);
+    for reply in futures_util::future::join_all((0..40).map(|_| demo.m3(read))).await {
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    }
+    assert!(house.m3().sessions() <= 4);
+    house.faults(r#"{"rules":[{"transaction":"GetBasicData","latency_ms":3000}]}"#);
+    let replies = futures_util::future::join_all((0..4).map(|_| demo.m3(read))).await;
+    let busy: Vec<_> = replies.iter().filter(|reply| reply.status == StatusCode::SERVICE_UNAVAILABLE).collect();
+    assert_eq!(busy.len(), 3, "one session is a client's share of two");
+    assert!(busy.iter().all(|reply| reply.problem() == "m3-busy" && !reply.header("retry-after").is_empty()));
+}
