@@ -146,7 +146,7 @@ pub(super) struct Mock {
     /// A file that keeps what was changed, so that it survives a restart.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,
-    /// Make the list of MMS060MI/LstBalID in warehouse 001 this long, to try streaming out.
+    /// Make the list of MMS060MI/LstBalID this long, to try streaming out.
     #[arg(long, value_name = "RECORDS", default_value_t = 0)]
     pub(super) big_list: usize,
 }

@@ -13,8 +13,8 @@ pub(super) async fn mock(words: &args::Mock) -> Result<ExitCode, Failure> {
     let tasks = Tasks::new();
     let settings = mock_m3::Settings {
         listen: words.listen,
-        journal: words.journal.clone(),
         big_list: words.big_list,
+        journal: words.journal.clone(),
         ..mock_m3::Settings::default()
     };
     let users: Vec<String> = settings.users.iter().map(|user| format!("{} / {}", user.name, user.password)).collect();

@@ -11,9 +11,10 @@ use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,14 +36,14 @@ impl Gateway {
         let state = tempfile::tempdir().expect("a folder");
         let at = |name: &str| state.path().join(name).display().to_string();
         policies(&state.path().join("policies"));
-        let m3 = free_port();
-        let mock = Command::new(PROGRAM)
-            .args(["mock", "--listen", &m3.to_string()])
+        let mut mock = Command::new(PROGRAM)
+            .args(["mock", "--listen", "127.0.0.1:0"])
             .args(mock)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the mock can be started");
+        let m3 = said(mock.stderr.take().expect("stderr was asked for"));
         for user in ["migate", "midemo"] {
             std::fs::write(state.path().join(user), format!("{user}-dev\n")).expect("a password file");
         }
@@ -163,10 +164,12 @@ pub(crate) async fn read(mut body: Incoming, mut take: impl AsyncFnMut(&[u8])) -
     bytes
 }
 
-/// The mock's port is needed before it can tell it; nobody else takes it in between on a quiet machine.
-fn free_port() -> SocketAddr {
-    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    held.local_addr().expect("an address")
+/// The mock says its address in its first line, as the fourth word.
+fn said(mut errors: ChildStderr) -> SocketAddr {
+    let mut line = String::new();
+    BufReader::new(&mut errors).read_line(&mut line).expect("the mock says its address");
+    let word = line.split_whitespace().nth(3).map(|word| word.trim_end_matches(','));
+    word.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("an address in {line:?}"))
 }
 
 async fn told(addresses: &Path) -> SocketAddr {
