@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Runs the checks; the script's first lines say what the variables mean.
+#[expect(clippy::disallowed_methods, reason = "`tests/run` says where it has put the library")]
 fn conformance(variables: &[(&str, &str)]) -> Output {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     // `tests/run` says where it installed the library; by default that is here.

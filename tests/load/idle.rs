@@ -2,6 +2,8 @@
 //!
 //! The gateway is a process of its own. That it stays below 400 MiB is held; the figures for one connection are shown.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 mod common;
 
 use bytes::Bytes;
