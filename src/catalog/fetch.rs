@@ -87,7 +87,10 @@ impl Fetch {
         let mut inputs: Vec<Input> = Vec::with_capacity(keys.len());
         for (name, value) in keys {
             let at = FieldName::parse(name).ok().and_then(|name| layout.input.position(name));
-            let at = at.ok_or(Error::Protocol("MRS001MI lists without the inputs that every release has"))?;
+            let at = at.ok_or(Error::Protocol {
+                sent: false,
+                what: "MRS001MI lists without the inputs that every release has",
+            })?;
             inputs.push(Input { at: at as u16, value: Value::Text((*value).into()) });
         }
         inputs.sort_by_key(|input| input.at);
@@ -110,7 +113,7 @@ impl Fetch {
         let mut rows = Vec::new();
         while let Some(row) = reply.next().await? {
             if rows.len() == most {
-                return Err(Error::Protocol("MRS001MI lists more than any program has"));
+                return Err(Error::Protocol { sent: false, what: "MRS001MI lists more than any program has" });
             }
             rows.push(row);
         }

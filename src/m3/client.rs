@@ -4,11 +4,11 @@ use super::error::{Error, may_repeat};
 use super::home::Homes;
 use super::settings::Settings;
 use super::socket::{Dialler, Key, Lease, Pool, Reply, Session};
-use crate::model::{Call, ClientId, Effect, M3User, Place, ProgramName, Slot, TransactionName};
+use crate::model::{Call, ClientId, Effect, M3User, ProgramName, Slot, TransactionName};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,15 +38,24 @@ struct Inner {
 /// What is known of a user's logon.
 #[derive(Debug, Default)]
 struct Gate {
-    good: bool,
+    let_in: Option<Instant>,
     /// Why the last attempt failed, and until when it speaks for everybody who waits.
     failed: Option<(Instant, Error)>,
+}
+
+/// Which session a call may go over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Choice {
+    Any,
+    /// One that answered just now: a session that M3 ended silently would swallow a write and leave its outcome unknown.
+    Proven,
+    New,
 }
 
 /// How long a failed connection speaks for those who waited behind it: they must not each wait for their own.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 
-/// How often idle sessions are looked through.
+/// How often idle sessions are looked through, or as often as they are to end.
 const SWEEP: Duration = Duration::from_secs(5);
 
 impl Client {
@@ -65,12 +74,13 @@ impl Client {
             tasks,
             settings,
         }));
-        let pool = client.0.pool.clone();
-        client.0.tasks.spawn_until_stop(async move {
-            loop {
-                tokio::time::sleep(SWEEP).await;
+        let every = client.0.settings.pool.idle.clamp(Duration::from_millis(10), SWEEP);
+        let (pool, stopping) = (client.0.pool.clone(), client.0.tasks.stopping());
+        client.0.tasks.spawn(async move {
+            while tokio::time::timeout(every, stopping.cancelled()).await.is_err() {
                 pool.sweep();
             }
+            pool.shut();
         });
         Ok(client)
     }
@@ -89,9 +99,9 @@ impl Client {
         let metrics = &self.0.metrics;
         let program = call.layout.program;
         let begun = Instant::now();
-        let mut answer = self.attempt(call).await;
+        let mut answer = self.attempt(call, Choice::Any).await;
         if !call.effect.is_write() && answer.as_ref().is_err_and(may_repeat) {
-            answer = self.attempt(call).await;
+            answer = self.attempt(call, Choice::New).await;
         }
         metrics.m3_seconds.with_label_values(&[program.as_str()]).observe(begun.elapsed().as_secs_f64());
         let outcome = match &answer {
@@ -104,16 +114,21 @@ impl Client {
         answer
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Reply, Error> {
+    async fn attempt(&self, call: &Call, choice: Choice) -> Result<Reply, Error> {
         let layout = &call.layout;
         let key = Key { user: call.user.clone(), program: layout.program, place: Some(call.place) };
         let mut lease = self.0.pool.lease(key, &call.client).await?;
-        let mut session =
-            self.session(&mut lease, &call.user, layout.program, Some(call.place), call.effect.is_write()).await?;
+        let choice = if call.effect.is_write() { Choice::Proven } else { choice };
+        let mut session = self.session(&mut lease, choice).await?;
         let elsewhere = session.place.company != call.place.company
             || (session.place.division != call.place.division && !Session::has_division(layout));
         if elsewhere {
-            return Err(Error::CompanyNotProvable { wanted: call.place, found: session.place });
+            let found = session.place;
+            // For a while the session answers the same question again, without another logon.
+            if session.opened.elapsed() < self.0.settings.pool.idle {
+                lease.give_back(session);
+            }
+            return Err(Error::CompanyNotProvable { wanted: call.place, found });
         }
         match session.confirm(layout).await {
             Ok(()) => {}
@@ -131,12 +146,9 @@ impl Client {
             lease.give_back(session);
             return Err(error);
         }
-        session.send().await.map_err(|source| Error::Lost { sent: true, source: source.into() })?;
+        session.send(call.patience).await?;
         if Effect::is_unanswered(layout.name) {
-            // No reply will come; an answer to the next question proves that M3 took this one.
-            if !session.is_alive().await {
-                return Err(Error::TimedOut { sent: true, waited: call.patience });
-            }
+            session.has_taken_it(call.patience).await?;
             return Ok(self.reply(session, lease, call).unreported());
         }
         self.reply(session, lease, call).begin().await
@@ -146,29 +158,27 @@ impl Client {
         Reply::new((session, lease), call.patience, call.layout.program, &self.0.metrics, self.0.tasks.clone())
     }
 
-    /// The lease's idle session if it is still good for this call, else a new one.
-    async fn session(
-        &self,
-        lease: &mut Lease,
-        user: &M3User,
-        program: ProgramName,
-        place: Option<Place>,
-        write: bool,
-    ) -> Result<Session, Error> {
+    /// The lease's idle session if it is good enough, else a new one.
+    async fn session(&self, lease: &mut Lease, choice: Choice) -> Result<Session, Error> {
         if let Some(mut session) = lease.take_idle()
             && session.is_quiet()
         {
-            // A session that M3 ended silently would swallow the write and leave its outcome unknown.
             let fresh = session.answered.elapsed() <= self.0.settings.pool.fresh_for;
-            if fresh || !write || session.is_alive().await {
+            let good = match choice {
+                Choice::Any => true,
+                Choice::Proven => fresh || session.is_alive().await,
+                Choice::New => false,
+            };
+            if good {
                 return Ok(session);
             }
         }
-        self.open(user, program, place).await
+        self.open(lease.key()).await
     }
 
     /// Logs on. While a user is not known to be good one attempt serves all who wait for it.
-    async fn open(&self, user: &M3User, program: ProgramName, place: Option<Place>) -> Result<Session, Error> {
+    async fn open(&self, key: &Key) -> Result<Session, Error> {
+        let user = &key.user;
         let users = self.0.users.load();
         let password = users.get(user).ok_or_else(|| Error::UnknownUser(user.clone()))?;
         let gate = {
@@ -187,14 +197,14 @@ impl Client {
                 error => return Err(error.clone()),
             }
         }
-        let held = if known.good {
+        let held = if known.let_in.is_some_and(|at| at.elapsed() < self.0.settings.logon_trust) {
             drop(known);
             None
         } else {
             Some(&mut known)
         };
-        let opened =
-            Session::open(&self.0.dialler, user, password, program, place, self.0.settings.logon_timeout).await;
+        let limit = self.0.settings.logon_timeout;
+        let opened = Session::open(&self.0.dialler, user, password, key.program, key.place, limit).await;
         let outcome = match &opened {
             Ok(_) => "ok",
             Err(error) => error.outcome(),
@@ -202,7 +212,7 @@ impl Client {
         self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
         match held {
             Some(known) => self.remember(known, &opened),
-            // One connection lost says nothing about a user who is known to be good; a refusal does.
+            // Of those who go side by side a refusal alone speaks for others.
             None if matches!(opened, Err(Error::LogonRefused { .. })) => {
                 self.remember(&mut *gate.lock().await, &opened)
             }
@@ -214,35 +224,37 @@ impl Client {
     fn remember(&self, gate: &mut Gate, opened: &Result<Session, Error>) {
         *gate = match opened {
             // The user was let in; that the program is not there is no fault of his.
-            Ok(_) | Err(Error::NoSuchProgram(_)) => Gate { good: true, failed: None },
+            Ok(_) | Err(Error::NoSuchProgram(_)) => Gate { let_in: Some(Instant::now()), failed: None },
+            // One connection lost says nothing about a user who was let in before: the next may try at once.
+            Err(Error::Lost { .. }) if gate.let_in.is_some() => return,
             Err(error) => {
                 let refused = matches!(error, Error::LogonRefused { .. });
                 let pause = if refused { self.0.settings.logon_pause } else { FAILED_FOR };
-                Gate { good: false, failed: Some((Instant::now() + pause, error.clone())) }
+                Gate { let_in: None, failed: Some((Instant::now() + pause, error.clone())) }
             }
         };
     }
 
     /// Name and place of a transaction's fields, from a session of the gateway's own user.
     pub async fn slots(&self, program: ProgramName, transaction: TransactionName) -> Result<Slots, Error> {
-        let (mut session, lease) = self.own_session(program).await?;
+        let (mut session, lease) = self.session_of(&self.0.settings.user, program, Choice::Proven).await?;
         let input = session.slots("GetInLayout", transaction).await?;
         let output = session.slots("GetOutLayout", transaction).await?;
         lease.give_back(session);
         Ok(Slots { input, output })
     }
 
-    /// A session of the gateway's own user, wherever that user is at home.
-    pub(super) async fn own_session(&self, program: ProgramName) -> Result<(Session, Lease), Error> {
-        let user = self.user();
-        self.session_of(&user, program).await
-    }
-
-    pub(super) async fn session_of(&self, user: &M3User, program: ProgramName) -> Result<(Session, Lease), Error> {
+    /// A session of this user, wherever he is at home.
+    pub(super) async fn session_of(
+        &self,
+        user: &M3User,
+        program: ProgramName,
+        choice: Choice,
+    ) -> Result<(Session, Lease), Error> {
         let client = ClientId { issuer: "".into(), id: "gateway".into() };
         let key = Key { user: user.clone(), program, place: None };
         let mut lease = self.0.pool.lease(key, &client).await?;
-        let session = self.session(&mut lease, user, program, None, false).await?;
+        let session = self.session(&mut lease, choice).await?;
         Ok((session, lease))
     }
 
@@ -251,10 +263,20 @@ impl Client {
         self.0.pool.close(|key| program.is_none_or(|program| key.program == program));
     }
 
-    /// New passwords; users whose secret changed may try again at once, and their sessions are closed.
+    /// New passwords. Users whose secret changed may try again at once, and their sessions are closed; a user whom M3
+    /// refused and whose secret is the same is still left alone.
     pub fn set_users(&self, users: HashMap<M3User, SecretString>) {
-        self.0.users.store(Arc::new(users));
-        self.0.gates.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.forget(None);
+        let users = Arc::new(users);
+        let before = self.0.users.swap(users.clone());
+        let changed = |user: &M3User| {
+            before.get(user).map(ExposeSecret::expose_secret) != users.get(user).map(ExposeSecret::expose_secret)
+        };
+        self.0.gates.lock().unwrap_or_else(PoisonError::into_inner).retain(|user, _| !changed(user));
+        self.0.pool.close(|key| changed(&key.user));
+    }
+
+    /// Ends every session in good manners: what is idle now, what is lent when it comes back.
+    pub fn close(&self) {
+        self.0.pool.shut();
     }
 }

@@ -38,8 +38,9 @@ pub enum Error {
     NotCarried { field: FieldName, character: char },
     #[error("field {field} takes more than its {most} columns")]
     TooLong { field: FieldName, most: u16 },
-    #[error("M3 answered what is not of the protocol: {0}")]
-    Protocol(&'static str),
+    /// `sent`: it was the answer to the call itself, not to a question before it.
+    #[error("M3 answered what is not of the protocol: {what}")]
+    Protocol { sent: bool, what: &'static str },
     #[error("the M3 user {user} is set to {setting}, which is not supported; change it in MNS150")]
     ConventionUnsupported { user: M3User, setting: String },
     #[error("M3 rerouted the session to {host}, which m3.reroute_hosts does not name")]
@@ -50,9 +51,8 @@ impl Error {
     /// M3 may have begun to do what was asked: for a write, its outcome is unknown.
     pub fn may_have_been_seen(&self) -> bool {
         match self {
-            Self::TimedOut { sent, .. } | Self::Lost { sent, .. } => *sent,
-            // Only an answer can break the protocol or say NOK, so the call was seen; NOK says what became of it.
-            Self::Protocol(_) => true,
+            Self::TimedOut { sent, .. } | Self::Lost { sent, .. } | Self::Protocol { sent, .. } => *sent,
+            // Seen, and its outcome is known: M3 did nothing.
             Self::Refused(_)
             | Self::Unreachable { .. }
             | Self::LogonRefused { .. }
@@ -75,7 +75,7 @@ impl Error {
         match self {
             Self::Refused(_) => "nok",
             Self::TimedOut { .. } => "timeout",
-            Self::Lost { .. } | Self::Protocol(_) => "lost",
+            Self::Lost { .. } | Self::Protocol { .. } => "lost",
             Self::Unreachable { .. } | Self::RerouteRefused { .. } => "unreachable",
             Self::LogonRefused { .. } | Self::LogonHeld { .. } | Self::UnknownUser(_) | Self::NoSuchProgram(_) => {
                 "logon"

@@ -1,6 +1,6 @@
 //! Where an M3 user is at home: his own company, division and language, asked of M3 and remembered for a while.
 
-use super::client::Client;
+use super::client::{Choice, Client};
 use super::error::Error;
 use crate::model::{M3User, Place, ProgramName};
 use moka::future::Cache;
@@ -42,7 +42,7 @@ impl Client {
     /// The user's own place; one question for many askers.
     pub async fn home(&self, user: &M3User) -> Result<Home, Error> {
         let ask = async {
-            let (session, lease) = self.session_of(user, anywhere()).await?;
+            let (session, lease) = self.session_of(user, anywhere(), Choice::Any).await?;
             let home = Home { place: session.place, language: session.language.clone() };
             lease.give_back(session);
             Ok(home)
@@ -52,11 +52,7 @@ impl Client {
 
     /// Whether M3 answers, and as whom: for readiness and `check --probe`.
     pub async fn probe(&self) -> Result<Identity, Error> {
-        let (mut session, lease) = self.own_session(anywhere()).await?;
-        if !session.is_alive().await {
-            drop(session);
-            return Err(Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::UnexpectedEof.into()) });
-        }
+        let (session, lease) = self.session_of(&self.user(), anywhere(), Choice::Proven).await?;
         let identity = Identity { user: session.user.clone(), place: session.place, build: session.build.clone() };
         lease.give_back(session);
         Ok(identity)

@@ -22,6 +22,9 @@ pub struct Settings {
     pub logon_timeout: Duration,
     /// How long a user that M3 refused is left alone.
     pub logon_pause: Duration,
+    /// How long after a logon others go through side by side. Later one goes ahead alone: a password that was changed
+    /// in M3 since then must not be tried by a crowd, which would lock the user.
+    pub logon_trust: Duration,
     pub pool: PoolSettings,
     pub tls: Option<TlsSettings>,
     /// Masked passwords over plain TCP to another machine are accepted.
@@ -64,6 +67,7 @@ impl Settings {
             connect_timeout: Duration::from_secs(5),
             logon_timeout: Duration::from_secs(15),
             logon_pause: Duration::from_secs(60),
+            logon_trust: Duration::from_secs(10),
             pool: PoolSettings {
                 max_sessions: 64,
                 max_per_key: 16,

@@ -67,11 +67,11 @@ pub enum Status {
 pub fn status(payload: &[u8], charset: Charset) -> Option<Status> {
     let unit = charset.unit();
     let head = charset.decode(&payload[..payload.len().min(STATUS * unit)]);
-    let word = head.trim_end_matches([' ', '\0']);
-    match word {
+    // Clients read the first word alone; what stands behind it in these columns has no meaning.
+    match head.split([' ', '\0']).next()? {
         "OK" => Some(Status::Ok { data: has_data(payload.get(STATUS * unit..).unwrap_or_default()) }),
         "REP" => Some(Status::Record),
-        _ if word == "NOK" || word.starts_with("NOK ") => Some(Status::Refused(refusal(payload, charset))),
+        "NOK" => Some(Status::Refused(refusal(payload, charset))),
         _ => None,
     }
 }

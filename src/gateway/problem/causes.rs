@@ -59,7 +59,7 @@ pub(in crate::gateway) fn of_m3(error: &m3::Error) -> Problem {
         m3::Error::TooLong { field, most } => {
             Problem::new(Kind::RequestUnreadable, format!("Field {field} takes more than its {most} columns."))
         }
-        m3::Error::Protocol(_) => Problem::new(Kind::M3Incomprehensible, "M3's answer is not of the MI protocol."),
+        m3::Error::Protocol { .. } => Problem::new(Kind::M3Incomprehensible, "M3's answer is not of the MI protocol."),
         m3::Error::Refused(refusal) => {
             Problem::new(Kind::M3Refused, format!("M3 refused a preparation: {}", refusal.message))
         }

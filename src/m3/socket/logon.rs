@@ -35,6 +35,8 @@ pub(super) struct LoggedOn {
 }
 
 const MOST_TEXT: usize = 16;
+/// Of what M3 says when it refuses a logon.
+const MOST_MESSAGE: usize = 255;
 
 impl Dialler {
     pub(in crate::m3) fn new(settings: Arc<Settings>) -> io::Result<Self> {
@@ -76,9 +78,16 @@ impl Dialler {
         let reply = frames.next().await.map_err(lost)?;
         let text = Charset::Latin1.decode(&reply).into_owned();
         match Reply::parse(&text) {
-            Reply::Refused(message) => Err(Error::LogonRefused { user: user.clone(), message: message.to_owned() }),
-            Reply::Reroute { host, port, id } => self.reroute(host, port, id, program).await,
-            Reply::Unreadable => Err(Error::Protocol("a reroute that can't be read")),
+            Reply::Refused(message) => {
+                let message = message.chars().take(MOST_MESSAGE).collect();
+                Err(Error::LogonRefused { user: user.clone(), message })
+            }
+            Reply::Reroute { host, port, id } => {
+                // M3 gives the place to the second connection once the first has ended.
+                drop(frames);
+                self.reroute(host, port, id, program).await
+            }
+            Reply::Unreadable => Err(Error::Protocol { sent: false, what: "a reroute that can't be read" }),
             Reply::Unicode => Ok(LoggedOn { frames, charset: Charset::Ucs2 }),
             Reply::SingleByte => Ok(LoggedOn { frames, charset: self.settings.charset }),
         }
@@ -98,7 +107,7 @@ impl Dialler {
         match frames.bare(id).await.map_err(|source: io::Error| Error::Lost { sent: false, source: source.into() })? {
             0 => Ok(LoggedOn { frames, charset: Charset::Ucs2 }),
             1 => Err(Error::NoSuchProgram(program)),
-            _ => Err(Error::Protocol("the rerouted connection was refused")),
+            _ => Err(Error::Protocol { sent: false, what: "the rerouted connection was refused" }),
         }
     }
 

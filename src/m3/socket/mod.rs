@@ -3,6 +3,7 @@
 mod frame;
 mod logon;
 mod pool;
+mod queue;
 mod reply;
 mod session;
 

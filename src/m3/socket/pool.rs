@@ -1,17 +1,18 @@
 //! The pool: sessions by user, program and company, with a queue that is fair between clients.
 //!
 //! A session is lent with a lease; a lease that is dropped without giving it back frees the place, and the session is
-//! closed. Everything is counted and bounded: sessions in all, for one key, and who waits.
+//! closed. Everything is counted and bounded: sessions in all, for one key, for one client, and who waits.
 //! Does not know: how a session is opened, or what is said on it.
 
 use super::super::error::Error;
 use super::super::settings::PoolSettings;
+use super::queue::{Full, Queue};
 use super::session::Session;
 use crate::model::{ClientId, M3User, Place, ProgramName};
 use crate::telemetry::Metrics;
 use prometheus::IntGauge;
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -34,12 +35,17 @@ struct Inner {
     waiting: IntGauge,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     keys: HashMap<Key, Bucket>,
     /// Idle and busy together.
     total: usize,
-    queue: VecDeque<Waiter>,
+    by_client: HashMap<ClientId, usize>,
+    queue: Queue<oneshot::Sender<Lease>>,
+    /// Good sessions that are not wanted any longer; they are told so when the lock is free.
+    leaving: Vec<Session>,
+    /// The house stops: nothing is kept any longer.
+    shut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +55,6 @@ struct Bucket {
     by_client: HashMap<ClientId, usize>,
     /// Sessions lent before this moment are not taken back: their layout or their secret has changed.
     closed_before: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    key: Key,
-    client: ClientId,
-    granted: oneshot::Sender<Lease>,
 }
 
 /// The right to one session of a key, perhaps with an idle one in it.
@@ -75,34 +74,49 @@ impl Pool {
     pub(in crate::m3) fn new(settings: PoolSettings, metrics: &Metrics) -> Self {
         Self(Arc::new(Inner {
             settings,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                keys: HashMap::new(),
+                total: 0,
+                by_client: HashMap::new(),
+                queue: Queue::new(settings.max_waiting),
+                leaving: Vec::new(),
+                shut: false,
+            }),
             idle: metrics.m3_sessions.with_label_values(&["idle"]),
             busy: metrics.m3_sessions.with_label_values(&["busy"]),
             waiting: metrics.m3_waiting.clone(),
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Held for bookkeeping alone; the books are right between any two lines that can panic.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does the books, then says farewell to the sessions that they dropped: nothing is sent while the lock is held.
+    fn books<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let (done, leaving) = {
+            // Held for bookkeeping alone; the books are right between any two lines that can panic.
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = work(&mut state);
+            (done, std::mem::take(&mut state.leaving))
+        };
+        leaving.into_iter().for_each(Session::farewell);
+        done
     }
 
     /// A session's place, at once or after waiting in line.
     pub(in crate::m3) async fn lease(&self, key: Key, client: &ClientId) -> Result<Lease, Error> {
-        let waiting = {
-            let mut state = self.state();
-            let ahead = state.queue.iter().any(|waiter| waiter.key == key);
-            if !ahead && let Some(lease) = self.grant(&mut state, &key, client) {
-                return Ok(lease);
-            }
-            if state.queue.len() >= self.0.settings.max_waiting {
-                return Err(Error::QueueFull);
+        let waiting = self.books(|state| {
+            if !state.queue.is_waited_for(&key)
+                && let Some(lease) = self.grant(state, &key, client)
+            {
+                return Ok(Err(lease));
             }
             let (granted, waiting) = oneshot::channel();
-            state.queue.push_back(Waiter { key, client: client.clone(), granted });
+            state.queue.join(key, client, granted, oneshot::Sender::is_closed).map_err(|Full| Error::QueueFull)?;
             // Whoever is ahead may be held back by his own share, and the newcomer not.
-            self.serve(&mut state);
-            waiting
+            self.serve(state);
+            Ok(Ok(waiting))
+        })?;
+        let waiting = match waiting {
+            Ok(waiting) => waiting,
+            Err(lease) => return Ok(lease),
         };
         let _counted = Waiting::new(&self.0.waiting);
         let wait = self.0.settings.wait;
@@ -115,19 +129,16 @@ impl Pool {
     /// One lease if the key, the client's share and the whole pool have room.
     fn grant(&self, state: &mut State, key: &Key, client: &ClientId) -> Option<Lease> {
         let settings = &self.0.settings;
-        let share = (settings.max_per_key / 2).max(1);
-        let total = state.total;
+        let share = |most: usize| (most / 2).max(1);
         let (held, busy, idle) = state.keys.get(key).map_or((0, 0, 0), |bucket| {
             (bucket.by_client.get(client).copied().unwrap_or(0), bucket.busy, bucket.idle.len())
         });
-        if held >= share {
+        let everywhere = state.by_client.get(client).copied().unwrap_or(0);
+        if held >= share(settings.max_per_key) || everywhere >= share(settings.max_sessions) {
             return None;
         }
         if idle == 0 {
-            if busy >= settings.max_per_key {
-                return None;
-            }
-            if total >= settings.max_sessions && !self.evict(state) {
+            if busy >= settings.max_per_key || (state.total >= settings.max_sessions && !self.evict(state)) {
                 return None;
             }
             state.total += 1;
@@ -140,6 +151,7 @@ impl Pool {
         }
         bucket.busy += 1;
         *bucket.by_client.entry(client.clone()).or_default() += 1;
+        *state.by_client.entry(client.clone()).or_default() += 1;
         self.0.busy.inc();
         Some(Lease {
             pool: self.clone(),
@@ -157,79 +169,72 @@ impl Pool {
         let oldest = state
             .keys
             .iter()
-            .filter_map(|(key, bucket)| Some((bucket.idle.first()?.1, key.clone())))
-            .min_by_key(|(since, _)| *since);
-        let Some((_, key)) = oldest else { return false };
+            .filter_map(|(key, bucket)| Some((bucket.idle.first()?.1, key)))
+            .min_by_key(|(since, _)| *since)
+            .map(|(_, key)| key.clone());
+        let Some(key) = oldest else { return false };
         if let Some(bucket) = state.keys.get_mut(&key) {
-            bucket.idle.remove(0);
+            let (session, _) = bucket.idle.remove(0);
             self.0.idle.dec();
             state.total -= 1;
+            state.leaving.push(session);
             Self::tidy(state, &key);
         }
         true
     }
 
-    /// Gives what is free to those who wait: first come, first served, but a client with less goes before one with more.
+    /// Gives what is free to those who wait: a client with less goes before one with more, then first come, first served.
     fn serve(&self, state: &mut State) {
         loop {
-            state.queue.retain(|waiter| !waiter.granted.is_closed());
-            let held = |waiter: &Waiter| {
-                state
-                    .keys
-                    .get(&waiter.key)
-                    .and_then(|bucket| bucket.by_client.get(&waiter.client))
-                    .copied()
-                    .unwrap_or(0)
+            state.queue.forget(oneshot::Sender::is_closed);
+            let held = |key: &Key, client: &ClientId| {
+                state.keys.get(key).and_then(|bucket| bucket.by_client.get(client)).copied().unwrap_or(0)
             };
-            let mut order: Vec<usize> = (0..state.queue.len()).collect();
-            order.sort_by_key(|at| held(&state.queue[*at]));
-            let mut served = false;
-            let mut full: Vec<(Key, ClientId)> = Vec::new();
-            for at in order {
-                let (key, client) = (state.queue[at].key.clone(), state.queue[at].client.clone());
-                if full.iter().any(|(k, c)| *k == key && *c == client) {
-                    continue;
-                }
-                let Some(lease) = self.grant(state, &key, &client) else {
-                    full.push((key, client));
-                    continue;
-                };
-                if let Some(waiter) = state.queue.remove(at)
-                    && let Err(mut lease) = waiter.granted.send(lease)
-                {
-                    // He has just gone. The books are done here: the lock is held, and `Drop` would want it too.
-                    let session = lease.idle.take();
-                    lease.settled = true;
-                    self.settle(state, &lease.key, &lease.client, lease.since, session);
-                }
-                served = true;
-                break;
-            }
-            if !served {
-                return;
+            let order = state.queue.order(held);
+            let granted = order
+                .into_iter()
+                .find_map(|(key, client)| self.grant(state, &key, &client).map(|lease| (lease, key, client)));
+            let Some((lease, key, client)) = granted else { return };
+            let unwanted = match state.queue.take(&key, &client) {
+                Some(waiter) => waiter.send(lease).err(),
+                None => Some(lease),
+            };
+            if let Some(mut lease) = unwanted {
+                // He has just gone. The books are done here: the lock is held, and `Drop` would want it too.
+                let session = lease.idle.take();
+                lease.settled = true;
+                self.settle(state, &lease.key, &lease.client, lease.since, session);
             }
         }
     }
 
     fn settle(&self, state: &mut State, key: &Key, client: &ClientId, since: Instant, session: Option<Session>) {
         self.0.busy.dec();
+        Self::less(&mut state.by_client, client);
         let Some(bucket) = state.keys.get_mut(key) else { return };
         bucket.busy -= 1;
-        if let Some(held) = bucket.by_client.get_mut(client) {
-            *held -= 1;
-            if *held == 0 {
-                bucket.by_client.remove(client);
-            }
-        }
-        let welcome = bucket.closed_before.is_none_or(|moment| since > moment);
-        match session.filter(|_| welcome) {
-            Some(session) => {
+        Self::less(&mut bucket.by_client, client);
+        let welcome = !state.shut && bucket.closed_before.is_none_or(|moment| since > moment);
+        match session {
+            Some(session) if welcome => {
                 bucket.idle.push((session, Instant::now()));
                 self.0.idle.inc();
             }
-            None => state.total -= 1,
+            other => {
+                state.total -= 1;
+                state.leaving.extend(other);
+            }
         }
         Self::tidy(state, key);
+    }
+
+    fn less(held: &mut HashMap<ClientId, usize>, client: &ClientId) {
+        if let Some(count) = held.get_mut(client) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(client);
+            }
+        }
     }
 
     fn tidy(state: &mut State, key: &Key) {
@@ -240,44 +245,59 @@ impl Pool {
 
     fn release(&self, lease: &mut Lease) {
         let session = lease.back.take();
-        let mut state = self.state();
-        self.settle(&mut state, &lease.key, &lease.client, lease.since, session);
-        self.serve(&mut state);
+        self.books(|state| {
+            self.settle(state, &lease.key, &lease.client, lease.since, session);
+            self.serve(state);
+        });
     }
 
     /// Closes the idle sessions that `which` picks; those that are lent to it are closed when they come back.
     pub(in crate::m3) fn close(&self, which: impl Fn(&Key) -> bool) {
-        let mut state = self.state();
-        let keys: Vec<Key> = state.keys.keys().filter(|key| which(key)).cloned().collect();
-        for key in keys {
-            if let Some(bucket) = state.keys.get_mut(&key) {
-                let gone = std::mem::take(&mut bucket.idle).len();
-                bucket.closed_before = Some(Instant::now());
+        self.books(|state| {
+            let now = Instant::now();
+            for (_, bucket) in state.keys.iter_mut().filter(|(key, _)| which(key)) {
+                bucket.closed_before = Some(now);
+                let gone = bucket.idle.len();
                 self.0.idle.sub(gone as i64);
                 state.total -= gone;
-                Self::tidy(&mut state, &key);
+                state.leaving.extend(bucket.idle.drain(..).map(|(session, _)| session));
             }
-        }
-        self.serve(&mut state);
+            state.keys.retain(|_, bucket| bucket.busy > 0 || !bucket.idle.is_empty());
+            self.serve(state);
+        });
+    }
+
+    /// For good: what is idle ends now, what is lent when it comes back.
+    pub(in crate::m3) fn shut(&self) {
+        self.books(|state| state.shut = true);
+        self.close(|_| true);
     }
 
     /// Closes what has been idle for too long.
     pub(in crate::m3) fn sweep(&self) {
         let limit = self.0.settings.idle;
-        let mut state = self.state();
-        let mut gone = 0;
-        for bucket in state.keys.values_mut() {
-            let before = bucket.idle.len();
-            bucket.idle.retain(|(_, since)| since.elapsed() < limit);
-            gone += before - bucket.idle.len();
-        }
-        self.0.idle.sub(gone as i64);
-        state.total -= gone;
-        state.keys.retain(|_, bucket| bucket.busy > 0 || !bucket.idle.is_empty());
+        self.books(|state| {
+            for bucket in state.keys.values_mut() {
+                let before = bucket.idle.len();
+                state.leaving.extend(
+                    bucket.idle.extract_if(.., |(_, since)| since.elapsed() >= limit).map(|(session, _)| session),
+                );
+                let gone = before - bucket.idle.len();
+                self.0.idle.sub(gone as i64);
+                state.total -= gone;
+            }
+            state.keys.retain(|_, bucket| bucket.busy > 0 || !bucket.idle.is_empty());
+            // Room may have come for another key.
+            self.serve(state);
+        });
     }
 }
 
 impl Lease {
+    pub(in crate::m3) fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// The idle session that came with the lease.
     pub(in crate::m3) fn take_idle(&mut self) -> Option<Session> {
         self.idle.take()

@@ -18,6 +18,8 @@ pub struct Reply {
     running: Option<(Session, Lease)>,
     patience: Duration,
     reported: bool,
+    /// A record came: what follows is a list, and its OK is the end whatever stands behind it.
+    list: bool,
     records: IntCounter,
     tasks: Tasks,
 }
@@ -35,7 +37,7 @@ impl Reply {
         tasks: Tasks,
     ) -> Self {
         let records = metrics.m3_records.with_label_values(&[program.as_str()]);
-        Self { first: None, running: Some((session, lease)), patience, reported: true, records, tasks }
+        Self { first: None, running: Some((session, lease)), patience, reported: true, list: false, records, tasks }
     }
 
     /// Takes M3's first frame: NOK is an error, and after any of them that end the answer the session is free.
@@ -85,11 +87,12 @@ impl Reply {
         match next {
             Ok((Status::Record, payload)) => {
                 self.records.inc();
+                self.list = true;
                 Ok(Some(session.record(payload)))
             }
             Ok((Status::Ok { data }, payload)) => {
-                let record = data.then(|| session.record(payload));
-                self.records.inc_by(u64::from(data));
+                let record = (data && !self.list).then(|| session.record(payload));
+                self.records.inc_by(u64::from(record.is_some()));
                 self.end();
                 Ok(record)
             }

@@ -9,6 +9,7 @@ use crate::model::{
 };
 use crate::translate::{EncodeFault, Status, encode, slots, status, technical};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use secrecy::SecretString;
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +22,6 @@ pub(in crate::m3) struct Session {
     charset: Charset,
     conventions: Conventions,
     pub(in crate::m3) user: M3User,
-
     pub(in crate::m3) place: Place,
     pub(in crate::m3) language: String,
     pub(in crate::m3) build: String,
@@ -30,12 +30,28 @@ pub(in crate::m3) struct Session {
     /// Layouts that this very session said are its own.
     confirmed: HashMap<TransactionName, Weak<TransactionLayout>>,
     pub(in crate::m3) answered: Instant,
+    pub(in crate::m3) opened: Instant,
     scratch: Vec<u8>,
 }
 
 /// How long technical questions may take.
 const QUESTION: Duration = Duration::from_secs(10);
+/// How long a session that has been idle may take to show that it lives: a new one is opened meanwhile.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 const NAMED: &str = "names of this file";
+
+/// M3 broke the protocol in an answer that was no call's.
+fn before_the_call(what: &'static str) -> Error {
+    Error::Protocol { sent: false, what }
+}
+
+/// What ended the connection: `read_frame` alone makes InvalidData, of a frame that is too long.
+fn lost(sent: bool, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::InvalidData {
+        return Error::Protocol { sent, what: "a frame longer than M3's longest" };
+    }
+    Error::Lost { sent, source: source.into() }
+}
 
 impl Session {
     /// Logs on, and asks who, where and what M3 says that this session is.
@@ -61,6 +77,7 @@ impl Session {
                 max_records: None,
                 confirmed: HashMap::new(),
                 answered: Instant::now(),
+                opened: Instant::now(),
                 scratch: Vec::new(),
             };
             session.introduce().await?;
@@ -72,9 +89,9 @@ impl Session {
     async fn introduce(&mut self) -> Result<(), Error> {
         let info = self.technical_record("GetUserInfo").await?;
         let text = |name: &str| info.get(name).map(String::as_str).unwrap_or_default();
-        let company = Company::parse(text("ZDCONO")).map_err(|_| Error::Protocol("GetUserInfo without a company"))?;
+        let company = Company::parse(text("ZDCONO")).map_err(|_| before_the_call("GetUserInfo without a company"))?;
         let division =
-            Division::parse(text("ZDDIVI")).map_err(|_| Error::Protocol("GetUserInfo without a division"))?;
+            Division::parse(text("ZDDIVI")).map_err(|_| before_the_call("GetUserInfo without a division"))?;
         self.place = Place { company, division };
         self.language = text("ZDLANC").to_owned();
         self.conventions.decimal = if text("DSEP") == "," { DecimalSign::Comma } else { DecimalSign::Point };
@@ -83,8 +100,8 @@ impl Session {
             let setting = format!("date format {}", dates.chars().take(10).collect::<String>());
             return Err(Error::ConventionUnsupported { user: self.user.clone(), setting });
         }
-        let build = self.technical_record("GetMIBuild").await?;
-        self.build = build.into_values().find(|value| !value.is_empty()).unwrap_or_default();
+        let mut build = self.technical_record("GetMIBuild").await?;
+        self.build = build.remove("MBLD").unwrap_or_default();
         Ok(())
     }
 
@@ -92,11 +109,11 @@ impl Session {
     async fn technical_record(&mut self, name: &str) -> Result<HashMap<String, String>, Error> {
         let transaction = TransactionName::parse(name).expect(NAMED);
         let slots = self.slots("GetOutLayout", transaction).await?;
-        let reply = self.question(name, "").await?;
+        let reply = self.question(name, "", QUESTION).await?;
         match status(&reply, self.charset) {
             Some(Status::Ok { .. }) => {}
             Some(Status::Refused(refusal)) => return Err(Error::Refused(refusal)),
-            Some(Status::Record) | None => return Err(Error::Protocol("a technical transaction answered with a list")),
+            Some(Status::Record) | None => return Err(before_the_call("a technical transaction answered with a list")),
         }
         let unit = self.charset.unit();
         let columns = |slot: &Slot| {
@@ -109,18 +126,18 @@ impl Session {
 
     /// `which` is GetInLayout or GetOutLayout; NOK says that there are no fields.
     pub(in crate::m3) async fn slots(&mut self, which: &str, of: TransactionName) -> Result<Vec<Slot>, Error> {
-        let reply = self.question(which, of.as_str()).await?;
+        let reply = self.question(which, of.as_str(), QUESTION).await?;
         match status(&reply, self.charset) {
             Some(Status::Ok { .. }) => {
                 let data = reply.get(15 * self.charset.unit()..).unwrap_or_default();
-                slots(&self.charset.decode(data)).ok_or(Error::Protocol("a layout that can't be read"))
+                slots(&self.charset.decode(data)).ok_or(before_the_call("a layout that can't be read"))
             }
             Some(Status::Refused(_)) => Ok(Vec::new()),
-            Some(Status::Record) | None => Err(Error::Protocol("a layout answered with a list")),
+            Some(Status::Record) | None => Err(before_the_call("a layout answered with a list")),
         }
     }
 
-    async fn question(&mut self, name: &str, data: &str) -> Result<Bytes, Error> {
+    async fn question(&mut self, name: &str, data: &str, limit: Duration) -> Result<Bytes, Error> {
         let transaction = TransactionName::parse(name).expect(NAMED);
         let mut request = std::mem::take(&mut self.scratch);
         request.clear();
@@ -131,12 +148,14 @@ impl Session {
             self.frames.next().await
         };
         // The technical transaction itself is no call of anybody's: M3 has not seen that yet.
-        let answer = match tokio::time::timeout(QUESTION, ask).await {
-            Ok(answer) => answer.map_err(|source| Error::Lost { sent: false, source: source.into() }),
-            Err(_) => Err(Error::TimedOut { sent: false, waited: QUESTION }),
+        let answer = match tokio::time::timeout(limit, ask).await {
+            Ok(answer) => answer.map_err(|source| lost(false, source)),
+            Err(_) => Err(Error::TimedOut { sent: false, waited: limit }),
         };
         self.scratch = request;
-        self.answered = Instant::now();
+        if answer.is_ok() {
+            self.answered = Instant::now();
+        }
         answer
     }
 
@@ -147,8 +166,32 @@ impl Session {
 
     /// Answers a question now.
     pub(in crate::m3) async fn is_alive(&mut self) -> bool {
-        let reply = self.question("GetServerTime", "").await;
+        let reply = self.question("GetServerTime", "", SIGN_OF_LIFE).await;
         reply.is_ok_and(|reply| status(&reply, self.charset).is_some())
+    }
+
+    /// After a transaction that is never answered: an answer to the next question proves that M3 took it.
+    pub(in crate::m3) async fn has_taken_it(&mut self, patience: Duration) -> Result<(), Error> {
+        let reply = self.question("GetServerTime", "", patience).await.map_err(|error| match error {
+            Error::Lost { source, .. } => Error::Lost { sent: true, source },
+            Error::TimedOut { waited, .. } => Error::TimedOut { sent: true, waited },
+            other => other,
+        })?;
+        match status(&reply, self.charset) {
+            Some(Status::Ok { .. }) => Ok(()),
+            // Whose answer this is can't be told, so nothing is known of the call.
+            Some(Status::Refused(_) | Status::Record) | None => {
+                Err(Error::Protocol { sent: true, what: "an answer to what is never answered" })
+            }
+        }
+    }
+
+    /// Tells M3 that the session ends, if that can be said without waiting.
+    pub(in crate::m3) fn farewell(mut self) {
+        let mut close = Vec::new();
+        let _ = self.charset.encode("CLOSE", &mut close);
+        self.charset.pad(16 - "CLOSE".len(), &mut close);
+        let _ = self.frames.send(&close).now_or_never();
     }
 
     /// The layout is this session's own: asked once for each transaction, before anything is encoded with it.
@@ -171,14 +214,14 @@ impl Session {
             return Ok(());
         }
         self.max_records = None;
-        let reply = self.question("SetLstMaxRec", &format!("{most:<11}")).await?;
+        let reply = self.question("SetLstMaxRec", &format!("{most:<11}"), QUESTION).await?;
         match status(&reply, self.charset) {
             Some(Status::Ok { .. }) => {
                 self.max_records = Some(most);
                 Ok(())
             }
             Some(Status::Refused(refusal)) => Err(Error::Refused(refusal)),
-            Some(Status::Record) | None => Err(Error::Protocol("SetLstMaxRec answered with a list")),
+            Some(Status::Record) | None => Err(before_the_call("SetLstMaxRec answered with a list")),
         }
     }
 
@@ -190,18 +233,22 @@ impl Session {
     }
 
     /// Sends what was encoded. From its first byte on M3 may have seen the call.
-    pub(in crate::m3) async fn send(&mut self) -> io::Result<()> {
-        self.frames.send(&self.scratch).await
+    pub(in crate::m3) async fn send(&mut self, patience: Duration) -> Result<(), Error> {
+        match tokio::time::timeout(patience, self.frames.send(&self.scratch)).await {
+            Ok(sent) => sent.map_err(|source| lost(true, source)),
+            Err(_) => Err(Error::TimedOut { sent: true, waited: patience }),
+        }
     }
 
     /// The next reply, and what it says.
     pub(in crate::m3) async fn next(&mut self, patience: Duration) -> Result<(Status, Bytes), Error> {
+        // One read brings many records of a list; for those that are here no clock is started.
+        if let Some(here) = self.ready() {
+            return here;
+        }
         match tokio::time::timeout(patience, self.frames.next()).await {
             Ok(Ok(frame)) => self.read(frame),
-            Ok(Err(source)) if source.kind() == io::ErrorKind::InvalidData => {
-                Err(Error::Protocol("a frame longer than M3's longest"))
-            }
-            Ok(Err(source)) => Err(Error::Lost { sent: true, source: source.into() }),
+            Ok(Err(source)) => Err(lost(true, source)),
             Err(_) => Err(Error::TimedOut { sent: true, waited: patience }),
         }
     }
@@ -211,14 +258,14 @@ impl Session {
         match self.frames.ready() {
             Ok(None) => None,
             Ok(Some(frame)) => Some(self.read(frame)),
-            Err(_) => Some(Err(Error::Protocol("a frame longer than M3's longest"))),
+            Err(source) => Some(Err(lost(true, source))),
         }
     }
 
     fn read(&mut self, frame: Bytes) -> Result<(Status, Bytes), Error> {
         match status(&frame, self.charset) {
             Some(status) => Ok((status, frame)),
-            None => Err(Error::Protocol("a reply without a status")),
+            None => Err(Error::Protocol { sent: true, what: "a reply without a status" }),
         }
     }
 
