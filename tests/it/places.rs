@@ -77,7 +77,7 @@ async fn for_every_write_the_company_decided_is_the_company_of_the_session() {
             writes += 1;
         }
     }
-    assert!(writes >= 80, "{writes}");
+    assert!(writes > 70, "{writes}");
 }
 
 #[tokio::test]
