@@ -123,6 +123,7 @@ async fn run() {
         settings.backend = Backend::Socket(client);
     }
     let running = app::start(settings).await.expect("a house that starts");
+    std::fs::create_dir_all(state.path().join("clients")).expect("a folder");
     running.add_client("bench", &[], &["demo"]).await.expect("a client");
     let ionapi = std::fs::read(state.path().join("clients/bench.ionapi")).expect("its file");
     let ionapi = serde_json::from_slice(&ionapi).expect("JSON");

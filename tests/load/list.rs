@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 const RECORDS: usize = 100_000;
 /// MiB.
 const MAY_GROW: f64 = 16.0;
-const LIST: &str =
-    "/DEMO_TST/M3/m3api-rest/v2/execute/MMS060MI/LstBalID;maxrecs=0?CONO=100&WHLO=001&format=UNFORMATTED";
+const LIST: &str = "/DEMO_TST/M3/m3api-rest/v2/execute/MMS060MI/LstBalID;maxrecs=0?WHLO=001&format=UNFORMATTED";
 
 /// Reads the whole list, pausing after each of so many bytes, and gives the gateway's memory at its highest.
 async fn list(gateway: &Gateway, https: &Https, token: &str, first: Duration, every: usize, pause: Duration) -> f64 {
