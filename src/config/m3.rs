@@ -11,6 +11,7 @@ use std::path::Path;
 
 /// A password file is a line; anything longer is the wrong file.
 const MOST_SECRET: u64 = 4_096;
+const MOST_PEM: u64 = 1_048_576;
 
 pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
     let kind = reader.one("m3.backend", "mock or socket", |text| match text {
@@ -73,8 +74,8 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
     let charset = reader.one("m3.charset", &format!("one of {}", Charset::NAMES.join(" ")), Charset::named);
     let plaintext = reader.one("m3.plaintext", "accepted", |text| (text == "accepted").then_some(true));
     let tls_name = reader.one("m3.tls_name", "the name in M3's certificate", |text| Some(text.to_owned()));
-    let tls_ca = path(reader, "m3.tls_ca").and_then(|file| match std::fs::read(&file) {
-        Ok(pem) => Some(pem),
+    let tls_ca = path(reader, "m3.tls_ca").and_then(|file| match bounded(&file, MOST_PEM) {
+        Ok(pem) => Some(pem.into_bytes()),
         Err(error) => {
             let place = reader.place("m3.tls_ca");
             reader.faults.add(
@@ -162,14 +163,21 @@ fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
     users
 }
 
+/// A plain file of a size that makes sense; a device or a pipe would be read without end.
+fn bounded(file: &Path, most: u64) -> std::io::Result<String> {
+    let facts = std::fs::metadata(file)?;
+    if !facts.is_file() {
+        return Err(std::io::Error::other("it is no plain file"));
+    }
+    if facts.len() > most {
+        return Err(std::io::Error::other(format!("it is longer than {most} bytes")));
+    }
+    std::fs::read_to_string(file)
+}
+
 /// The first line of a secret's file. The file is named in a fault, its content never.
 fn secret(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
-    let read = || -> std::io::Result<String> {
-        if std::fs::metadata(file)?.len() > MOST_SECRET {
-            return Err(std::io::Error::other("it is too long for a password"));
-        }
-        std::fs::read_to_string(file)
-    };
+    let read = || -> std::io::Result<String> { bounded(file, MOST_SECRET) };
     let fault = match read() {
         Ok(text) => match text.lines().next() {
             Some(line) if !line.is_empty() => return Some(SecretString::from(line.to_owned())),

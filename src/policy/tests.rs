@@ -480,35 +480,6 @@ fn a_sliced_decision_is_the_whole_sets_decision() {
 }
 
 #[test]
-#[ignore = "prints figures; run it by name"]
-fn a_warm_decision_is_quick() {
-    let mut text = MIXED.to_owned();
-    for n in 0..1_000 {
-        text.push_str(&format!(
-            "permit (principal == Client::\"c{n}\", action in Action::\"read\", resource in Program::\"CRS610MI\") when {{ context.company == {n} }};\n"
-        ));
-    }
-    let started = std::time::Instant::now();
-    let set = set(&text);
-    let loaded = started.elapsed();
-    let ask = caller().group("sales").call("CRS610MI/ChgFinancial").with("CRLM", "10").with("CUNO", "Y2");
-    let time = |what: &dyn Fn(u64) -> bool| {
-        let started = std::time::Instant::now();
-        (0..10_000).for_each(|n| assert!(what(n)));
-        started.elapsed() / 10_000
-    };
-    let warm = time(&|_| set.decide(&ask.ask()).allowed);
-    let cold = time(&|n| {
-        let ask = ask.clone().with("CUNO", &format!("Z{n}"));
-        let inputs = [ask.inputs[0].clone(), ask.inputs[2].clone()];
-        set.decide(&Ask { inputs: &inputs, ..ask.ask() }).allowed
-    });
-    let named = time(&|_| ask.named(&set));
-    let door = time(&|_| set.may_call_anything(ask.asker()));
-    eprintln!("load {loaded:?} warm {warm:?} new values {cold:?} by name {named:?} door {door:?}");
-}
-
-#[test]
 fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() {
     let shapes: [(&str, &str, &str); 5] = [
         ("", "context.company == 1 || ", "true"),

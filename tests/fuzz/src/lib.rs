@@ -4,6 +4,10 @@
 //! gateway's own test binary, so a find stays found. A new law: the function, its line in [`LAWS`], a folder of samples
 //! `corpus/NAME/`, then `fuzz_targets/NAME.rs` and its `[[bin]]`. A test says what was forgotten.
 
+mod foreign;
+
+pub use foreign::{forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent};
+
 use mi_gateway::model::{
     Charset, DateForm, FieldKind, FieldLayout, FieldName, ProgramName, TransactionName, Value, ValueFault,
 };
@@ -11,7 +15,22 @@ use mi_gateway::model::{
 pub type Law = fn(&[u8]);
 
 /// Every law by the name of its target and its corpus.
-pub const LAWS: &[(&str, Law)] = &[("names", names), ("value", value), ("charset", charset), ("date", date)];
+pub const LAWS: &[(&str, Law)] = &[
+    ("names", names),
+    ("value", value),
+    ("charset", charset),
+    ("date", date),
+    ("frames", frames),
+    ("replies", replies),
+    ("layouts", layouts),
+    ("requests", requests),
+    ("tokens", tokens),
+    ("keysets", keysets),
+    ("forms", forms),
+    ("traceparent", traceparent),
+    ("settings", settings),
+    ("heads", heads),
+];
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.
 pub fn names(bytes: &[u8]) {

@@ -1,0 +1,129 @@
+//! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
+
+use mi_gateway::auth::{KeySet, well_formed};
+use mi_gateway::config;
+use mi_gateway::edge::Heads;
+use mi_gateway::issuer::{basic_readable, form_readable};
+use mi_gateway::limit::Plan;
+use mi_gateway::m3::read_frame;
+use mi_gateway::mock_m3::Faults;
+use mi_gateway::model::{Charset, Conventions, Record};
+use mi_gateway::telemetry::TraceContext;
+use mi_gateway::translate::{Status, read, slots, status};
+
+/// Frames are the same bytes again, none is longer than allowed, and how they arrive makes no difference.
+pub fn frames(bytes: &[u8]) {
+    const MOST: usize = 1_024;
+    let (whole, pieces) = (cut(bytes, bytes.len().max(1), MOST), cut(bytes, 3, MOST));
+    assert_eq!(whole, pieces);
+    let mut again = Vec::new();
+    for frame in &whole {
+        assert!(frame.len() <= MOST);
+        again.extend_from_slice(&u32::try_from(frame.len()).expect("short").to_be_bytes());
+        again.extend_from_slice(frame);
+    }
+    assert!(bytes.starts_with(&again));
+}
+
+fn cut(bytes: &[u8], piece: usize, most: usize) -> Vec<Vec<u8>> {
+    let (mut buffer, mut found) = (bytes::BytesMut::new(), Vec::new());
+    for piece in bytes.chunks(piece) {
+        buffer.extend_from_slice(piece);
+        loop {
+            match read_frame(&mut buffer, most) {
+                Ok(Some(frame)) => found.push(frame.to_vec()),
+                Ok(None) => break,
+                Err(_) => return found,
+            }
+        }
+    }
+    found
+}
+
+/// A reply is read or is none; its text has no padding left, and any column of it can be asked for.
+pub fn replies(bytes: &[u8]) {
+    for name in Charset::NAMES {
+        let charset = Charset::named(name).expect("a name of its own list");
+        if let Some(Status::Refused(refusal)) = status(bytes, charset) {
+            assert_eq!(refusal.message, refusal.message.trim_matches([' ', '\0']));
+        }
+        let record = Record::new(bytes::Bytes::copy_from_slice(bytes), charset, Conventions::default());
+        assert_eq!(record.size(), bytes.len());
+    }
+}
+
+/// A list of fields that is accepted is the same when it is written again, and its columns never overlap.
+pub fn layouts(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some(found) = slots(text) else { return };
+    let written: String = found.iter().map(|slot| format!(";{},{},{}", slot.name, slot.from, slot.length)).collect();
+    assert_eq!(slots(&written), Some(found.clone()));
+    let ends =
+        found.windows(2).all(|pair| u32::from(pair[0].from) + u32::from(pair[0].length) <= u32::from(pair[1].from));
+    assert!(ends && found.iter().all(|slot| slot.from > 15 && slot.length > 0));
+}
+
+/// What was read from a URL is read again from its plainest spelling: what is decided on is what was meant.
+///
+/// The path ends at the first line break; the rest is the query.
+pub fn requests(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (tail, query) = text.split_once('\n').unwrap_or((text, ""));
+    let Ok(asked) = read(tail, Some(query)) else { return };
+    let plain: Vec<String> = asked
+        .fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>()))
+        .collect();
+    let target = format!("{}/{}", asked.program, asked.transaction);
+    let again = read(&target, Some(&plain.join("&"))).expect("the plainest spelling");
+    assert_eq!((again.program, again.transaction, again.fields), (asked.program, asked.transaction, asked.fields));
+}
+
+/// A token is malformed or is not; nothing in it makes that question hard.
+pub fn tokens(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = well_formed(text);
+        let _ = basic_readable(text);
+    }
+}
+
+/// A key set is read or refused as a whole, and never has more keys than its document has objects.
+pub fn keysets(bytes: &[u8]) {
+    if let Ok(keys) = KeySet::parse(bytes) {
+        assert!(keys.len() <= bytes.iter().filter(|byte| **byte == b'{').count());
+    }
+}
+
+/// The body of a token request.
+pub fn forms(bytes: &[u8]) {
+    let _ = form_readable(bytes);
+}
+
+/// A trace context that is accepted is written as it was read.
+pub fn traceparent(bytes: &[u8]) {
+    if let Ok(context) = TraceContext::parse(bytes) {
+        assert_eq!(TraceContext::parse(context.to_string().as_bytes()), Ok(context));
+    }
+}
+
+/// Operators' files are settings, limits or faults, or are refused; a fault always says where and what to do.
+pub fn settings(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Faults>(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Err(faults) = config::parse(Some(("gateway.toml", text)), std::iter::empty()) {
+        assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.place.is_empty() && !fault.hint.is_empty()));
+    }
+    let _ = Plan::parse("limits.toml", text, "https://localhost");
+}
+
+/// The reader of HTTP/2 frame heads comes to the same end however the bytes arrive.
+pub fn heads(bytes: &[u8]) {
+    let mut whole = Heads::begin();
+    whole.feed(bytes);
+    let mut pieces = Heads::begin();
+    for byte in bytes {
+        pieces.feed(std::slice::from_ref(byte));
+    }
+    assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
+}
