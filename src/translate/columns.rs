@@ -87,10 +87,10 @@ fn refusal(payload: &[u8], charset: Charset) -> Refusal {
         let unit = charset.unit();
         let (from, to) = ((from - 1) * unit, (to * unit).min(payload.len()));
         let bytes = if from < to { &payload[from..to] } else { &[][..] };
-        charset.decode(bytes).trim_matches([' ', '\0']).to_owned()
+        // Blanks and zero bytes, in whatever order, are padding.
+        charset.decode(bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()
     };
-    let message = columns(4, 256).trim_start().to_owned();
-    Refusal { message, id: columns(257, 263), field: FieldName::parse(&columns(265, 274)).ok() }
+    Refusal { message: columns(4, 256), id: columns(257, 263), field: FieldName::parse(&columns(265, 274)).ok() }
 }
 
 /// The answer of GetInLayout and GetOutLayout: `;NAME,pos,len;NAME,pos,len…`, the first `;` there or not.

@@ -14,5 +14,6 @@ mod process;
 mod refusals;
 mod scan;
 mod sdk;
+mod spellings;
 mod tokens;
 mod wire;
