@@ -186,12 +186,14 @@ where
     };
     // Without it an HTTP/2 answer waits 40 ms for the peer's acknowledgement. It fails only on a dead socket.
     let _ = socket.set_nodelay(true);
-    let task = connection(Arc::clone(door), service, socket, peer);
     let open = Open::new(door.metrics.connections_open.with_label_values(&[door.name]));
-    door.tasks.spawn(async move {
-        task.await;
+    let held = Arc::clone(door);
+    // Made inside the task: one that is carried in would have its place there twice, on every connection.
+    let task = async move {
+        connection(held, service, socket, peer).await;
         drop((seat, open));
-    });
+    };
+    door.tasks.spawn(task);
 }
 
 /// One on the gauge, taken off when dropped, so that a panic in a connection leaves no ghost behind.

@@ -70,7 +70,8 @@ where
     };
     let began = Instant::now();
     let stop = door.tasks.stopping();
-    let handshake = timeout(door.limits.handshake, acceptor.accept(socket));
+    // Both in boxes: a connection lives for hours, and its task keeps room for all that it ever holds.
+    let handshake = Box::pin(timeout(door.limits.handshake, acceptor.accept(socket)));
     let shaken = tokio::select! {
         () = stop.cancelled() => return,
         shaken = handshake => shaken,
@@ -85,7 +86,7 @@ where
             #[cfg(target_os = "linux")]
             let _ = stream.get_ref().0.set_quickack(true);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(&door, service, stream, peer, http2).await;
+            speak(&door, service, Box::new(stream), peer, http2).await;
         }
     }
 }
