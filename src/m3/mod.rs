@@ -16,3 +16,6 @@ pub use error::{Error, may_repeat};
 pub use home::{Home, Identity};
 pub use settings::{PoolSettings, Settings, TlsSettings};
 pub use socket::{Reply, read_frame};
+
+#[cfg(test)]
+mod tests;

@@ -185,7 +185,7 @@ impl<'a> Reply<'a> {
         if let Some(rest) = text.strip_prefix("NOK") {
             return Self::Refused(rest.trim());
         }
-        if let Some(rest) = text.strip_prefix("CHG ") {
+        if let Some(rest) = text.strip_prefix("CHG").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
             let mut words = rest.split([',', ' ']).filter(|word| !word.is_empty());
             let (host, port, id) = (words.next(), words.next(), words.next());
             return match (host, port.and_then(|port| port.parse().ok()), id.and_then(|id| id.parse().ok())) {

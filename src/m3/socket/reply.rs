@@ -9,6 +9,7 @@ use crate::telemetry::Metrics;
 use crate::translate::Status;
 use prometheus::IntCounter;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// Whoever drops it before its end gives the session up, after a short look whether the end is near.
 #[derive(Debug)]
@@ -120,6 +121,11 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         let Some((mut session, lease)) = self.running.take() else { return };
+        // A call that was dropped before its answer began is no list: how long M3 works on it nobody knows. And where
+        // no runtime is left there is nobody to read on.
+        if !self.list || Handle::try_current().is_err() {
+            return;
+        }
         let read_on = async move {
             for _ in 0..READ_ON {
                 match session.next(READ_ON_FOR).await {
