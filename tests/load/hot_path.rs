@@ -3,7 +3,7 @@
 //! The caller is in the same thread, without a socket; M3 is a mock on another thread, so that the thread's time is the
 //! gateway's alone. What the kernel takes for the socket to M3 is measured beside it with the same bytes and no gateway.
 
-#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::print_stdout, reason = "a bench is there to print figures")]
 
 mod common;
 

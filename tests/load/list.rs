@@ -3,7 +3,7 @@
 //! The gateway is a process of its own, so that what grows is its memory alone. That it grows by less than 16 MiB is
 //! held; the times are shown.
 
-#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::print_stdout, reason = "a bench is there to print figures")]
 
 mod common;
 
