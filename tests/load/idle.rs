@@ -3,7 +3,6 @@
 //! The gateway is a process of its own. That it stays below 400 MiB is held for HTTP/1.1, and told for HTTP/2.
 
 #![expect(clippy::print_stdout, reason = "a bench is there to print figures")]
-#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod common;
 
