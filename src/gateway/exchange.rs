@@ -313,7 +313,10 @@ fn refused_by_catalog(error: catalog::Error) -> Refused {
             m3::Error::LayoutChanged { .. } => {
                 Problem::new(Kind::LayoutUnstable, "M3's own lists of fields are changing.").into()
             }
-            other => problem::of_m3(other).into(),
+            other => {
+                tracing::warn!(error = %other, "a layout could not be fetched");
+                problem::of_m3(other).into()
+            }
         },
     }
 }
@@ -331,7 +334,11 @@ fn refused_by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
             tracing::warn!(%intent, %error, "the outcome of a write is unknown");
             outcome_unknown("The connection to M3 was lost after the write was sent.", intent).into()
         }
-        error => problem::of_m3(&error).into(),
+        error => {
+            // The caller is told what to do; the operators are told why.
+            tracing::warn!(request = %intent, %error, "a call could not be made");
+            problem::of_m3(&error).into()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use mi_gateway::issuer::{basic_readable, form_readable};
 use mi_gateway::limit::Plan;
 use mi_gateway::m3::read_frame;
 use mi_gateway::mock_m3::Faults;
-use mi_gateway::model::{Charset, Conventions, Record};
+use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
 use mi_gateway::telemetry::TraceContext;
 use mi_gateway::translate::{Status, read, slots, status};
 
@@ -49,6 +49,15 @@ pub fn replies(bytes: &[u8]) {
         }
         let record = Record::new(bytes::Bytes::copy_from_slice(bytes), charset, Conventions::default());
         assert_eq!(record.size(), bytes.len());
+        for kind in [FieldKind::Alphanumeric, FieldKind::Number, FieldKind::Date] {
+            let name = FieldName::parse("CUNO").expect("a field name");
+            let (from, length) = (16, u16::from(bytes.first().copied().unwrap_or(0)));
+            let field = FieldLayout { name, kind, from, length, mandatory: false, description: "".into() };
+            let text = record.text(&field);
+            assert!(text.chars().count() <= usize::from(length), "nothing is read beyond the field");
+            assert!(!text.ends_with([' ', '\0']));
+            let _ = record.value(&field);
+        }
     }
 }
 
