@@ -187,6 +187,9 @@ impl Shared {
         let wide = match greeting {
             Greeting::Reroute { id, answer, .. } if u32::from_be_bytes(head) == id => {
                 self.saw(number, Event::Bare(id));
+                // The place is given once the first connection has ended.
+                let mut seen = self.seen.subscribe();
+                let _ = seen.wait_for(|seen| seen.contains(&(number - 1, Event::Ended))).await;
                 stream.write_all(&answer.to_be_bytes()).await?;
                 true
             }

@@ -6,3 +6,4 @@ mod pooling;
 mod replies;
 mod requests;
 mod sessions;
+mod tunnel;

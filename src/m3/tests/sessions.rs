@@ -86,6 +86,29 @@ async fn a_read_that_m3_cannot_have_seen_is_repeated_once_on_a_new_session() {
 }
 
 #[tokio::test]
+async fn a_read_is_not_repeated_on_another_session_that_may_be_dead_too() {
+    let gate = Arc::new(Semaphore::new(0));
+    let at = gate.clone();
+    let fake = FakeM3::start(PLAIN, move |ask| {
+        if ask.connection < 2 && ask.text == "GetInLayout    LstByNumber" {
+            return Some(vec![Do::Reset]);
+        }
+        ask.text.starts_with("GetBasicData").then(|| vec![Do::Wait(at.clone()), say("OK             100C0001")])
+    })
+    .await;
+    let client = fake.client(|_| {});
+    let both = async {
+        fake.until_asked("GetBasicData", 2).await;
+        gate.add_permits(2);
+    };
+    let read = get();
+    let (first, second, ()) = tokio::join!(client.call(&read), client.call(&read), both);
+    assert!(first.is_ok() && second.is_ok());
+    client.call(&list()).await.expect("a third session answers");
+    assert_eq!((fake.asked("LstByNumber").len(), fake.connections()), (1, 3));
+}
+
+#[tokio::test]
 async fn a_read_is_repeated_no_more_than_once() {
     let fake = FakeM3::start(PLAIN, |ask| (ask.text == "GetInLayout    GetBasicData").then(|| vec![Do::Reset])).await;
     let error = fake.client(|_| {}).call(&get()).await.expect_err("dead each time");
