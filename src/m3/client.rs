@@ -179,13 +179,27 @@ impl Client {
     /// Logs on. While a user is not known to be good one attempt serves all who wait for it.
     async fn open(&self, key: &Key) -> Result<Session, Error> {
         let user = &key.user;
-        let users = self.0.users.load();
-        let password = users.get(user).ok_or_else(|| Error::UnknownUser(user.clone()))?;
+        let password = self.0.users.load().get(user).cloned().ok_or_else(|| Error::UnknownUser(user.clone()))?;
         let gate = {
             let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
             // Bounded by the users of the settings: others were refused above.
             gates.entry(user.clone()).or_default().clone()
         };
+        // On a task of its own: a caller who goes away in the middle must not take a refusal with him, for the next one
+        // would try the same wrong password again.
+        let (client, key) = (self.clone(), key.clone());
+        let opened = self.0.tasks.spawn(async move { client.log_on(&gate, &key, &password).await });
+        let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
+        opened.await.map_err(ended)?
+    }
+
+    async fn log_on(
+        &self,
+        gate: &tokio::sync::Mutex<Gate>,
+        key: &Key,
+        password: &SecretString,
+    ) -> Result<Session, Error> {
+        let user = &key.user;
         let mut known = gate.lock().await;
         if let Some((until, error)) = &known.failed {
             let left = until.saturating_duration_since(Instant::now());
@@ -225,8 +239,8 @@ impl Client {
         *gate = match opened {
             // The user was let in; that the program is not there is no fault of his.
             Ok(_) | Err(Error::NoSuchProgram(_)) => Gate { let_in: Some(Instant::now()), failed: None },
-            // One connection lost says nothing about a user who was let in before: the next may try at once.
-            Err(Error::Lost { .. }) if gate.let_in.is_some() => return,
+            // A connection that broke off at once keeps nobody waiting and says nothing about the user: the next may try.
+            Err(Error::Lost { .. } | Error::Protocol { .. }) => return,
             Err(error) => {
                 let refused = matches!(error, Error::LogonRefused { .. });
                 let pause = if refused { self.0.settings.logon_pause } else { FAILED_FOR };

@@ -235,3 +235,17 @@ async fn no_caller_changes_the_session_of_another() {
     }
     assert!(demo.m3("CRS610MI/GetServerTime").await.records()[0]["DATE"].is_string(), "what only reads is allowed");
 }
+
+#[tokio::test]
+async fn a_caller_who_leaves_during_a_logon_does_not_take_its_refusal_with_him() {
+    let house = house().await;
+    house.m3().change_password("MIDEMO", "another");
+    let demo = house.demo().await;
+    house.faults(r#"{"rules":[{"program":"CRS610MI","transaction":"LOGON","latency_ms":500}]}"#);
+    let before = house.m3().refused();
+    let left = tokio::time::timeout(Duration::from_millis(150), demo.m3(READ)).await;
+    assert!(left.is_err(), "the logon takes longer than this caller stays");
+    let reply = demo.m3(READ).await;
+    assert_eq!(reply.problem(), "m3-logon-refused");
+    assert_eq!(house.m3().refused() - before, 1, "one wrong password, one try");
+}
