@@ -81,6 +81,7 @@ async fn policy_on_names_refuses_before_the_catalog_is_asked() {
         "MDBREADMI/GetOCUSMA00",
         "MNS150MI/LstUserData",
         "CRS165MI/RtvNextNumber",
+        "MMS200MI/SndItmDesc?LMDT=20260101",
         "MMS850MI/AddAdjust",
         "CRS610MI/SetLstMaxRec",
         "CRS610MI/ZipTransOn",
