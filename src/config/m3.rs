@@ -73,6 +73,7 @@ fn given(reader: &mut Reader) -> Given {
 fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
     let charset = reader.one("m3.charset", &format!("one of {}", Charset::NAMES.join(" ")), Charset::named);
     let plaintext = reader.one("m3.plaintext", "accepted", |text| (text == "accepted").then_some(true));
+    let unproven_reads = reader.one("m3.unproven_reads", "accepted", |text| (text == "accepted").then_some(true));
     let tls_name = reader.one("m3.tls_name", "the name in M3's certificate", |text| Some(text.to_owned()));
     let tls_ca = path(reader, "m3.tls_ca").and_then(|file| match bounded(&file, MOST_PEM) {
         Ok(pem) => Some(pem.into_bytes()),
@@ -102,6 +103,7 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
     Box::new(move |settings| {
         set(&mut settings.charset, charset);
         set(&mut settings.plaintext_accepted, plaintext);
+        set(&mut settings.unproven_reads, unproven_reads);
         set(&mut settings.reroute_hosts, hosts);
         set(&mut settings.connect_timeout, connect);
         set(&mut settings.logon_timeout, logon);

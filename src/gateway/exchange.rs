@@ -1,7 +1,7 @@
 //! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
 //!
-//! effect from the name → name-level policy → catalog → place and user → typed inputs → value-level policy →
-//! program rate → M3. A write runs on a tracked task of its own from the moment M3 may see it.
+//! effect from the name → name-level policy → user → catalog → typed inputs → place → value-level policy → program
+//! rate → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
 use super::flow::{self, Flow};
@@ -15,7 +15,7 @@ use crate::policies::Active;
 use crate::policy::{Ask, Asker, Decision, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::translate::{Asked, Failure, Fault, FaultKind, Shape, Table};
+use crate::translate::{self, Asked, Failure, Fault, FaultKind, Shape, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -102,16 +102,19 @@ impl Exchange {
         }
         self.name_policy(asked, who, effect)?;
         let user = self.user(asked, who)?;
-        let place = self.place(asked, who, &user).await?;
-        {
-            let mut learnt = visit.learnt();
-            learnt.place = Some(place);
-            learnt.user = Some(user.clone());
-        }
+        visit.learnt().user = Some(user.clone());
+        let mut decided = None;
         // A layout that the session does not confirm is fetched again once; nothing had been sent.
         for _ in 0..2 {
             let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused_by_catalog)?;
-            let inputs = asked.inputs(&layout, place)?;
+            let typed = asked.typed(&layout)?;
+            let place = match decided {
+                Some(place) => place,
+                None => self.place(asked, who, &user).await?,
+            };
+            decided = Some(place);
+            visit.learnt().place = Some(place);
+            let inputs = translate::placed(typed, &layout, place);
             let decision = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
             let columns = |field| decision.may_show(field);

@@ -122,7 +122,7 @@ impl Client {
         let mut session = self.session(&mut lease, choice).await?;
         let elsewhere = session.place.company != call.place.company
             || (session.place.division != call.place.division && !Session::has_division(layout));
-        if elsewhere {
+        if elsewhere && !(self.0.settings.unproven_reads && call.effect == Effect::Read) {
             let found = session.place;
             // For a while the session answers the same question again, without another logon.
             if session.opened.elapsed() < self.0.settings.pool.idle {

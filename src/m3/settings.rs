@@ -29,6 +29,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Masked passwords over plain TCP to another machine are accepted.
     pub plaintext_accepted: bool,
+    /// A read may run where the session's own company or division is another than the one decided. Writes never do.
+    pub unproven_reads: bool,
     /// Hosts that M3 may reroute to, besides its own.
     pub reroute_hosts: Vec<String>,
     /// Addresses behind NAT: what M3 says, and what is dialled.
@@ -78,6 +80,7 @@ impl Settings {
             },
             tls: None,
             plaintext_accepted: false,
+            unproven_reads: false,
             reroute_hosts: Vec::new(),
             reroute_map: HashMap::new(),
             max_frame: 256 * 1024,

@@ -1,7 +1,7 @@
 //! Between the REST contract and MI: the words of a request in, a typed transaction out; records in, documents out.
 //!
 //! Pure: text and values in, text and values out; no clock, no I/O, no HTTP types.
-//! Invariant: what `inputs` gives is exactly what is sent, so what was decided on it is what M3 executes.
+//! Invariant: what `placed` gives is exactly what is sent, so what was decided on it is what M3 executes.
 //! Does not know: who asks, whether he may, or what M3 will say.
 
 mod columns;
@@ -21,7 +21,7 @@ pub use document::{Document, Failure, Shape};
 pub use fault::{Fault, FaultKind};
 pub use options::{Format, Options};
 pub use path::{Target, TargetFault};
-pub use request::{Asked, RequestFault, Wanted, read};
+pub use request::{Asked, RequestFault, Wanted, placed, read};
 pub use table::Table;
 
 #[cfg(test)]

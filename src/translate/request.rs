@@ -118,8 +118,9 @@ impl Asked {
         Ok(wanted)
     }
 
-    /// Every field typed by its layout, in the layout's order, company and division filled in where it has them.
-    pub fn inputs(&self, layout: &TransactionLayout, place: Place) -> Result<Vec<Input>, Fault> {
+    /// Every field typed by its layout, in the layout's order. Company and division are `placed` later: what is wrong
+    /// with the others is said before anybody is asked where the caller is at home.
+    pub fn typed(&self, layout: &TransactionLayout) -> Result<Vec<Input>, Fault> {
         for (field, _) in &self.fields {
             if layout.input.position(*field).is_none() {
                 return Err(self.unknown_field(*field, layout));
@@ -127,15 +128,12 @@ impl Asked {
         }
         let mut inputs = Vec::with_capacity(self.fields.len() + 2);
         for (at, field) in layout.input.fields().iter().enumerate() {
-            let value = match field.name.as_str() {
-                "CONO" => Some(Value::Number(place.company.to_string().into())),
-                "DIVI" if place.division.is_blank() => None,
-                "DIVI" => Some(Value::Text(place.division.as_str().into())),
-                _ => self.given(field)?,
-            };
-            match value {
+            if matches!(field.name.as_str(), "CONO" | "DIVI") {
+                continue;
+            }
+            match self.given(field)? {
                 Some(value) => inputs.push(Input { at: at as u16, value }),
-                None if field.mandatory && field.name.as_str() != "DIVI" => {
+                None if field.mandatory => {
                     return Err(Fault {
                         kind: FaultKind::MandatoryInputFieldNotFound,
                         field: Some(field.name),
@@ -160,6 +158,20 @@ impl Asked {
             message: format!("{}/{} has no input field {field}", layout.program, layout.name),
         }
     }
+}
+
+/// With company and division filled in where the transaction has them: M3 is never left to choose.
+pub fn placed(mut inputs: Vec<Input>, layout: &TransactionLayout, place: Place) -> Vec<Input> {
+    for (at, field) in layout.input.fields().iter().enumerate() {
+        let value = match field.name.as_str() {
+            "CONO" => Value::Number(place.company.to_string().into()),
+            "DIVI" if !place.division.is_blank() => Value::Text(place.division.as_str().into()),
+            _ => continue,
+        };
+        let at = at as u16;
+        inputs.insert(inputs.partition_point(|input| input.at < at), Input { at, value });
+    }
+    inputs
 }
 
 fn value_fault(field: &FieldLayout, fault: ValueFault, dates: DateForm) -> Fault {

@@ -53,9 +53,10 @@ fn sent(tail: &str, query: &str) -> String {
         Ok(asked) => asked,
         Err(fault) => return format!("unreadable: {fault}"),
     };
-    match asked.inputs(&layout(), place()) {
-        Ok(inputs) => {
+    match asked.typed(&layout()) {
+        Ok(typed) => {
             let layout = layout();
+            let inputs = placed(typed, &layout, place());
             let each = inputs.iter().map(|i| format!("{}={}", layout.input.fields()[usize::from(i.at)].name, i.value));
             each.collect::<Vec<_>>().join(" ")
         }
@@ -105,7 +106,7 @@ const ROW: &str = "OK             C1        Ann \"A\" <b> 000012.5020260105";
 
 fn written(tail: &str, query: &str, shape: Shape, failure: Option<&Failure>) -> String {
     let asked = read(tail, Some(query)).expect("a request of the contract");
-    let inputs = asked.inputs(&layout(), place()).expect("inputs of the contract");
+    let inputs = placed(asked.typed(&layout()).expect("inputs of the contract"), &layout(), place());
     let table =
         Table::new(&asked.options, layout(), shape.trims_by_default(), |_| true).expect("columns of the layout");
     let mut document = Document::new(shape, table, asked.options, inputs);

@@ -3,7 +3,7 @@
 use crate::house::{Caller, House};
 use http::StatusCode;
 use mi_gateway::config::{Backend, Settings};
-use mi_gateway::mock_m3::{Metadata, Profile, ReplyMode};
+use mi_gateway::mock_m3::{Kill, Metadata, Profile, ReplyMode};
 use mi_gateway::model::{Effect, M3User, ProgramName, TransactionName};
 use std::path::Path;
 
@@ -92,6 +92,41 @@ async fn a_company_that_the_session_cannot_prove_is_refused_before_anything_is_s
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "company-not-provable"), "{call}");
     }
     assert_eq!(house.asked().len(), 1, "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn where_somebody_accepted_it_reads_and_only_reads_run_in_an_unproven_company() {
+    let (house, caller) = house("MIDEMO", |settings| {
+        profile(settings, Profile { honours_place: false, ..Profile::default() });
+        if let Backend::Mock { client, .. } = &mut settings.backend {
+            client.unproven_reads = true;
+        }
+    })
+    .await;
+    let read = caller.m3("CRS610MI/GetBasicData?CONO=200&CUNO=C00001").await;
+    assert_eq!(read.records()[0]["CONO"], "200", "the field that was sent says where");
+    let write = caller.m3("CRS610MI/ChgBasicData?CONO=200&CUNO=C00001&CUNM=X").await;
+    assert_eq!((write.status, write.problem().as_str()), (StatusCode::FORBIDDEN, "company-not-provable"));
+    assert_eq!(house.asked(), ["CRS610MI/GetBasicData CONO=200 CUNO=C00001"]);
+}
+
+#[tokio::test]
+async fn what_the_catalog_can_refuse_is_refused_with_m3_down() {
+    let (house, caller) = house("MIDEMO", |_| {}).await;
+    // With its place said whole the call teaches the layout, and nobody is asked where the user is at home.
+    let whole = caller.m3("CRS610MI/GetBasicData;cono=100;divi=AAA?CUNO=C00001").await;
+    assert_eq!(whole.status, StatusCode::OK);
+    house.m3().kill_sessions(Kill::Reset);
+    house.m3().change_password("MIDEMO", "another");
+    assert_eq!(caller.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    for (call, expected) in [
+        ("CRS610MI/GetBasicData?CUNO=C00001&XXXX=1", "InputFieldNotFound"),
+        ("CRS610MI/GetBasicData?CUNO=12345678901", "InputFieldTooLong"),
+        ("CRS610MI/GetBasicData", "MandatoryInputFieldNotFound"),
+    ] {
+        let reply = caller.m3(call).await;
+        assert_eq!((reply.status, reply.error().0.as_str()), (StatusCode::BAD_REQUEST, expected), "{call}");
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use mi_gateway::policies::Files;
 use mi_gateway::policy::{Ask, Asker, Set};
 use mi_gateway::tasks::Tasks;
 use mi_gateway::telemetry::{AccessLine, AccessLog, Metrics, RequestId};
-use mi_gateway::translate::{Document, Format, Options, Shape, Table, read};
+use mi_gateway::translate::{Document, Format, Options, Shape, Table, placed, read};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -244,7 +244,7 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
     let set = Set::load(&Files::embedded().cedar, ISSUER, &layouts).expect("the shipped rules");
     let asked = read(TAIL, Some("CUNO=C00001")).expect("a request");
     let place = Place { company: Company::new(100).expect("a company"), division: Division::BLANK };
-    let inputs = asked.inputs(&layout, place).expect("typed inputs");
+    let inputs = placed(asked.typed(&layout).expect("typed inputs"), &layout, place);
     let client = ClientId { issuer: ISSUER.into(), id: CLIENT.into() };
     let user = M3User::parse("MIDEMO").expect("a user");
     let groups = ["demo".into()];
