@@ -20,7 +20,8 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let (edge, certificate) = edge(reader);
     let mut catalog = catalog(reader);
     catalog.file = Some(state.join("catalog.json"));
-    let (backend, group_users) = m3::m3(reader);
+    let (mut backend, group_users) = m3::m3(reader);
+    backend.keep_mock_under(&state);
     Settings {
         public_url,
         edge,

@@ -83,6 +83,15 @@ pub struct LogSettings {
     pub access: bool,
 }
 
+impl Backend {
+    /// What callers changed in the mock survives a restart, as it does in an M3.
+    pub(super) fn keep_mock_under(&mut self, state: &Path) {
+        if let Self::Mock { mock, .. } = self {
+            mock.journal = Some(state.join("mock/journal"));
+        }
+    }
+}
+
 impl Settings {
     /// The embedded defaults on free ports with their state in one folder: a house for a test or a bench.
     pub fn embedded(state: &Path) -> Self {
@@ -90,6 +99,7 @@ impl Settings {
         settings.edge.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         settings.operations.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.state = state.to_path_buf();
+        settings.backend.keep_mock_under(state);
         settings.certificate = Certificate::Development(state.join("certs"));
         settings.policies = state.join("no-policies");
         settings.log.access = false;

@@ -12,6 +12,7 @@ use crate::tasks::Tasks;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,6 +52,9 @@ impl Mock {
     pub async fn start(settings: Settings, tasks: &Tasks) -> io::Result<Self> {
         let first = TcpListener::bind(settings.listen).await?;
         let second = TcpListener::bind(SocketAddr::new(first.local_addr()?.ip(), 0)).await?;
+        if let Some(folder) = settings.journal.as_deref().and_then(Path::parent) {
+            std::fs::create_dir_all(folder)?;
+        }
         let metadata = Arc::new(Metadata::shipped());
         let options = Options { big_list: settings.big_list, journal: settings.journal };
         let engine = Engine::new(metadata.clone(), options);

@@ -189,7 +189,7 @@ async fn a_drain_finishes_what_is_in_flight_and_ends_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_and_a_restart_keep_clients_keys_and_live_tokens() {
+async fn a_kill_and_a_restart_keep_clients_keys_live_tokens_and_what_was_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let fixed = [("MI_GATEWAY__PUBLIC_URL", "https://gateway.test")];
     let mut process = Process::start(folder.path(), &fixed).await;
@@ -214,6 +214,15 @@ async fn a_kill_and_a_restart_keep_clients_keys_and_live_tokens() {
     };
     let reply = crate::house::send(&client, ask(&url)).await;
     let token = reply.json()["access_token"].as_str().expect("a token").to_owned();
+    let call = |url: &str, call: &str| {
+        Request::get(format!("{url}/m3api-rest/v2/execute/{call}"))
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::default())
+            .expect("a request")
+    };
+    let add = call(&url, "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=KEPT&ITDS=Over%20a%20kill");
+    let added = crate::house::send(&client, add).await;
+    assert_eq!(added.json()["nrOfSuccessfullTransactions"], 1, "{}", added.text());
     process.child.kill().await.expect("killed");
     let process = Process::start(folder.path(), &fixed).await;
     let url = format!(
@@ -221,11 +230,9 @@ async fn a_kill_and_a_restart_keep_clients_keys_and_live_tokens() {
         process.addresses["public"][0].as_str().and_then(|a| a.rsplit(':').next()).unwrap_or_default()
     );
     assert_eq!(crate::house::send(&client, ask(&url)).await.status, 200, "the client is still known");
-    let read = Request::get(format!("{url}/m3api-rest/v2/execute/{READ}"))
-        .header("authorization", format!("Bearer {token}"))
-        .body(Full::default())
-        .expect("a request");
-    assert_eq!(crate::house::send(&client, read).await.status, 200, "its old token is still good");
+    assert_eq!(crate::house::send(&client, call(&url, READ)).await.status, 200, "its old token is still good");
+    let read = crate::house::send(&client, call(&url, "MMS200MI/GetItmBasic?ITNO=KEPT")).await;
+    assert_eq!(read.records()[0]["ITDS"], "Over a kill", "{}", read.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

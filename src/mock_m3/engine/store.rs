@@ -5,8 +5,8 @@ use super::table::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 type Key = (Kind, u16, Vec<String>);
@@ -124,15 +124,15 @@ impl Store {
         let Some(journal) = &self.journal else { return };
         let path = journal.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(text) = std::fs::read(&*path) else { return };
-        if !text.is_empty() && !text.ends_with(b"\n") {
-            // The next line must not begin inside the torn one.
-            let ended = OpenOptions::new().append(true).open(&*path).and_then(|mut file| file.write_all(b"\n"));
-            if let Err(error) = ended {
-                tracing::warn!(file = %path.display(), %error, "the mock's journal was not mended");
-            }
+        let mut last = BTreeMap::new();
+        for line in text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok()) {
+            last.insert((line.kind, line.company, line.key.clone()), line);
+        }
+        if let Err(error) = shorten(&path, last.values()) {
+            tracing::warn!(file = %path.display(), %error, "the mock's journal was not shortened");
         }
         let mut rows = self.write();
-        for line in text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok()) {
+        for line in last.into_values() {
             let Some(kind) = Kind::ALL.get(line.kind) else { continue };
             let place = (*kind, line.company, line.key);
             match line.row {
@@ -141,6 +141,18 @@ impl Store {
             };
         }
     }
+}
+
+/// One line for each record that was changed, however often: a journal grows with the world, not with its age.
+fn shorten<'a>(path: &Path, lines: impl Iterator<Item = &'a Line>) -> io::Result<()> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
 }
 
 /// One above the highest number there is, of all that share the front of the key.

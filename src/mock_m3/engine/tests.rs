@@ -186,7 +186,15 @@ fn the_journal_keeps_changes_over_a_restart_and_a_torn_line_does_not_matter() {
     let mut text = std::fs::read_to_string(folder.path().join("journal")).expect("a journal");
     text.push_str("{\"kind\":0,\"comp");
     std::fs::write(folder.path().join("journal"), text).expect("a torn journal");
-    let engine = Engine::new(metadata, options);
+    let engine = Engine::new(metadata.clone(), options.clone());
     assert_eq!(engine.record("CRS610MI", 100, &[("CUNO", "C00001")]).expect("a customer")["CUNM"], "Kept");
     assert!(engine.record("CRS610MI", 100, &[("CUNO", "C00002")]).is_none());
+    // What comes after a torn line counts as well, and a record has one line, however often it was changed.
+    for name in ["Once", "Twice", "Kept again"] {
+        run(&engine, &metadata, "CRS610MI/ChgBasicData", &[("CUNO", "C00001"), ("CUNM", name)]);
+    }
+    let engine = Engine::new(metadata, options);
+    assert_eq!(engine.record("CRS610MI", 100, &[("CUNO", "C00001")]).expect("a customer")["CUNM"], "Kept again");
+    let text = std::fs::read_to_string(folder.path().join("journal")).expect("a journal");
+    assert_eq!(text.lines().count(), 2, "{text}");
 }
