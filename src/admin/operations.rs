@@ -5,6 +5,7 @@ use super::health::Health;
 use super::problem::Refused;
 use super::token::OperatorToken;
 use crate::telemetry::Metrics;
+use crate::translate::within_depth;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
@@ -53,6 +54,8 @@ impl fmt::Debug for Operations {
 
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 const MOST_BODY: usize = 64 * 1024;
+/// Levels of a body's JSON; no action takes more than a few.
+const MOST_DEPTH: usize = 16;
 const BODY_WAIT: Duration = Duration::from_secs(10);
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -202,7 +205,11 @@ async fn json_body(body: impl Body<Data = Bytes>) -> Result<Value, Refused> {
         Ok(held)
     };
     let held = timeout(BODY_WAIT, read).await.map_err(|_| Refused::TooSlow)??;
-    if held.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&held).map_err(|_| Refused::BadBody) }
+    if held.is_empty() {
+        return Ok(Value::Null);
+    }
+    within_depth(&held, MOST_DEPTH).map_err(|_| Refused::TooDeep)?;
+    serde_json::from_slice(&held).map_err(|_| Refused::BadBody)
 }
 
 fn json_answer(status: StatusCode, body: &Value) -> Answer {
@@ -361,6 +368,9 @@ mod tests {
         let (status, _, headers) = door.ask(door.post("/mock/faults"), "{}").await;
         assert_eq!((status, &headers["allow"]), (405, &"GET".parse().unwrap()));
         assert_eq!(door.ask(door.post("/catalog/clear"), "{").await.0, 400);
+        let deep: &'static str = Box::leak(format!("{}{}", "[".repeat(17), "]".repeat(17)).into_boxed_str());
+        let (status, body, _) = door.ask(door.post("/catalog/clear"), deep).await;
+        assert_eq!((status, &body["code"]), (400, &json!("body-too-deep")));
         let large: &'static str = Box::leak("x".repeat(MOST_BODY + 1).into_boxed_str());
         assert_eq!(door.ask(door.post("/catalog/clear"), large).await.0, 413);
         assert_eq!(door.runs.load(Ordering::Relaxed), 0);

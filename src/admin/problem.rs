@@ -18,6 +18,7 @@ pub(super) enum Refused {
     TooLarge,
     TooSlow,
     BadBody,
+    TooDeep,
     /// The action's own no.
     Action {
         detail: String,
@@ -41,6 +42,7 @@ impl Refused {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body did not come in time"),
             Self::BadBody => (StatusCode::BAD_REQUEST, "body-invalid", "The body is not JSON"),
+            Self::TooDeep => (StatusCode::BAD_REQUEST, "body-too-deep", "The body's JSON nests too deep"),
             Self::Action { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action-refused", "The action was refused"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "action-failed", "The action failed; see the log"),
         }

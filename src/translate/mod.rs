@@ -7,6 +7,7 @@
 mod columns;
 mod document;
 mod fault;
+mod json;
 mod options;
 mod path;
 mod query;
@@ -19,6 +20,7 @@ mod xml;
 pub use columns::{EncodeFault, Status, encode, slots, status, technical};
 pub use document::{Document, Failure, Shape};
 pub use fault::{Fault, FaultKind};
+pub use json::{Part, SplitFault, SplitLimits, Splitter, TooDeep, within_depth};
 pub use options::{Format, Options};
 pub use path::{Target, TargetFault};
 pub use request::{Asked, RequestFault, Wanted, placed, read};

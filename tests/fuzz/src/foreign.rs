@@ -9,7 +9,8 @@ use mi_gateway::m3::read_frame;
 use mi_gateway::mock_m3::Faults;
 use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
 use mi_gateway::telemetry::TraceContext;
-use mi_gateway::translate::{Status, read, slots, status};
+use mi_gateway::translate::{Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status};
+use std::collections::VecDeque;
 
 /// Frames are the same bytes again, none is longer than allowed, and how they arrive makes no difference.
 pub fn frames(bytes: &[u8]) {
@@ -135,4 +136,37 @@ pub fn heads(bytes: &[u8]) {
         pieces.feed(std::slice::from_ref(byte));
     }
     assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
+}
+
+/// A document splits into the same parts however it is cut; what splits into JSON values is JSON, and what is JSON splits.
+pub fn documents(bytes: &[u8]) {
+    const PATHS: [&[&str]; 3] = [&["transactions"], &["results", "[]", "records"], &["MIRecord"]];
+    for path in PATHS {
+        let whole = split(path, bytes, bytes.len().max(1));
+        assert_eq!(whole, split(path, bytes, 3));
+        let json = serde_json::from_slice::<serde_json::Value>(bytes);
+        match whole {
+            Ok(parts) => {
+                let good = parts.iter().all(|part| match part {
+                    Part::Value { raw, .. } => serde_json::from_slice::<serde_json::Value>(raw).is_ok(),
+                    Part::Open { .. } | Part::Close { .. } => true,
+                });
+                assert_eq!(good, json.is_ok());
+            }
+            Err(SplitFault::TooDeep { .. } | SplitFault::TooLong { .. }) => {}
+            Err(fault) => {
+                let container = json.is_ok_and(|json| json.is_object() || json.is_array());
+                assert!(!container, "{fault}");
+            }
+        }
+    }
+}
+
+fn split(path: &'static [&'static str], bytes: &[u8], piece: usize) -> Result<VecDeque<Part>, SplitFault> {
+    let mut splitter = Splitter::new(path, SplitLimits { depth: 16, value: 256 });
+    let mut parts = VecDeque::new();
+    for piece in bytes.chunks(piece) {
+        splitter.feed(piece, &mut parts)?;
+    }
+    splitter.finish().map(|()| parts)
 }

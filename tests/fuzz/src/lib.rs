@@ -6,7 +6,9 @@
 
 mod foreign;
 
-pub use foreign::{forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent};
+pub use foreign::{
+    documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
+};
 
 use mi_gateway::model::{
     Charset, DateForm, FieldKind, FieldLayout, FieldName, ProgramName, TransactionName, Value, ValueFault,
@@ -30,6 +32,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("traceparent", traceparent),
     ("settings", settings),
     ("heads", heads),
+    ("documents", documents),
 ];
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.
