@@ -8,7 +8,7 @@ use crate::admin::{Health, Operations, OperatorToken};
 use crate::auth::install_crypto;
 use crate::catalog::Catalog;
 use crate::config::Settings;
-use crate::edge::{self, Drained, Edge, raise_open_files};
+use crate::edge::{self, Drained, Edge, raise_open_files, small_pages};
 use crate::gateway::{self, BodyFault, Parts};
 use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
@@ -81,6 +81,7 @@ const TASKS_END: Duration = Duration::from_secs(5);
 pub async fn start(settings: Settings) -> Result<Running, Error> {
     install_crypto();
     raise_open_files();
+    small_pages();
     build::guard(&settings)?;
     build::state(&settings.state)?;
     let (tasks, writes) = (Tasks::new(), Tasks::new());

@@ -1,4 +1,4 @@
-//! The process's limit of open files: each connection is one.
+//! What the machine gives to connections: a file each, and memory in pages.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -25,6 +25,14 @@ pub fn raise() -> OpenFiles {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: found.maximum, maximum: found.maximum });
     let held = getrlimit(Resource::Nofile);
     OpenFiles { now: held.current, most: held.maximum }
+}
+
+/// Memory in small pages. A connection touches a little of many blocks, and a huge page makes each of them whole:
+/// measured on 10,000 idle TLS connections it is 520 MiB instead of 355 (HTTP/2), 345 instead of 260 (HTTP/1.1).
+pub fn small_pages() {
+    // An old kernel refuses; the gateway then only takes more room.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[cfg(test)]
