@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::future::Future;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -83,43 +84,49 @@ impl<S> Inner for S where
 {
 }
 
-impl<S, T, F, R> Service<Request> for Step<Around<T, F>, S>
+/// What a step does with one request and the service below it.
+pub(crate) trait Run<S> {
+    fn run(&self, inner: S, request: Request) -> BoxFuture<'static, Response>;
+}
+
+impl<S, T, F, R> Run<S> for Around<T, F>
 where
     S: Inner,
-    T: Clone + Send + 'static,
-    F: Fn(T, Request, Below) -> R + Send + Sync + 'static,
+    T: Clone,
+    F: Fn(T, Request, Below) -> R,
     R: Future<Output = Response> + Send + 'static,
 {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let spare = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, spare);
+    fn run(&self, mut inner: S, request: Request) -> BoxFuture<'static, Response> {
         let below: Below = Box::new(move |request| {
             let answer = inner.call(request);
             Box::pin(async move { infallible(answer.await) })
         });
-        let answer = (self.layer.step)(self.layer.state.clone(), request, below);
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin((self.step)(self.state.clone(), request, below))
     }
 }
 
-impl<S, T, F, R> Service<Request> for Step<Checkpoint<T, F>, S>
+impl<S, T, F, R> Run<S> for Checkpoint<T, F>
 where
     S: Inner,
-    T: Clone + Send + 'static,
-    F: Fn(T, Request) -> R + Send + Sync + 'static,
+    T: Clone,
+    F: Fn(T, Request) -> R,
     R: Future<Output = ControlFlow<Response, Request>> + Send + 'static,
 {
+    fn run(&self, mut inner: S, request: Request) -> BoxFuture<'static, Response> {
+        let verdict = (self.step)(self.state.clone(), request);
+        Box::pin(async move {
+            match verdict.await {
+                ControlFlow::Continue(request) => infallible(inner.call(request).await),
+                ControlFlow::Break(response) => response,
+            }
+        })
+    }
+}
+
+impl<S: Inner, L: Run<S>> Service<Request> for Step<L, S> {
     type Response = Response;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -127,14 +134,19 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let spare = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, spare);
-        let verdict = (self.layer.step)(self.layer.state.clone(), request);
-        Box::pin(async move {
-            match verdict.await {
-                ControlFlow::Continue(request) => inner.call(request).await,
-                ControlFlow::Break(response) => Ok(response),
-            }
-        })
+        let ready = std::mem::replace(&mut self.inner, spare);
+        Answering(self.layer.run(ready, request))
+    }
+}
+
+/// A step's answer, which can't fail.
+pub(crate) struct Answering(BoxFuture<'static, Response>);
+
+impl Future for Answering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context).map(Ok)
     }
 }
 
