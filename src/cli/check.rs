@@ -146,23 +146,18 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
             found.good.push(format!("policies: {rules} rules of {from}, {hash}"));
             for fault in warnings {
                 let hint = fault.hint.clone().unwrap_or_default();
-                found.warning(
-                    format!("{}:{}:{}", fault.file, fault.line, fault.column),
-                    "a rule",
-                    fault.message,
-                    &hint,
-                );
+                found.warning(fault.spot.to_string(), "a rule", fault.message, &hint);
             }
             match Plan::parse(&files.limits.name, &files.limits.text, &issuer) {
                 Ok(_) => found.good.push("limits".into()),
                 Err(faults) => faults.iter().for_each(|fault| {
-                    let place = format!("{}:{}:{}", fault.file, fault.line, fault.column);
+                    let place = fault.spot.to_string();
                     found.fault(place, "a limit", fault.message.clone(), fault.hint.as_deref().unwrap_or("correct it"));
                 }),
             }
         }
         Err(policies::Error::Faults(faults)) => faults.iter().for_each(|fault| {
-            let place = format!("{}:{}:{}", fault.file, fault.line, fault.column);
+            let place = fault.spot.to_string();
             found.fault(place, "a rule", fault.message.clone(), fault.hint.as_deref().unwrap_or("correct it"));
         }),
         Err(error) => {

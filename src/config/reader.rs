@@ -3,7 +3,8 @@
 //! A key is taken once, by its path; what nobody took is unknown and a fault. The environment wins over the file:
 //! `edge.listen` is `MI_GATEWAY__EDGE__LISTEN`. Does not know which keys there are (see `parse`).
 
-use super::fault::{Faults, line_and_column};
+use super::fault::Faults;
+use crate::model::Spot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use toml::Spanned;
@@ -50,18 +51,14 @@ impl Reader {
     fn read_file(&mut self, name: &str, text: &str) {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
-            let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
             self.faults.add(
-                format!("{name}:{line}:{column}"),
+                Spot::at(name, text, error.span().map_or(0, |span| span.start)).to_string(),
                 "the file",
                 error.message().replace('\n', ", "),
                 "correct the TOML",
             );
         }
-        let place = |span: Range<usize>| {
-            let (line, column) = line_and_column(text, span.start);
-            format!("{name}:{line}:{column}")
-        };
+        let place = |span: Range<usize>| Spot::at(name, text, span.start).to_string();
         self.flatten("", table.get_ref(), &place);
     }
 

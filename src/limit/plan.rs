@@ -21,7 +21,7 @@
 //! Invariant: unknown keys are refused, and every fault of a file that is TOML is told at once.
 
 use super::quota::{MOST, Quota};
-use crate::model::{ClientId, ProgramName};
+use crate::model::{ClientId, ProgramName, Spot};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -43,19 +43,17 @@ enum Whom {
     Everybody,
 }
 
-/// What is wrong in the file, where, and how to mend it. Line and column count from 1.
+/// What is wrong in the file, where, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    pub file: String,
-    pub line: u32,
-    pub column: u32,
+    pub spot: Spot,
     pub message: String,
     pub hint: Option<String>,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        write!(f, "{}: {}", self.spot, self.message)?;
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
@@ -172,12 +170,8 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn fault(&mut self, offset: usize, message: &str, hint: Option<&str>) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
         self.faults.push(Fault {
-            file: self.name.to_owned(),
-            line: count(before.bytes().filter(|b| *b == b'\n').count()),
-            column: count(before.rsplit('\n').next().unwrap_or_default().chars().count()),
+            spot: Spot::at(self.name, self.text, offset),
             message: message.to_owned(),
             hint: hint.map(str::to_owned),
         });

@@ -158,7 +158,7 @@ fn every_fault_is_told_with_its_place() {
     let text = "[default]\nrate = \"fast\"\nburst = 0\n[client.\"@x\"]\nrate = \"1/day\"\nburst = 1\n[[program]]\n\
                 program = \"ois\"\nclient = \"a\"\ngroup = \"b\"\nrate = \"1/second\"\nburst = 1\n";
     let faults = Plan::parse("limits.toml", text, HERE).expect_err("faults");
-    let places: Vec<_> = faults.iter().map(|fault| (fault.line, fault.column)).collect();
+    let places: Vec<_> = faults.iter().map(|fault| (fault.spot.line, fault.spot.column)).collect();
     assert_eq!(places, [(2, 8), (3, 9), (4, 9), (5, 8), (8, 11), (10, 9)], "{faults:?}");
     let one = |text: &str| Plan::parse("limits.toml", text, HERE).expect_err("a fault")[0].to_string();
     assert!(one("[default]\nrate = \"1/second\"\nburst = 1\nbrust = 2\n").contains("limits.toml:4:1"));

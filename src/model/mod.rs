@@ -14,6 +14,7 @@ mod names;
 mod peer;
 mod principal;
 mod record;
+mod spot;
 mod value;
 
 pub use call::{Call, Input, Place};
@@ -27,4 +28,5 @@ pub use names::{BadName, FieldName, ProgramName, TransactionName};
 pub use peer::Peer;
 pub use principal::Principal;
 pub use record::{Record, Refusal};
+pub use spot::Spot;
 pub use value::{Value, ValueFault, is_key, is_sensitive};

@@ -217,7 +217,7 @@ fn layouts_learnt_later_make_a_rule_checkable() {
     // CUNO isn't among its fields: a fault, so the old set stays, and `check` says where.
     assert_eq!(active.set().warnings().len(), 1);
     let Err(Error::Faults(faults)) = check(&settings(held.path()), HERE, &layouts) else { panic!("no faults") };
-    assert_eq!((faults[0].file.as_str(), faults[0].line), ("a.cedar", 1));
+    assert_eq!((faults[0].spot.file.as_str(), faults[0].spot.line), ("a.cedar", 1));
 }
 
 #[test]

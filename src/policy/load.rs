@@ -85,7 +85,8 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
                     if let Some(first) = seen.insert(rule.id.clone(), rules.len()) {
                         let first = &rules[first];
                         let first = Fault::at(&sources[first.file], first.offset, "");
-                        let message = format!("another rule has the id {id:?} ({}:{})", first.file, first.line);
+                        let message =
+                            format!("another rule has the id {id:?} ({}:{})", first.spot.file, first.spot.line);
                         faults.push(Fault::at(source, rule.offset, message).hint("give each rule an @id of its own"));
                     }
                     rules.push(rule);

@@ -44,17 +44,11 @@ async fn send(service: &mut Service, request: Request<Bytes>) -> (StatusCode, By
 }
 
 async fn token(service: &mut Service, ionapi: &serde_json::Value) -> String {
-    let text = |name: &str| ionapi[name].as_str().expect("a member of the file").to_owned();
-    let form = form_urlencoded::Serializer::new(String::new())
-        .append_pair("grant_type", "client_credentials")
-        .append_pair("client_id", &text("ci"))
-        .append_pair("client_secret", &text("cs"))
-        .finish();
     let request = Request::builder()
         .method(Method::POST)
         .uri("/oauth2/token")
         .header("content-type", "application/x-www-form-urlencoded")
-        .body(Bytes::from(form))
+        .body(Bytes::from(common::credentials(ionapi)))
         .expect("a request");
     let (status, body) = send(service, request).await;
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));

@@ -49,3 +49,13 @@ pub(crate) fn policies(to: &Path) {
     }
     std::fs::write(to.join("limits.toml"), "[default]\nrate = \"1000000/second\"\nburst = 1000000\n").expect("a file");
 }
+
+/// The form that asks for a token, from what stands in a client's .ionapi file.
+pub(crate) fn credentials(ionapi: &serde_json::Value) -> String {
+    let text = |name: &str| ionapi[name].as_str().expect("a member of the file").to_owned();
+    form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", &text("ci"))
+        .append_pair("client_secret", &text("cs"))
+        .finish()
+}

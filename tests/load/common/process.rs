@@ -114,17 +114,11 @@ impl Gateway {
     pub(crate) async fn token(&self, https: &Https) -> String {
         let file = std::fs::read(self.state.path().join("bench.ionapi")).expect("the client's file");
         let ionapi: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
-        let text = |name: &str| ionapi[name].as_str().expect("a member of the file").to_owned();
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &text("ci"))
-            .append_pair("client_secret", &text("cs"))
-            .finish();
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.url("/oauth2/token"))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(Full::from(form))
+            .body(Full::from(super::credentials(&ionapi)))
             .expect("a request");
         let response = https.request(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK, "a token");
