@@ -248,11 +248,12 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
     let client = ClientId { issuer: ISSUER.into(), id: CLIENT.into() };
     let user = M3User::parse("MIDEMO").expect("a user");
     let groups = ["demo".into()];
-    let mut seconds = NOW;
+    let (mut place, mut company) = (place, 100);
     bencher.bench_local(|| {
         if !remembered {
-            // Another client address and day: whatever the rules read of them is new.
-            seconds += 86_400;
+            // Another company, which every rule of the demo client reads: none of them has been decided before.
+            company += 1;
+            place.company = Company::new(company).expect("fewer samples than companies");
         }
         let ask = Ask {
             asker: Asker { client: &client, groups: &groups, scopes: &[] },
@@ -264,10 +265,10 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
             layout: &layout,
             inputs: &inputs,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            unix_seconds: seconds,
+            unix_seconds: NOW,
         };
         let decision = set.decide(black_box(&ask));
-        assert!(decision.allowed);
+        assert_eq!(decision.allowed, remembered, "company 100 and no other");
     });
 }
 
