@@ -4,6 +4,7 @@
 //! Invariant: what `placed` gives is exactly what is sent, so what was decided on it is what M3 executes.
 //! Does not know: who asks, whether he may, or what M3 will say.
 
+mod bulk;
 mod columns;
 mod document;
 mod fault;
@@ -17,6 +18,7 @@ mod v1;
 mod v2;
 mod xml;
 
+pub use bulk::{BULK_LIMITS, BULK_PATH, Bulk, BulkDocument, BulkFault, Item, Next};
 pub use columns::{EncodeFault, Status, encode, slots, status, technical};
 pub use document::{Document, Failure, Shape};
 pub use fault::{Fault, FaultKind};

@@ -39,19 +39,29 @@ impl<'a> Target<'a> {
         }
         let program = ProgramName::parse(program)?;
         let transaction = TransactionName::parse(transaction)?;
-        let mut matrix = Vec::new();
-        for part in parts {
-            if matrix.len() == MOST_OPTIONS {
-                return Err(TargetFault::TooMany);
-            }
-            let pair = part.split_once('=').ok_or(TargetFault::Matrix)?;
-            if part.contains('/') {
-                return Err(TargetFault::Matrix);
-            }
-            matrix.push(pair);
-        }
-        Ok(Self { program, transaction, matrix })
+        Ok(Self { program, transaction, matrix: pairs_of(parts)? })
     }
+}
+
+/// Matrix options alone: empty, or beginning with a semicolon.
+pub(super) fn matrix(text: &str) -> Result<Vec<(&str, &str)>, TargetFault> {
+    let mut parts = text.split(';');
+    if parts.next() != Some("") { Err(TargetFault::Matrix) } else { pairs_of(parts) }
+}
+
+fn pairs_of<'a>(parts: impl Iterator<Item = &'a str>) -> Result<Vec<(&'a str, &'a str)>, TargetFault> {
+    let mut matrix = Vec::new();
+    for part in parts {
+        if matrix.len() == MOST_OPTIONS {
+            return Err(TargetFault::TooMany);
+        }
+        let pair = part.split_once('=').ok_or(TargetFault::Matrix)?;
+        if part.contains('/') {
+            return Err(TargetFault::Matrix);
+        }
+        matrix.push(pair);
+    }
+    Ok(matrix)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::model::{
     Company, DateForm, Division, FieldLayout, FieldName, Input, Place, ProgramName, TransactionLayout, TransactionName,
     Value, ValueFault,
 };
+use std::borrow::Cow;
 
 /// What the caller asked for, in M3's words, before any layout is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum RequestFault {
     Twice { name: String },
     #[error("{name:?} is neither an option (lower case) nor a field name (upper case letters and digits)")]
     Name { name: String },
+    #[error("{name} is a field; those of a bulk call stand in the records of its body")]
+    Field { name: String },
     #[error("the option {name} must be {right}")]
     Option { name: String, right: &'static str },
     #[error("the request has more than {MOST_PARAMETERS} parameters")]
@@ -57,27 +60,58 @@ pub fn read(tail: &str, query: Option<&str>) -> Result<Asked, RequestFault> {
     Ok(asked)
 }
 
+/// The options of a call whose fields stand in its body; a field in its URL is refused.
+pub(super) fn options_alone(matrix: &str, query: Option<&str>) -> Result<(Options, Vec<OptionName>), RequestFault> {
+    let (mut options, mut seen) = (Options::default(), Seen::default());
+    let of_query = pairs(query.unwrap_or_default()).map(|(name, value)| (name, value, true));
+    let of_matrix = super::path::matrix(matrix)?.into_iter().map(|(name, value)| (name, value, false));
+    for (at, (name, value, in_query)) in of_matrix.chain(of_query).enumerate() {
+        if at == MOST_PARAMETERS {
+            return Err(RequestFault::TooMany);
+        }
+        if let Some(field) = option(&mut options, &mut seen, name, value, in_query)? {
+            return Err(RequestFault::Field { name: field.chars().take(SHOWN).collect() });
+        }
+    }
+    Ok((options, seen.0))
+}
+
 /// Which options were already given; fields are looked for among the fields themselves.
 #[derive(Default)]
 struct Seen(Vec<OptionName>);
 
-fn take(asked: &mut Asked, seen: &mut Seen, name: &str, value: &str, query: bool) -> Result<(), RequestFault> {
+/// An option is set; the name of what is none comes back.
+fn option<'a>(
+    options: &mut Options,
+    seen: &mut Seen,
+    name: &'a str,
+    value: &str,
+    query: bool,
+) -> Result<Option<Cow<'a, str>>, RequestFault> {
     let shown = || name.chars().take(SHOWN).collect::<String>();
     let encoding = |fault| RequestFault::Encoding { name: shown(), fault };
     let name = decode(name, query).map_err(encoding)?;
     // Cache busters and cursors of clients: `_rid=…`.
     if name.starts_with('_') {
-        return Ok(());
+        return Ok(None);
     }
-    if name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        let Some(option) = OptionName::of(&name) else { return Ok(()) };
-        if seen.0.contains(&option) {
-            return Err(RequestFault::Twice { name: shown() });
-        }
-        seen.0.push(option);
-        let value = decode(value, query).map_err(encoding)?;
-        return asked.options.set(option, &value).map_err(|right| RequestFault::Option { name: shown(), right });
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Ok(Some(name));
     }
+    let Some(option) = OptionName::of(&name) else { return Ok(None) };
+    if seen.0.contains(&option) {
+        return Err(RequestFault::Twice { name: shown() });
+    }
+    seen.0.push(option);
+    let value = decode(value, query).map_err(encoding)?;
+    options.set(option, &value).map_err(|right| RequestFault::Option { name: shown(), right })?;
+    Ok(None)
+}
+
+fn take(asked: &mut Asked, seen: &mut Seen, name: &str, value: &str, query: bool) -> Result<(), RequestFault> {
+    let Some(name) = option(&mut asked.options, seen, name, value, query)? else { return Ok(()) };
+    let shown = || name.chars().take(SHOWN).collect::<String>();
+    let encoding = |fault| RequestFault::Encoding { name: shown(), fault };
     let field = FieldName::parse(&name).map_err(|_| RequestFault::Name { name: shown() })?;
     if asked.fields.iter().any(|(known, _)| *known == field) {
         return Err(RequestFault::Twice { name: shown() });

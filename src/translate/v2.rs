@@ -8,6 +8,7 @@ use super::options::Format;
 use super::table::Table;
 use crate::model::{Input, Record, TransactionName};
 use serde_json::ser::CompactFormatter;
+use std::io::Write as _;
 
 /// Line break and indentation, as the format asks for it.
 fn line(format: Format, depth: usize, out: &mut Vec<u8>) {
@@ -43,18 +44,25 @@ fn member(format: Format, depth: usize, name: &str, value: &str, out: &mut Vec<u
     string(value, out);
 }
 
-fn open(transaction: TransactionName, format: Format, out: &mut Vec<u8>) {
+pub(super) fn open(format: Format, out: &mut Vec<u8>) {
     out.push(b'{');
     line(format, 1, out);
     string("results", out);
     colon(format, out);
-    out.extend_from_slice(b"[");
-    line(format, 2, out);
-    out.push(b'{');
-    member(format, 3, "transaction", transaction.as_str(), out);
+    out.push(b'[');
 }
 
-fn open_records(format: Format, out: &mut Vec<u8>) {
+/// One result begins; `first`: of its document.
+pub(super) fn open_result(transaction: &str, first: bool, format: Format, out: &mut Vec<u8>) {
+    if !first {
+        out.push(b',');
+    }
+    line(format, 2, out);
+    out.push(b'{');
+    member(format, 3, "transaction", transaction, out);
+}
+
+pub(super) fn open_records(format: Format, out: &mut Vec<u8>) {
     out.push(b',');
     line(format, 3, out);
     string("records", out);
@@ -63,7 +71,14 @@ fn open_records(format: Format, out: &mut Vec<u8>) {
 }
 
 pub(super) fn head(table: &Table, format: Format, parameters: Option<&[Input]>, out: &mut Vec<u8>) {
-    open(table.layout().name, format, out);
+    open(format, out);
+    open_result(table.layout().name.as_str(), true, format, out);
+    echo(table, format, parameters, out);
+    open_records(format, out);
+}
+
+/// The inputs as they were sent, where `extendedresult` asks for them.
+pub(super) fn echo(table: &Table, format: Format, parameters: Option<&[Input]>, out: &mut Vec<u8>) {
     if let Some(inputs) = parameters {
         out.push(b',');
         line(format, 3, out);
@@ -82,7 +97,6 @@ pub(super) fn head(table: &Table, format: Format, parameters: Option<&[Input]>, 
         }
         out.push(b'}');
     }
-    open_records(format, out);
 }
 
 pub(super) fn record(table: &Table, format: Format, record: &Record, row: u64, out: &mut Vec<u8>) {
@@ -126,7 +140,18 @@ fn errors(format: Format, failure: &Failure, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn tail(format: Format, rows: u64, failure: Option<&Failure>, out: &mut Vec<u8>) {
+/// What a result says besides its records and its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    Nothing,
+    /// The run ended before it.
+    NotProcessed,
+    /// M3 took it and says nothing of it.
+    NotReported,
+}
+
+/// The end of one result.
+pub(super) fn close_result(format: Format, rows: u64, failure: Option<&Failure>, note: Note, out: &mut Vec<u8>) {
     if rows > 0 {
         if format == Format::Compact {
             out.push(b'\n');
@@ -137,36 +162,70 @@ pub(super) fn tail(format: Format, rows: u64, failure: Option<&Failure>, out: &m
     if let Some(failure) = failure {
         errors(format, failure, out);
     }
+    match note {
+        Note::Nothing => {}
+        Note::NotProcessed => bare(format, 3, "notProcessed", "true", out),
+        Note::NotReported => bare(format, 3, "outcome", "\"not-reported\"", out),
+    }
     line(format, 2, out);
     out.push(b'}');
+}
+
+/// How many transactions ended in which way; the spelling of the first is M3's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(in crate::translate) successful: u64,
+    pub(in crate::translate) failed: u64,
+    pub(in crate::translate) not_processed: u64,
+}
+
+/// The end of the document: whether and why the run was cut short, and the counters.
+pub(super) fn close(format: Format, counts: Counts, cut: Option<(&str, &str)>, job: Option<&str>, out: &mut Vec<u8>) {
     line(format, 1, out);
     out.push(b']');
-    let terminated = failure.is_some_and(|f| f.terminated);
-    bare(format, "wasTerminated", if terminated { "true" } else { "false" }, out);
-    if let Some(failure) = failure.filter(|f| f.terminated) {
-        for (name, value) in [("terminationReason", failure.message.as_str()), ("terminationErrorType", failure.kind)] {
+    bare(format, 1, "wasTerminated", if cut.is_some() { "true" } else { "false" }, out);
+    if let Some((reason, kind)) = cut {
+        for (name, value) in [("terminationReason", reason), ("terminationErrorType", kind)] {
             out.push(b',');
             member(format, 1, name, value, out);
         }
     }
-    let failed = failure.is_some();
-    bare(format, "nrOfSuccessfullTransactions", if failed { "0" } else { "1" }, out);
-    bare(format, "nrOfFailedTransactions", if failed { "1" } else { "0" }, out);
-    bare(format, "nrOfNotProcessedTransactions", "0", out);
+    if let Some(job) = job {
+        out.push(b',');
+        member(format, 1, "bulkJobId", job, out);
+    }
+    for (name, count) in [
+        ("nrOfSuccessfullTransactions", counts.successful),
+        ("nrOfFailedTransactions", counts.failed),
+        ("nrOfNotProcessedTransactions", counts.not_processed),
+    ] {
+        bare(format, 1, name, "", out);
+        // Writing into a Vec has no way to fail.
+        let _ = write!(out, "{count}");
+    }
     line(format, 0, out);
     out.push(b'}');
 }
 
-fn bare(format: Format, name: &str, value: &str, out: &mut Vec<u8>) {
+pub(super) fn tail(format: Format, rows: u64, failure: Option<&Failure>, out: &mut Vec<u8>) {
+    close_result(format, rows, failure, Note::Nothing, out);
+    let failed = u64::from(failure.is_some());
+    let counts = Counts { successful: 1 - failed, failed, not_processed: 0 };
+    let cut = failure.filter(|failure| failure.terminated).map(|failure| (failure.message.as_str(), failure.kind));
+    close(format, counts, cut, None, out);
+}
+
+fn bare(format: Format, depth: usize, name: &str, value: &str, out: &mut Vec<u8>) {
     out.push(b',');
-    line(format, 1, out);
+    line(format, depth, out);
     string(name, out);
     colon(format, out);
     out.extend_from_slice(value.as_bytes());
 }
 
 pub(super) fn failed(transaction: TransactionName, format: Format, failure: &Failure, out: &mut Vec<u8>) {
-    open(transaction, format, out);
+    open(format, out);
+    open_result(transaction.as_str(), true, format, out);
     open_records(format, out);
     tail(format, 0, Some(failure), out);
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A container on the path begins; its children follow.
-    Open { depth: usize, key: Option<String> },
+    Open { depth: usize, key: Option<String>, array: bool },
     /// A value, whole, as it was written.
     Value { depth: usize, key: Option<String>, raw: Vec<u8> },
     /// The container of this depth ends.
@@ -139,8 +139,8 @@ impl Splitter {
             if depth + 1 > self.limits.depth {
                 return Err(SplitFault::TooDeep { at: self.at, most: self.limits.depth });
             }
-            parts.push_back(Part::Open { depth, key: self.key.take() });
             let array = byte == b'[';
+            parts.push_back(Part::Open { depth, key: self.key.take(), array });
             self.walked.push(array);
             self.state = if array { State::Value { or_end: true } } else { State::Key { or_end: true } };
             return Ok(());

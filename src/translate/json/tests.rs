@@ -26,7 +26,7 @@ fn shown(path: &'static [&'static str], text: &str) -> String {
     };
     let line = |part: &Part| {
         let (depth, what) = match part {
-            Part::Open { depth, key } => (*depth, format!("{} opens", key.as_deref().unwrap_or("-"))),
+            Part::Open { depth, key, .. } => (*depth, format!("{} opens", key.as_deref().unwrap_or("-"))),
             Part::Value { depth, key, raw } => {
                 (*depth, format!("{} = {}", key.as_deref().unwrap_or("-"), String::from_utf8_lossy(raw)))
             }
