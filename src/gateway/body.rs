@@ -37,13 +37,17 @@ pub(super) enum ReadFault {
     Broken,
 }
 
-/// The one way to read a request body: never more than `most` bytes are held.
+/// What a body's fault means for who reads it.
+pub(super) fn read_fault(fault: &Fault) -> ReadFault {
+    if fault.is_length() { ReadFault::TooLarge } else { ReadFault::Broken }
+}
+
+/// The one way to read a request body whole: never more than `most` bytes are held.
 pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, ReadFault> {
     let mut body = Limited::new(body, most);
     let mut out = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|fault| if Fault::new(fault).is_length() { ReadFault::TooLarge } else { ReadFault::Broken })?;
+        let frame = frame.map_err(|fault| read_fault(&Fault::new(fault)))?;
         if let Ok(mut data) = frame.into_data() {
             while data.has_remaining() {
                 let chunk = data.chunk();

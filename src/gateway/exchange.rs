@@ -264,7 +264,7 @@ impl Exchange {
     }
 
     async fn send(&self, call: Call, visit: &Visit) -> Result<(Flow, bool), Sent> {
-        let intent = visit.id.to_string();
+        let intent = visit.intent();
         if !call.effect.is_write() {
             return match self.m3.call(&call).await {
                 Ok(reply) => {

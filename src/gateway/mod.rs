@@ -19,6 +19,7 @@ mod token;
 mod visit;
 
 pub use body::{Body, Fault as BodyFault, Request, Response};
+pub use dialects::bulk::Settings as BulkSettings;
 pub use exchange::Settings as ExchangeSettings;
 pub use problem::{Kind as ProblemKind, Problem};
 pub use stack::Service;
@@ -66,6 +67,7 @@ pub struct Settings {
     /// Until the head of an answer; longer than any patience with M3.
     pub wait: Duration,
     pub exchange: ExchangeSettings,
+    pub bulk: BulkSettings,
 }
 
 impl Default for Settings {
@@ -76,6 +78,7 @@ impl Default for Settings {
             uri_limit: 8 * 1024,
             wait: Duration::from_secs(120),
             exchange: ExchangeSettings::default(),
+            bulk: BulkSettings::default(),
         }
     }
 }

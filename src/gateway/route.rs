@@ -14,6 +14,11 @@ pub(super) enum Route {
         tenant: Option<TenantId>,
         tail: usize,
     },
+    /// Many transactions in a body; `matrix` is where the path's options begin.
+    Bulk {
+        tenant: Option<TenantId>,
+        matrix: usize,
+    },
     Token {
         tenant: Option<TenantId>,
     },
@@ -68,20 +73,28 @@ impl Route {
                 return Self::Execute { version, tenant, tail: path.len() - tail.len() };
             }
         }
-        Self::Unknown
+        match rest.strip_prefix("v2/execute") {
+            Some(matrix) if matrix.is_empty() || (matrix.starts_with(';') && !matrix.contains('/')) => {
+                Self::Bulk { tenant, matrix: path.len() - matrix.len() }
+            }
+            Some(_) | None => Self::Unknown,
+        }
     }
 
     /// Reached without a token: where tokens come from.
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata => true,
-            Self::Execute { .. } | Self::Unknown => false,
+            Self::Execute { .. } | Self::Bulk { .. } | Self::Unknown => false,
         }
     }
 
     pub(super) fn tenant(&self) -> Option<&TenantId> {
         match self {
-            Self::Execute { tenant, .. } | Self::Token { tenant } | Self::Revoke { tenant } => tenant.as_ref(),
+            Self::Execute { tenant, .. }
+            | Self::Bulk { tenant, .. }
+            | Self::Token { tenant }
+            | Self::Revoke { tenant } => tenant.as_ref(),
             Self::Keys | Self::ServerMetadata | Self::Unknown => None,
         }
     }
@@ -91,6 +104,7 @@ impl Route {
         match self {
             Self::Execute { version: Version::V1, .. } => "/m3api-rest/execute",
             Self::Execute { version: Version::V2, .. } => "/m3api-rest/v2/execute",
+            Self::Bulk { .. } => "/m3api-rest/v2/execute (bulk)",
             Self::Token { .. } => "/oauth2/token",
             Self::Revoke { .. } => "/oauth2/revoke",
             Self::Keys => "/oauth2/jwks",

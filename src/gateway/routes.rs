@@ -1,6 +1,7 @@
 //! What is at the end of the stack: each route to its room.
 
 use super::body::{Request, Response};
+use super::dialects::bulk;
 use super::dialects::execute::execute;
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
@@ -16,7 +17,8 @@ use std::sync::Arc;
 pub(super) struct Routes(Arc<Rooms>);
 
 struct Rooms {
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
+    bulk: bulk::Settings,
     tokens: TokenDoor,
 }
 
@@ -33,7 +35,7 @@ impl Routes {
             group_users: parts.group_users.clone(),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), settings.body_limit);
-        Self(Arc::new(Rooms { exchange, tokens }))
+        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))
     }
 }
 
@@ -51,6 +53,10 @@ impl Rooms {
         let visit = Visit::of(request.extensions());
         match &visit.route {
             Route::Execute { version, tail, .. } => execute(&self.exchange, *version, *tail, request, &visit).await,
+            Route::Bulk { matrix, .. } => {
+                let matrix = request.uri().path()[*matrix..].to_owned();
+                bulk::bulk(&self.exchange, self.bulk, &matrix, request, &visit).await
+            }
             Route::Token { tenant } => self.tokens.token(tenant.as_ref(), request, &visit).await,
             Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,
             Route::Keys => self.tokens.keys(&request, &visit),

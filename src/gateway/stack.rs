@@ -18,7 +18,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub type Service = BoxCloneSyncService<Request, Response, Infallible>;
 
 pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
-    let bounds = limits::Bounds { body: settings.body_limit, uri: settings.uri_limit, wait: settings.wait };
+    let bounds = limits::Bounds {
+        body: settings.body_limit,
+        bulk: settings.bulk.body,
+        uri: settings.uri_limit,
+        wait: settings.wait,
+    };
     let metrics = &parts.metrics;
     let panics = metrics.panics.clone();
     let service = ServiceBuilder::new()

@@ -16,6 +16,8 @@ pub(super) struct Visit {
     pub(super) started: Instant,
     pub(super) peer: Peer,
     pub(super) route: Route,
+    /// Which transaction of a bulk call, from 1.
+    ordinal: Option<u32>,
     learnt: Mutex<Learnt>,
 }
 
@@ -39,7 +41,30 @@ pub(super) struct Learnt {
 
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
-        Arc::new(Self { id, trace, started: Instant::now(), peer, route, learnt: Mutex::default() })
+        Arc::new(Self { id, trace, started: Instant::now(), peer, route, ordinal: None, learnt: Mutex::default() })
+    }
+
+    /// One transaction of this bulk call, with things of its own to learn.
+    pub(super) fn item(&self, ordinal: u32) -> Arc<Self> {
+        let route = self.route.clone();
+        let ordinal = Some(ordinal);
+        Arc::new(Self {
+            id: self.id,
+            trace: self.trace,
+            started: self.started,
+            peer: self.peer,
+            route,
+            ordinal,
+            learnt: Mutex::default(),
+        })
+    }
+
+    /// What a write is called in the log, and to a caller who has to ask for its outcome.
+    pub(super) fn intent(&self) -> String {
+        match self.ordinal {
+            None => self.id.to_string(),
+            Some(ordinal) => format!("{}-{ordinal}", self.id),
+        }
     }
 
     pub(super) fn learnt(&self) -> MutexGuard<'_, Learnt> {

@@ -94,6 +94,11 @@ impl Client {
         &self.0.homes
     }
 
+    /// How many sessions one client may hold of one user, program and company.
+    pub fn share(&self) -> usize {
+        self.0.settings.pool.share()
+    }
+
     /// Awaits M3's first frame; NOK as the first frame is an error.
     pub async fn call(&self, call: &Call) -> Result<Reply, Error> {
         let metrics = &self.0.metrics;

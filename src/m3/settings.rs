@@ -52,6 +52,13 @@ pub struct PoolSettings {
     pub fresh_for: Duration,
 }
 
+impl PoolSettings {
+    /// One client's part of a key's sessions.
+    pub fn share(&self) -> usize {
+        (self.max_per_key / 2).max(1)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSettings {
     pub ca_pem: Vec<u8>,

@@ -118,25 +118,29 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// A client that trusts the development authority and nothing else, over HTTP/2 or 1.1 as agreed.
 pub(crate) fn https(authority: &Path) -> Https {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authority).expect("the authority's file") {
-        roots.add(certificate.expect("a certificate")).expect("an authority");
-    }
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config)
+        .with_tls_config(trusting(authority))
         .https_or_http()
         .enable_http1()
         .enable_http2()
         .wrap_connector(connector);
     Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// TLS that trusts this authority alone.
+pub(crate) fn trusting(authority: &Path) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority).expect("the authority's file") {
+        roots.add(certificate.expect("a certificate")).expect("an authority");
+    }
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// Somebody who calls, with a token or without.

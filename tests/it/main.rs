@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a file per promise.
 
+mod bulk;
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;

@@ -72,7 +72,7 @@ fn failed(refused: Refused, asked: &Asked, version: Version, shape: Shape, visit
 }
 
 /// MI answers are never kept by anything on the way: GET is used for writes too.
-fn dress(response: &mut Response, shape: Shape) {
+pub(super) fn dress(response: &mut Response, shape: Shape) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,5 @@
 //! The dialects of the REST contract: how a call is asked for and how its answer is written.
 
 pub(super) mod answer;
+pub(super) mod bulk;
 pub(super) mod execute;

@@ -2,6 +2,7 @@
 
 use super::super::body::{Body, Fault, Request, Response};
 use super::super::problem::{Kind, Problem};
+use super::super::route::Route;
 use super::super::visit::Visit;
 use super::checkpoint::Below;
 use http::header::CONTENT_LENGTH;
@@ -12,6 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) body: usize,
+    /// A bulk call's.
+    pub(crate) bulk: usize,
     pub(crate) uri: usize,
     pub(crate) wait: Duration,
 }
@@ -24,11 +27,12 @@ pub(crate) async fn size(bounds: Bounds, request: Request) -> ControlFlow<Respon
         let detail = format!("The URL may have {} bytes.", bounds.uri);
         return ControlFlow::Break(Problem::new(Kind::UriTooLong, detail).answer(&visit));
     }
+    let most = if matches!(visit.route, Route::Bulk { .. }) { bounds.bulk } else { bounds.body };
     let said = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if said.is_some_and(|length| length > bounds.body as u64) {
-        return ControlFlow::Break(too_large(bounds.body).answer(&visit));
+    if said.is_some_and(|length| length > most as u64) {
+        return ControlFlow::Break(too_large(most).answer(&visit));
     }
-    ControlFlow::Continue(request.map(|body: Body| Limited::new(body, bounds.body).map_err(Fault::new).boxed_unsync()))
+    ControlFlow::Continue(request.map(|body: Body| Limited::new(body, most).map_err(Fault::new).boxed_unsync()))
 }
 
 pub(crate) fn too_large(most: usize) -> Problem {

@@ -147,7 +147,7 @@ impl Kind {
             Self::MediaTypeUnsupported => (
                 "media-type-unsupported",
                 "The body is of a type that this path does not read",
-                "Send application/x-www-form-urlencoded.",
+                "Send the type that the detail names.",
             ),
             Self::UriTooLong => ("uri-too-long", "The URL is too long", "Send fewer or shorter parameters."),
             Self::RateLimited => ("rate-limited", "Too many requests", "Wait as long as Retry-After says."),
@@ -188,6 +188,43 @@ impl Kind {
             ),
             Self::RequestTimeout => ("request-timeout", "The request took too long", "Try again later."),
         }
+    }
+
+    /// `errorType` of a bulk call's result.
+    pub fn error_type(self) -> &'static str {
+        match self {
+            Self::RequestUnreadable => "RequestUnreadable",
+            Self::CharacterNotInCharset => "CharacterNotInCharset",
+            Self::TokenMissing => "TokenMissing",
+            Self::TokenInvalid => "TokenInvalid",
+            Self::TenantMismatch => "TenantMismatch",
+            Self::PolicyDenied => "PolicyDenied",
+            Self::ValueNotComparable => "ValueNotComparable",
+            Self::UserMissing => "M3UserMissing",
+            Self::RunAsRefused => "RunAsRefused",
+            Self::CompanyNotProvable => "CompanyNotProvable",
+            Self::RouteUnknown => "RouteUnknown",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::BodyTooLarge => "BodyTooLarge",
+            Self::MediaTypeUnsupported => "MediaTypeUnsupported",
+            Self::UriTooLong => "UriTooLong",
+            Self::RateLimited => "RateLimited",
+            Self::Internal => "Internal",
+            Self::KeysUnavailable => "KeysUnavailable",
+            Self::M3Unreachable => "M3Unreachable",
+            Self::M3Busy => "M3Busy",
+            Self::M3Refused => "M3LogonRefused",
+            Self::M3Incomprehensible => "M3Incomprehensible",
+            Self::LayoutUnstable => "LayoutUnstable",
+            Self::M3Timeout => "M3Timeout",
+            Self::OutcomeUnknown => "OutcomeUnknown",
+            Self::RequestTimeout => "RequestTimeout",
+        }
+    }
+
+    /// The next transaction of a bulk call would fare no better, or must not overtake what is unknown.
+    pub fn ends_a_run(self) -> bool {
+        self.status().is_server_error() || self == Self::RateLimited
     }
 
     pub fn slug(self) -> &'static str {

@@ -22,6 +22,8 @@ use std::time::Duration;
 pub struct Problem {
     pub kind: Kind,
     pub detail: Cow<'static, str>,
+    /// How long until the call may succeed.
+    pub(in crate::gateway) wait: Option<Duration>,
     headers: Vec<(HeaderName, HeaderValue)>,
     intent: Option<String>,
 }
@@ -41,10 +43,11 @@ struct Shown<'a> {
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), headers: Vec::new(), intent: None }
+        Self { kind, detail: detail.into(), wait: None, headers: Vec::new(), intent: None }
     }
 
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
@@ -72,6 +75,15 @@ impl Problem {
     pub fn intent(mut self, id: String) -> Self {
         self.intent = Some(id);
         self
+    }
+
+    /// In one line, for an answer that has no place for the members.
+    pub(in crate::gateway) fn told(&self) -> String {
+        let (_, _, hint) = self.kind.words();
+        match &self.intent {
+            Some(intent) => format!("{} {hint} (intent {intent})", self.detail),
+            None => format!("{} {hint}", self.detail),
+        }
     }
 
     fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -1,0 +1,49 @@
+//! Results on their way to the caller: a bounded number of bytes waits, whoever makes more waits himself.
+
+use super::super::super::body::{Body, Fault};
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Bytes that wait for a caller who does not read yet.
+const ROOM: usize = 8 * 1024 * 1024;
+
+/// The caller has gone.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+#[derive(Debug)]
+pub(super) struct Out {
+    chunks: mpsc::UnboundedSender<Bytes>,
+    room: Arc<Semaphore>,
+}
+
+pub(super) fn pipe() -> (Out, Body) {
+    let (chunks, taken) = mpsc::unbounded_channel::<Bytes>();
+    let room = Arc::new(Semaphore::new(ROOM));
+    let freed = room.clone();
+    let stream = futures_util::stream::unfold((taken, freed), |(mut taken, freed)| async move {
+        let chunk = taken.recv().await?;
+        freed.add_permits(chunk.len().min(ROOM));
+        Some((Ok::<_, Fault>(Frame::data(chunk)), (taken, freed)))
+    });
+    (Out { chunks, room }, StreamBody::new(stream).boxed_unsync())
+}
+
+impl Out {
+    pub(super) async fn send(&self, chunk: Vec<u8>) -> Result<(), Gone> {
+        let room = u32::try_from(chunk.len().min(ROOM)).unwrap_or(u32::MAX);
+        tokio::select! {
+            permit = self.room.acquire_many(room) => permit.map_err(|_| Gone)?.forget(),
+            () = self.chunks.closed() => return Err(Gone),
+        }
+        self.chunks.send(chunk.into()).map_err(|_| Gone)
+    }
+
+    /// When the caller has gone nothing more has to be begun.
+    pub(super) async fn gone(&self) {
+        self.chunks.closed().await;
+    }
+}

@@ -1,0 +1,368 @@
+//! One run: transactions in, results out, in order, until the body's end or a reason to stop.
+
+use super::super::super::exchange::{Answer, Exchange, Refused};
+use super::super::super::problem::{Kind, Problem};
+use super::super::super::visit::Visit;
+use super::Settings;
+use super::out::{Gone, Out};
+use super::read::Read;
+use crate::m3;
+use crate::model::{Effect, Principal};
+use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next, Shape};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// A chunk is sent when it is this large, or when the next result is not here yet.
+const CHUNK: usize = 16 * 1024;
+/// How long a run may be held back by rates, in all.
+const PACE: Duration = Duration::from_secs(2);
+
+pub(super) struct Run {
+    exchange: Arc<Exchange>,
+    settings: Settings,
+    who: Arc<Principal>,
+    visit: Arc<Visit>,
+    bulk: Bulk,
+    document: BulkDocument,
+    chunk: Vec<u8>,
+    out: Out,
+    /// Told once: the answer begins, or why there is none.
+    begin: Option<oneshot::Sender<Option<Problem>>>,
+    pace: Arc<Pace>,
+    until: tokio::time::Instant,
+    /// Transactions that were begun.
+    begun: u32,
+}
+
+/// The time that rates may still cost.
+struct Pace(AtomicU64);
+
+impl Pace {
+    fn take(&self, wait: Duration) -> bool {
+        let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wait)).is_ok()
+    }
+}
+
+/// A transaction that was begun, with the first word of its answer.
+struct Done {
+    name: String,
+    extended: bool,
+    answer: Result<Answer, Refused>,
+}
+
+/// Why a run ended where it did.
+enum Stop {
+    Gone,
+    /// Nothing has run: the call as a whole is refused.
+    Refused,
+}
+
+impl From<Gone> for Stop {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl Run {
+    pub(super) fn new(
+        exchange: Arc<Exchange>,
+        settings: Settings,
+        who: Arc<Principal>,
+        visit: Arc<Visit>,
+        bulk: Bulk,
+        out: Out,
+        begin: oneshot::Sender<Option<Problem>>,
+    ) -> Self {
+        let document = BulkDocument::new(bulk.options().format);
+        let pace = Arc::new(Pace(AtomicU64::new(PACE.as_micros() as u64)));
+        let until = tokio::time::Instant::from_std(Instant::now() + settings.time);
+        let chunk = Vec::with_capacity(1024);
+        Self { exchange, settings, who, visit, bulk, document, chunk, out, begin: Some(begin), pace, until, begun: 0 }
+    }
+
+    pub(super) async fn run(mut self, mut read: mpsc::UnboundedReceiver<Read>) {
+        if self.results(&mut read).await.is_err() || self.left_out(&mut read).await.is_err() {
+            return;
+        }
+        self.begin();
+        let (_, failed, _) = self.document.counts();
+        self.visit.learnt().outcome = Some(match failed {
+            _ if self.document.is_cut_short() => "cut-short",
+            0 => "ok",
+            _ => "nok",
+        });
+        self.document.tail(&self.visit.id.to_string(), &mut self.chunk);
+        // The last one: whether it is taken changes nothing any more.
+        let _ = self.flush().await;
+    }
+
+    /// Runs until the body has ended or the run is cut short, and everything that was begun has its result.
+    async fn results(&mut self, read: &mut mpsc::UnboundedReceiver<Read>) -> Result<(), Stop> {
+        self.document.head(&mut self.chunk);
+        let mut under_way: FuturesOrdered<BoxFuture<'static, Done>> = FuturesOrdered::new();
+        let parallel = self.settings.parallel.min(self.exchange.m3.share()).max(1);
+        let mut alone = false;
+        let mut next: Option<Item> = None;
+        loop {
+            let mut ended = self.document.is_cut_short();
+            if next.is_none() && !ended {
+                match self.bulk.next_item() {
+                    Next::Item(item) => next = Some(item),
+                    Next::More => {}
+                    Next::End => ended = true,
+                    Next::Broken(fault) => {
+                        self.broken(&fault)?;
+                        ended = true;
+                    }
+                }
+            }
+            if let Some(item) = next.take_if(|item| {
+                !ended && if is_write(item) { under_way.is_empty() } else { !alone && under_way.len() < parallel }
+            }) {
+                if self.may_begin().await? {
+                    alone = is_write(&item);
+                    under_way.push_back(self.begin_item(item));
+                } else {
+                    next = Some(item);
+                }
+                continue;
+            }
+            if ended && under_way.is_empty() {
+                if let Some(item) = next {
+                    self.document.left_out(&item.name, &mut self.chunk);
+                }
+                return Ok(());
+            }
+            if !self.chunk.is_empty() && self.begin.is_none() {
+                self.flush().await?;
+            }
+            tokio::select! {
+                biased;
+                Some(done) = under_way.next(), if !under_way.is_empty() => {
+                    alone = false;
+                    self.write(done).await?;
+                }
+                part = read.recv(), if next.is_none() && !ended => self.take(part)?,
+                () = tokio::time::sleep_until(self.until), if !ended => self.document.cut_short(
+                    format!("The run took longer than {} s.", self.settings.time.as_secs()),
+                    "TimeLimit",
+                ),
+                () = self.out.gone() => return Err(Stop::Gone),
+            }
+        }
+    }
+
+    /// A part of the body. After its end, or after what broke it, the channel is closed.
+    fn take(&mut self, read: Option<Read>) -> Result<(), Stop> {
+        match read {
+            Some(Read::Part(part)) => {
+                self.bulk.take(part);
+                Ok(())
+            }
+            Some(Read::NoJson(fault)) => {
+                self.bulk.break_off(fault);
+                Ok(())
+            }
+            Some(Read::TooLarge) => {
+                let detail = format!("The body of a bulk call may have {} bytes.", self.settings.body);
+                self.stop(Kind::BodyTooLarge, detail, "BodyTooLarge")
+            }
+            Some(Read::Lost) => Err(Stop::Gone),
+            // A body that ended has an end or a fault in it; without either the reader was ended with the house.
+            None => Err(Stop::Gone),
+        }
+    }
+
+    fn broken(&mut self, fault: &BulkFault) -> Result<(), Stop> {
+        self.stop(Kind::RequestUnreadable, fault.to_string(), fault.kind())
+    }
+
+    /// Before anything ran the call is refused as a whole; after it the run is cut short, and what ran is told.
+    fn stop(&mut self, kind: Kind, detail: String, word: &'static str) -> Result<(), Stop> {
+        if self.begun == 0 {
+            self.refuse(Problem::new(kind, detail));
+            return Err(Stop::Refused);
+        }
+        self.document.cut_short(detail, word);
+        Ok(())
+    }
+
+    fn refuse(&mut self, problem: Problem) {
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.send(Some(problem));
+        }
+    }
+
+    fn begin(&mut self) {
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.send(None);
+        }
+    }
+
+    /// One more transaction: within the call's bounds and the client's rate. The first was paid for at the door.
+    async fn may_begin(&mut self) -> Result<bool, Stop> {
+        if self.begun == self.settings.transactions {
+            let most = self.settings.transactions;
+            self.document.cut_short(format!("A bulk call may have {most} transactions."), "TooManyTransactions");
+            return Ok(false);
+        }
+        if self.begun > 0 {
+            loop {
+                let verdict = self.exchange.limits.check(&self.who.client, &self.who.groups, 1);
+                if verdict.allowed {
+                    break;
+                }
+                if !self.pace.take(verdict.wait) {
+                    self.limited();
+                    return Ok(false);
+                }
+                tokio::time::sleep(verdict.wait).await;
+            }
+        }
+        self.begun += 1;
+        Ok(true)
+    }
+
+    fn limited(&mut self) {
+        self.document.cut_short("The client has used up its rate.".to_owned(), "RateLimited");
+    }
+
+    fn begin_item(&self, item: Item) -> BoxFuture<'static, Done> {
+        let visit = self.visit.item(self.begun);
+        let (exchange, who, pace) = (self.exchange.clone(), self.who.clone(), self.pace.clone());
+        let first = self.begun == 1;
+        Box::pin(async move {
+            let asked = match item.asked {
+                Ok(asked) => asked,
+                Err(fault) => return Done { name: item.name, extended: false, answer: Err(fault.into()) },
+            };
+            loop {
+                let answer = exchange.run(&asked, Shape::V2, &who, &visit).await;
+                // The program's own rate is asked before M3 is: nothing was done yet.
+                if let Err(Refused::Problem(problem)) = &answer
+                    && let Some(wait) = problem.wait.filter(|_| problem.kind == Kind::RateLimited && !first)
+                    && pace.take(wait)
+                {
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                return Done { name: item.name, extended: asked.options.extended, answer };
+            }
+        })
+    }
+
+    async fn write(&mut self, done: Done) -> Result<(), Stop> {
+        let answer = match done.answer {
+            Ok(answer) => answer,
+            Err(Refused::Problem(problem)) if problem.kind == Kind::RateLimited => {
+                if self.begin.is_some() && self.begun == 1 {
+                    self.refuse(problem);
+                    return Err(Stop::Refused);
+                }
+                self.limited();
+                self.document.left_out(&done.name, &mut self.chunk);
+                self.begin();
+                return Ok(());
+            }
+            Err(refused) => {
+                self.failed(&done.name, refused);
+                self.begin();
+                return Ok(());
+            }
+        };
+        self.begin();
+        Ok(self.records(answer, done.extended).await?)
+    }
+
+    fn failed(&mut self, name: &str, refused: Refused) {
+        let failure = match refused {
+            Refused::Nok(failure) => failure,
+            Refused::Fault(fault) => Failure::fault(&fault),
+            Refused::Problem(problem) => {
+                let kind = problem.kind.error_type();
+                let message = problem.told();
+                if problem.kind.ends_a_run() {
+                    self.document.cut_short(message.clone(), kind);
+                }
+                Failure { kind, message, ..Failure::default() }
+            }
+        };
+        self.document.failed(name, &failure, &mut self.chunk);
+    }
+
+    /// The records of one result, as they come.
+    async fn records(&mut self, answer: Answer, extended: bool) -> Result<(), Gone> {
+        let Answer { table, inputs, mut flow, reported } = answer;
+        self.document.begin(&table, extended.then_some(inputs.as_slice()), &mut self.chunk);
+        let failure = loop {
+            let next = match flow.ready() {
+                Some(next) => next,
+                None => {
+                    self.flush().await?;
+                    flow.next().await
+                }
+            };
+            match next {
+                Ok(Some(record)) => self.document.record(&table, &record, &mut self.chunk),
+                Ok(None) => break None,
+                Err(m3::Error::Refused(refusal)) => break Some(Failure::refused(&refusal)),
+                Err(error) => {
+                    tracing::warn!(request = %self.visit.id, %error, "a list of a bulk call ended before its end");
+                    let failure = Failure::cut_short(format!("M3 stopped before the end of the list: {error}"));
+                    self.document.cut_short(failure.message.clone(), failure.kind);
+                    break Some(failure);
+                }
+            }
+            if self.chunk.len() >= CHUNK {
+                self.flush().await?;
+            }
+        };
+        if !reported {
+            self.document.unreported();
+        }
+        self.document.end(failure.as_ref(), &mut self.chunk);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(1024));
+        self.out.send(chunk).await
+    }
+
+    /// After a run was cut short: the transactions that still come are named, and not run.
+    async fn left_out(&mut self, read: &mut mpsc::UnboundedReceiver<Read>) -> Result<(), Stop> {
+        if !self.document.is_cut_short() {
+            return Ok(());
+        }
+        loop {
+            while let Some(name) = self.bulk.next_left_out() {
+                self.document.left_out(&name, &mut self.chunk);
+                if self.chunk.len() >= CHUNK {
+                    self.flush().await?;
+                }
+            }
+            let more = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.until) => return Ok(()),
+                more = read.recv() => more,
+            };
+            match more {
+                Some(Read::Part(part)) => self.bulk.take(part),
+                Some(Read::NoJson(_) | Read::TooLarge | Read::Lost) | None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn is_write(item: &Item) -> bool {
+    item.asked.as_ref().is_ok_and(|asked| Effect::of(asked.program, asked.transaction).is_write())
+}
