@@ -43,6 +43,8 @@ pub enum Error {
     DevelopmentInReach { what: &'static str, address: SocketAddr, hint: &'static str },
     #[error("the access log can't be started: {0}")]
     Log(io::Error),
+    #[error("the key of cursors, cursor.key in the state folder: {0}")]
+    Seal(io::Error),
     #[error("a part of the start ended early")]
     Task,
 }

@@ -110,6 +110,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         access_log: access_log.clone(),
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
+        seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
     };
     let inside = gateway::service(&parts, &settings.gateway);
     let service = ServiceBuilder::new()

@@ -115,6 +115,7 @@ fn gateway(reader: &mut Reader) -> gateway::Settings {
     set(&mut gateway.exchange.write_wait, seconds(reader, "gateway.write_wait_seconds", 1..=3_600));
     set(&mut gateway.exchange.write_patience, seconds(reader, "gateway.write_seconds", 1..=86_400));
     set(&mut gateway.exchange.default_records, number(reader, "gateway.default_records", 0..=1_000_000));
+    set(&mut gateway.exchange.cursor_lifetime, seconds(reader, "gateway.cursor_seconds", 1..=604_800));
     set(&mut gateway.bulk.body, number(reader, "gateway.bulk_body_limit", 1_024..=1_073_741_824));
     set(&mut gateway.bulk.transactions, number(reader, "gateway.bulk_max_transactions", 1..=1_000_000));
     set(&mut gateway.bulk.time, seconds(reader, "gateway.bulk_seconds", 1..=86_400));

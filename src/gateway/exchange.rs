@@ -4,18 +4,21 @@
 //! rate → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
+use super::cursor::{Bound, NoCursor, Seal};
 use super::flow::{self, Flow};
-use super::problem::{self, Kind, Problem};
+use super::listing::{Listing, Pen};
+use super::problem::{Kind, Problem};
+use super::refused::{self, Refused};
 use super::visit::Visit;
-use crate::catalog::{self, Catalog};
+use crate::catalog::Catalog;
 use crate::limit::Limits;
 use crate::m3;
-use crate::model::{Call, Company, Division, Effect, Input, M3User, Place, Principal, TransactionLayout};
+use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
 use crate::policies::Active;
 use crate::policy::{Ask, Asker, Decision, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use crate::translate::{self, Asked, Failure, Fault, FaultKind, Shape, Table};
+use crate::translate::{self, Asked, Continuation, Shape, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -30,6 +33,8 @@ pub struct Settings {
     pub write_patience: Duration,
     /// Without `maxrecs`.
     pub default_records: u32,
+    /// How long a list can be taken up again where it was left.
+    pub cursor_lifetime: Duration,
 }
 
 impl Default for Settings {
@@ -39,6 +44,7 @@ impl Default for Settings {
             write_wait: Duration::from_secs(60),
             write_patience: Duration::from_secs(300),
             default_records: 100,
+            cursor_lifetime: Duration::from_secs(3_600),
         }
     }
 }
@@ -53,36 +59,16 @@ pub(super) struct Exchange {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Settings,
     pub(super) group_users: Arc<BTreeMap<String, M3User>>,
+    pub(super) seal: Seal,
 }
 
 /// A call that M3 has begun to answer.
 pub(super) struct Answer {
     pub(super) table: Table,
     pub(super) inputs: Vec<Input>,
-    pub(super) flow: Flow,
+    pub(super) listing: Listing,
     /// `Snd…`: M3 took it, and never says whether it worked.
     pub(super) reported: bool,
-}
-
-/// Why there is no answer: in the contract's shape, or on the gateway's own account.
-pub(super) enum Refused {
-    /// Found before M3 was asked.
-    Fault(Fault),
-    /// M3's own NOK.
-    Nok(Failure),
-    Problem(Problem),
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Fault> for Refused {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 impl Exchange {
@@ -106,7 +92,7 @@ impl Exchange {
         let mut decided = None;
         // A layout that the session does not confirm is fetched again once; nothing had been sent.
         for _ in 0..2 {
-            let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused_by_catalog)?;
+            let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused::by_catalog)?;
             let typed = asked.typed(&layout)?;
             let place = match decided {
                 Some(place) => place,
@@ -114,11 +100,22 @@ impl Exchange {
             };
             decided = Some(place);
             visit.learnt().place = Some(place);
-            let inputs = translate::placed(typed, &layout, place);
+            let mut inputs = translate::placed(typed, &layout, place);
+            // Before the decision: what is decided on is where the list really goes on.
+            let (left_at, pen) = self.goes_on(asked, who, place, &layout, &mut inputs)?;
             let decision = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
             let columns = |field| decision.may_show(field);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
+            // A cursor holds values of the last record: not those that the caller may not see.
+            let pen = pen.filter(|pen| pen.bound.continuation().outputs().all(|at| columns(field_of(&layout, at))));
+            if left_at.is_some() && pen.is_none() {
+                return Err(
+                    Problem::new(Kind::CursorNotPossible, "The list's place may not be seen by this client.").into()
+                );
+            }
+            let most = asked.options.max_records.unwrap_or(self.settings.default_records);
+            let more = if most == 0 { 0 } else { 1 + u32::from(left_at.is_some()) };
             self.program_rate(asked, who, visit)?;
             let call = Call {
                 client: who.client.clone(),
@@ -127,11 +124,15 @@ impl Exchange {
                 layout: layout.clone(),
                 effect,
                 inputs: inputs.clone(),
-                max_records: asked.options.max_records.unwrap_or(self.settings.default_records),
+                max_records: most.saturating_add(more),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
             match self.send(call, visit).await {
-                Ok((flow, reported)) => return Ok(Answer { table, inputs, flow, reported }),
+                Ok((flow, reported)) => {
+                    let most = (layout.multi && most > 0).then_some(u64::from(most));
+                    let listing = Listing::new(flow, most, left_at, pen);
+                    return Ok(Answer { table, inputs, listing, reported });
+                }
                 Err(Sent::LayoutChanged) => self.catalog.forget(Some(asked.program)).await,
                 Err(Sent::Refused(refused)) => return Err(refused),
             }
@@ -179,7 +180,7 @@ impl Exchange {
         let default = match (who.company, who.division) {
             (Some(company), Some(division)) => Place { company, division },
             (company, _) => {
-                let home = self.m3.home(user).await.map_err(|error| refused_by_m3(error, false, ""))?.place;
+                let home = self.m3.home(user).await.map_err(|error| refused::by_m3(error, false, ""))?.place;
                 match company {
                     Some(company) if company != home.company => Place { company, division: Division::BLANK },
                     Some(_) | None => home,
@@ -189,6 +190,39 @@ impl Exchange {
         let company: Company = wanted.company.unwrap_or(default.company);
         let inherited = if company == default.company { default.division } else { Division::BLANK };
         Ok(Place { company, division: wanted.division.unwrap_or(inherited) })
+    }
+
+    /// A list that was left somewhere begins there again; one that can be left gets the pen that writes where.
+    fn goes_on(
+        &self,
+        asked: &Asked,
+        who: &Principal,
+        place: Place,
+        layout: &Arc<TransactionLayout>,
+        inputs: &mut Vec<Input>,
+    ) -> Result<(Option<Vec<String>>, Option<Pen>), Problem> {
+        let not_possible =
+            || Problem::new(Kind::CursorNotPossible, format!("{} has no place to go on from.", layout.name));
+        let Some(continuation) = Continuation::of(layout).filter(|_| layout.multi) else {
+            return if asked.cursor.is_some() { Err(not_possible()) } else { Ok((None, None)) };
+        };
+        let bound = Bound::new(&who.client, place, layout, inputs, continuation);
+        let left_at = match &asked.cursor {
+            None => None,
+            Some(cursor) => {
+                let left_at = self.seal.read(&bound, cursor, now()).map_err(|why| {
+                    let detail = match why {
+                        NoCursor::Foreign => "The cursor was not made for this call of this client.",
+                        NoCursor::Expired => "The cursor is too old.",
+                    };
+                    Problem::new(Kind::CursorInvalid, detail)
+                })?;
+                *inputs = bound.continuation().begin_at(layout, inputs, &left_at).ok_or_else(not_possible)?;
+                Some(left_at)
+            }
+        };
+        let pen = Pen { seal: self.seal.clone(), bound, lifetime: self.settings.cursor_lifetime };
+        Ok((left_at, Some(pen)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that a rule may look at, by name")]
@@ -272,17 +306,19 @@ impl Exchange {
                     Ok((Flow::direct(reply), reported))
                 }
                 Err(m3::Error::LayoutChanged { .. }) => Err(Sent::LayoutChanged),
-                Err(error) => Err(Sent::Refused(refused_by_m3(error, false, &intent))),
+                Err(error) => Err(Sent::Refused(refused::by_m3(error, false, &intent))),
             };
         }
         match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone()).await {
             Ok(flow) => Ok(flow),
-            Err(flow::Unknown) => Err(Sent::Refused(outcome_unknown("M3 has not answered yet.", &intent).into())),
+            Err(flow::Unknown) => {
+                Err(Sent::Refused(refused::outcome_unknown("M3 has not answered yet.", &intent).into()))
+            }
         }
         .and_then(|begun| match begun {
             Ok(flow) => Ok(flow),
             Err(m3::Error::LayoutChanged { .. }) => Err(Sent::LayoutChanged),
-            Err(error) => Err(Sent::Refused(refused_by_m3(error, true, &intent))),
+            Err(error) => Err(Sent::Refused(refused::by_m3(error, true, &intent))),
         })
     }
 }
@@ -292,59 +328,14 @@ enum Sent {
     Refused(Refused),
 }
 
+fn field_of(layout: &TransactionLayout, output: u16) -> FieldName {
+    layout.output.fields()[usize::from(output)].name
+}
+
 fn asker(who: &Principal) -> Asker<'_> {
     Asker { client: &who.client, groups: &who.groups, scopes: &who.scopes }
 }
 
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn refused_by_catalog(error: catalog::Error) -> Refused {
-    match error {
-        catalog::Error::ProgramNotFound(program) => Refused::Fault(Fault {
-            kind: FaultKind::ProgramNotFound,
-            field: None,
-            message: format!("Program {program} not found"),
-        }),
-        catalog::Error::TransactionNotFound { program, transaction } => Refused::Fault(Fault {
-            kind: FaultKind::TransactionNotFound,
-            field: None,
-            message: format!("Transaction {transaction} not found in program {program}"),
-        }),
-        catalog::Error::Unavailable { source, .. } => match &*source {
-            m3::Error::LayoutChanged { .. } => {
-                Problem::new(Kind::LayoutUnstable, "M3's own lists of fields are changing.").into()
-            }
-            other => {
-                tracing::warn!(error = %other, "a layout could not be fetched");
-                problem::of_m3(other).into()
-            }
-        },
-    }
-}
-
-/// `write`: a call that M3 may have seen is never said to have failed, and never repeated.
-fn refused_by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
-    match error {
-        m3::Error::Refused(refusal) => Refused::Nok(Failure::refused(&refusal)),
-        m3::Error::TooLong { field, most } => Refused::Fault(Fault {
-            kind: FaultKind::InputFieldTooLong,
-            field: Some(field),
-            message: format!("Input field {field} is longer than its {most} characters"),
-        }),
-        error if write && error.may_have_been_seen() => {
-            tracing::warn!(%intent, %error, "the outcome of a write is unknown");
-            outcome_unknown("The connection to M3 was lost after the write was sent.", intent).into()
-        }
-        error => {
-            // The caller is told what to do; the operators are told why.
-            tracing::warn!(request = %intent, %error, "a call could not be made");
-            problem::of_m3(&error).into()
-        }
-    }
-}
-
-fn outcome_unknown(detail: &'static str, intent: &str) -> Problem {
-    Problem::new(Kind::OutcomeUnknown, detail).intent(intent.to_owned())
 }

@@ -7,11 +7,14 @@
 //! Does not know: sockets, TLS, files, or where its parts come from (see `app`).
 
 mod body;
+mod cursor;
 mod dialects;
 mod exchange;
 mod flow;
 mod layers;
+mod listing;
 mod problem;
+mod refused;
 mod route;
 mod routes;
 mod stack;
@@ -19,6 +22,7 @@ mod token;
 mod visit;
 
 pub use body::{Body, Fault as BodyFault, Request, Response};
+pub use cursor::Seal;
 pub use dialects::bulk::Settings as BulkSettings;
 pub use exchange::Settings as ExchangeSettings;
 pub use problem::{Kind as ProblemKind, Problem};
@@ -52,6 +56,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: Arc<BTreeMap<String, M3User>>,
+    /// Seals the places in lists that callers get.
+    pub seal: Seal,
 }
 
 impl std::fmt::Debug for Parts {

@@ -33,6 +33,7 @@ impl Routes {
             metrics: parts.metrics.clone(),
             settings: settings.exchange,
             group_users: parts.group_users.clone(),
+            seal: parts.seal.clone(),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))

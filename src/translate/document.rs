@@ -4,7 +4,7 @@
 
 use super::options::Options;
 use super::table::Table;
-use super::{v1, v2, xml};
+use super::{ndjson, v1, v2, xml};
 use crate::model::{Input, Record, Refusal, TransactionName};
 
 /// Which of the contract's documents.
@@ -13,6 +13,8 @@ pub enum Shape {
     V1Json,
     V1Xml,
     V2,
+    /// One record a line, in v2's values.
+    Lines,
 }
 
 impl Shape {
@@ -20,12 +22,18 @@ impl Shape {
         match self {
             Self::V1Json | Self::V2 => "application/json; charset=UTF-8",
             Self::V1Xml => "application/xml; charset=UTF-8",
+            Self::Lines => "application/x-ndjson; charset=UTF-8",
         }
+    }
+
+    /// Its last line says how the list ended, whatever was said before.
+    pub fn tells_its_end(self) -> bool {
+        self == Self::Lines
     }
 
     /// v1 answers values padded to their field, v2 without trailing blanks.
     pub fn trims_by_default(self) -> bool {
-        self == Self::V2
+        matches!(self, Self::V2 | Self::Lines)
     }
 }
 
@@ -68,6 +76,13 @@ impl Failure {
     }
 }
 
+/// There were more records than the caller asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the list goes on; `None` where it can't be taken up again.
+    pub next: Option<String>,
+}
+
 /// One answer being written.
 #[derive(Debug)]
 pub struct Document {
@@ -96,6 +111,7 @@ impl Document {
         match self.shape {
             Shape::V1Json => v1::head(&self.table, self.options.metadata, out),
             Shape::V1Xml => xml::head(&self.table, self.options.metadata, out),
+            Shape::Lines => {}
             Shape::V2 => {
                 let parameters = self.options.extended.then_some(self.inputs.as_slice());
                 v2::head(&self.table, self.options.format, parameters, out);
@@ -107,16 +123,19 @@ impl Document {
         match self.shape {
             Shape::V1Json => v1::record(&self.table, record, self.rows, out),
             Shape::V1Xml => xml::record(&self.table, record, self.rows, out),
+            Shape::Lines => ndjson::record(&self.table, record, out),
             Shape::V2 => v2::record(&self.table, self.options.format, record, self.rows, out),
         }
         self.rows += 1;
     }
 
-    pub fn tail(&self, failure: Option<&Failure>, out: &mut Vec<u8>) {
+    /// `mark`: told in the body where the shape has a place for it and the head could not say it any more.
+    pub fn tail(&self, failure: Option<&Failure>, mark: Option<&Mark>, out: &mut Vec<u8>) {
         match self.shape {
-            Shape::V1Json => v1::tail(failure, out),
+            Shape::V1Json => v1::tail(failure, mark, out),
             Shape::V1Xml => xml::tail(failure, out),
-            Shape::V2 => v2::tail(self.options.format, self.rows, failure, out),
+            Shape::V2 => v2::tail(self.options.format, self.rows, failure, mark, out),
+            Shape::Lines => ndjson::tail(self.rows, failure, mark, out),
         }
     }
 
@@ -126,6 +145,7 @@ impl Document {
         match shape {
             Shape::V1Json => v1::failed(failure, &mut out),
             Shape::V1Xml => xml::failed(failure, &mut out),
+            Shape::Lines => ndjson::tail(0, Some(failure), None, &mut out),
             Shape::V2 => v2::failed(transaction, options.format, failure, &mut out),
         }
         out

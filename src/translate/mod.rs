@@ -6,9 +6,11 @@
 
 mod bulk;
 mod columns;
+mod continuation;
 mod document;
 mod fault;
 mod json;
+mod ndjson;
 mod options;
 mod path;
 mod query;
@@ -20,7 +22,8 @@ mod xml;
 
 pub use bulk::{BULK_LIMITS, BULK_PATH, Bulk, BulkDocument, BulkFault, Item, Next};
 pub use columns::{EncodeFault, Status, encode, slots, status, technical};
-pub use document::{Document, Failure, Shape};
+pub use continuation::Continuation;
+pub use document::{Document, Failure, Mark, Shape};
 pub use fault::{Fault, FaultKind};
 pub use json::{Part, SplitFault, SplitLimits, Splitter, TooDeep, within_depth};
 pub use options::{Format, Options};

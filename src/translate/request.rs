@@ -17,6 +17,8 @@ pub struct Asked {
     pub transaction: TransactionName,
     pub options: Options,
     pub fields: Vec<(FieldName, String)>,
+    /// Where a list is to go on (`_cursor`), as the caller had it from us.
+    pub cursor: Option<String>,
 }
 
 /// A request that can't be read; the caller's fault, always.
@@ -45,8 +47,13 @@ const SHOWN: usize = 40;
 /// Reads what follows `execute/` and the query string.
 pub fn read(tail: &str, query: Option<&str>) -> Result<Asked, RequestFault> {
     let target = Target::parse(tail)?;
-    let mut asked =
-        Asked { program: target.program, transaction: target.transaction, options: Options::default(), fields: vec![] };
+    let mut asked = Asked {
+        program: target.program,
+        transaction: target.transaction,
+        options: Options::default(),
+        fields: vec![],
+        cursor: None,
+    };
     let mut seen = Seen::default();
     for (name, value) in &target.matrix {
         take(&mut asked, &mut seen, name, value, false)?;
@@ -109,6 +116,13 @@ fn option<'a>(
 }
 
 fn take(asked: &mut Asked, seen: &mut Seen, name: &str, value: &str, query: bool) -> Result<(), RequestFault> {
+    if name == "_cursor" {
+        let cursor = decode(value, query).map_err(|fault| RequestFault::Encoding { name: name.to_owned(), fault })?;
+        return match asked.cursor.replace(cursor.into_owned()) {
+            None => Ok(()),
+            Some(_) => Err(RequestFault::Twice { name: name.to_owned() }),
+        };
+    }
     let Some(name) = option(&mut asked.options, seen, name, value, query)? else { return Ok(()) };
     let shown = || name.chars().take(SHOWN).collect::<String>();
     let encoding = |fault| RequestFault::Encoding { name: shown(), fault };

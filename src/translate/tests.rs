@@ -114,7 +114,7 @@ fn written(tail: &str, query: &str, shape: Shape, failure: Option<&Failure>) -> 
     document.head(&mut out);
     document.record(&record(ROW), &mut out);
     document.record(&record("REP            C2"), &mut out);
-    document.tail(failure, &mut out);
+    document.tail(failure, None, &mut out);
     String::from_utf8(out).expect("documents are UTF-8")
 }
 
@@ -225,7 +225,7 @@ proptest! {
             for charset in [Charset::Ucs2, Charset::Latin1] {
                 document.record(&Record::new(Bytes::from(bytes.clone()), charset, Conventions::default()), &mut out);
             }
-            document.tail(None, &mut out);
+            document.tail(None, None, &mut out);
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
         }
     }

@@ -3,7 +3,7 @@
 //! `Metadata.Field` is always an array. M3 itself writes a lone field as an object, which its own SDK stumbles over;
 //! every known client takes the array.
 
-use super::document::Failure;
+use super::document::{Failure, Mark};
 use super::table::Table;
 use super::v2::string;
 use crate::model::Record;
@@ -51,8 +51,15 @@ pub(super) fn record(table: &Table, record: &Record, row: u64, out: &mut Vec<u8>
     out.extend_from_slice(b"]}");
 }
 
-pub(super) fn tail(failure: Option<&Failure>, out: &mut Vec<u8>) {
+pub(super) fn tail(failure: Option<&Failure>, mark: Option<&Mark>, out: &mut Vec<u8>) {
     out.push(b']');
+    if let Some(mark) = mark {
+        out.extend_from_slice(b",\"truncated\":true");
+        if let Some(next) = &mark.next {
+            out.extend_from_slice(b",\"next\":");
+            string(next, out);
+        }
+    }
     if let Some(failure) = failure {
         out.extend_from_slice(b",\"ErrorMessage\":");
         failed(failure, out);

@@ -3,7 +3,7 @@
 //! `records` is always there, also when empty or failed; error members are absent on success, never null:
 //! clients read the first before they look for an error, and test for the second by name.
 
-use super::document::Failure;
+use super::document::{Failure, Mark};
 use super::options::Format;
 use super::table::Table;
 use crate::model::{Input, Record, TransactionName};
@@ -142,8 +142,10 @@ fn errors(format: Format, failure: &Failure, out: &mut Vec<u8>) {
 
 /// What a result says besides its records and its error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Note {
+pub(super) enum Note<'a> {
     Nothing,
+    /// There were more records.
+    More(&'a Mark),
     /// The run ended before it.
     NotProcessed,
     /// M3 took it and says nothing of it.
@@ -151,7 +153,7 @@ pub(super) enum Note {
 }
 
 /// The end of one result.
-pub(super) fn close_result(format: Format, rows: u64, failure: Option<&Failure>, note: Note, out: &mut Vec<u8>) {
+pub(super) fn close_result(format: Format, rows: u64, failure: Option<&Failure>, note: Note<'_>, out: &mut Vec<u8>) {
     if rows > 0 {
         if format == Format::Compact {
             out.push(b'\n');
@@ -164,6 +166,16 @@ pub(super) fn close_result(format: Format, rows: u64, failure: Option<&Failure>,
     }
     match note {
         Note::Nothing => {}
+        Note::More(mark) => {
+            bare(format, 3, "truncated", "true", out);
+            // `next` is ours; `positionKey` is what newer clients of M3 look for. It is the same cursor.
+            for name in ["next", "positionKey"] {
+                if let Some(next) = &mark.next {
+                    out.push(b',');
+                    member(format, 3, name, next, out);
+                }
+            }
+        }
         Note::NotProcessed => bare(format, 3, "notProcessed", "true", out),
         Note::NotReported => bare(format, 3, "outcome", "\"not-reported\"", out),
     }
@@ -207,8 +219,8 @@ pub(super) fn close(format: Format, counts: Counts, cut: Option<(&str, &str)>, j
     out.push(b'}');
 }
 
-pub(super) fn tail(format: Format, rows: u64, failure: Option<&Failure>, out: &mut Vec<u8>) {
-    close_result(format, rows, failure, Note::Nothing, out);
+pub(super) fn tail(format: Format, rows: u64, failure: Option<&Failure>, mark: Option<&Mark>, out: &mut Vec<u8>) {
+    close_result(format, rows, failure, mark.map_or(Note::Nothing, Note::More), out);
     let failed = u64::from(failure.is_some());
     let counts = Counts { successful: 1 - failed, failed, not_processed: 0 };
     let cut = failure.filter(|failure| failure.terminated).map(|failure| (failure.message.as_str(), failure.kind));
@@ -227,5 +239,5 @@ pub(super) fn failed(transaction: TransactionName, format: Format, failure: &Fai
     open(format, out);
     open_result(transaction.as_str(), true, format, out);
     open_records(format, out);
-    tail(format, 0, Some(failure), out);
+    tail(format, 0, Some(failure), None, out);
 }

@@ -198,14 +198,16 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its own gateway's answers whole")]
 pub(crate) async fn send(https: &Https, request: Request<Full<Bytes>>) -> Reply {
     let response = https.request(request).await.expect("an answer");
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    Reply { status: parts.status, headers: parts.headers, body }
+    let body = body.collect().await.expect("a whole body");
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Reply { status: parts.status, headers: parts.headers, body: body.to_bytes(), trailers }
 }
 
 impl Reply {
@@ -219,6 +221,10 @@ impl Reply {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn trailer(&self, name: &str) -> &str {
+        self.trailers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The code of a problem on the gateway's own account.

@@ -8,6 +8,7 @@ mod doors;
 mod effects;
 mod floors;
 mod house;
+mod lists;
 mod main_job;
 mod outcomes;
 mod places;

@@ -211,7 +211,7 @@ fn thousand(bencher: Bencher<'_, '_>, shape: Shape, format: Format) {
                 out.clear();
             }
         }
-        document.tail(None, &mut out);
+        document.tail(None, None, &mut out);
         bytes + out.len()
     });
 }

@@ -1,60 +1,112 @@
-//! The body of an answer: records flow from the session to the response, a chunk at a time, never a whole list.
+//! The answer to one call: records flow from the session to the response, a chunk at a time, never a whole list.
+//!
+//! A list is held back until it is known whether M3 had more, or until it is too large or too slow for that. Known in
+//! time, that is said in the head; else in trailers and in the body's own end.
 
-use super::super::body::{Body, Fault, full};
-use super::super::flow::Flow;
+use super::super::body::{Fault, Response, full};
+use super::super::listing::Listing;
 use super::super::visit::Visit;
 use crate::m3;
 use crate::model::Record;
-use crate::translate::{Document, Failure};
+use crate::translate::{Document, Failure, Mark};
 use bytes::Bytes;
+use http::header::TRAILER;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A chunk is sent when it is this large, or when the next record is not here yet.
 const CHUNK: usize = 16 * 1024;
+/// A list is held back for no more bytes and no longer than this.
+const HELD: usize = 64 * 1024;
+const HELD_FOR: Duration = Duration::from_millis(50);
+
+pub(in crate::gateway) const TRUNCATED: HeaderName = HeaderName::from_static("mi-truncated");
+pub(in crate::gateway) const NEXT: HeaderName = HeaderName::from_static("mi-next");
 
 struct Writing {
     document: Document,
-    flow: Flow,
+    listing: Listing,
     chunk: Vec<u8>,
+    /// The head of the answer has gone out.
+    streamed: bool,
     ended: bool,
+    trailers: Option<HeaderMap>,
     visit: Arc<Visit>,
 }
 
-/// Writes what is here already; an answer that is whole by then has a length, any other is streamed.
-pub(in crate::gateway) fn body(document: Document, flow: Flow, visit: Arc<Visit>) -> Body {
+/// What is here in time is written at once; an answer that is whole by then has a length, any other is streamed.
+pub(in crate::gateway) async fn answer(
+    document: Document,
+    listing: Listing,
+    list: bool,
+    visit: Arc<Visit>,
+) -> Response {
     let mut chunk = Vec::with_capacity(1024);
     document.head(&mut chunk);
-    let mut writing = Writing { document, flow, chunk, ended: false, visit };
-    writing.take_ready();
-    if writing.ended {
-        return full(writing.chunk);
+    let mut writing = Writing { document, listing, chunk, streamed: false, ended: false, trailers: None, visit };
+    writing.take_ready(HELD);
+    if list && !writing.ended {
+        writing.hold().await;
     }
+    if writing.ended {
+        let mark = writing.listing.mark();
+        let mut response = Response::new(full(writing.chunk));
+        if let Some(mark) = mark {
+            response.headers_mut().extend(marked(&mark));
+        }
+        return response;
+    }
+    writing.streamed = true;
     let stream = futures_util::stream::unfold(writing, |mut writing| async move {
-        let chunk = writing.next_chunk().await?;
-        Some((Ok::<_, Fault>(Frame::data(chunk)), writing))
+        let frame = writing.next_frame().await?;
+        Some((Ok::<_, Fault>(frame), writing))
     });
-    StreamBody::new(stream).boxed_unsync()
+    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    if list {
+        response.headers_mut().insert(TRAILER, HeaderValue::from_static("mi-truncated, mi-next"));
+    }
+    response
+}
+
+fn marked(mark: &Mark) -> HeaderMap {
+    let mut headers = HeaderMap::from_iter([(TRUNCATED, HeaderValue::from_static("true"))]);
+    // A cursor is base64: nothing that a header could not hold.
+    if let Some(next) = mark.next.as_deref().and_then(|next| HeaderValue::try_from(next).ok()) {
+        headers.insert(NEXT, next);
+    }
+    headers
 }
 
 impl Writing {
-    async fn next_chunk(&mut self) -> Option<Bytes> {
+    async fn hold(&mut self) {
+        let until = tokio::time::Instant::now() + HELD_FOR;
+        while !self.ended && self.chunk.len() < HELD {
+            // Waiting for a record and giving up takes nothing from the session: its bytes stay where they were read.
+            let Ok(next) = tokio::time::timeout_at(until, self.listing.next()).await else { return };
+            self.take(next);
+            self.take_ready(HELD);
+        }
+    }
+
+    async fn next_frame(&mut self) -> Option<Frame<Bytes>> {
         // What was ready before the first poll goes out at once: the caller sees the first record before the last exists.
         if self.chunk.is_empty() {
             if self.ended {
-                return None;
+                return self.trailers.take().map(Frame::trailers);
             }
-            let next = self.flow.next().await;
+            let next = self.listing.next().await;
             self.take(next);
-            self.take_ready();
+            self.take_ready(CHUNK);
         }
-        Some(std::mem::take(&mut self.chunk).into())
+        Some(Frame::data(std::mem::take(&mut self.chunk).into()))
     }
 
-    fn take_ready(&mut self) {
-        while !self.ended && self.chunk.len() < CHUNK {
-            match self.flow.ready() {
+    fn take_ready(&mut self, most: usize) {
+        while !self.ended && self.chunk.len() < most {
+            match self.listing.ready() {
                 Some(next) => self.take(next),
                 None => return,
             }
@@ -68,7 +120,7 @@ impl Writing {
             Err(m3::Error::Refused(refusal)) => self.end(Some(&Failure::refused(&refusal))),
             Err(error) => {
                 tracing::warn!(request = %self.visit.id, %error, "a list ended before its end");
-                self.end(Some(&Failure::cut_short(format!("M3 stopped before the end of the list: {error}"))));
+                self.end(Some(&Failure::cut_short("M3 stopped before the end of the list.".to_owned())));
             }
         }
     }
@@ -79,7 +131,11 @@ impl Writing {
             Some(failure) if failure.terminated => "cut-short",
             Some(_) => "nok",
         });
-        self.document.tail(failure, &mut self.chunk);
+        let mark = self.listing.mark().filter(|_| self.streamed);
+        self.trailers = mark.as_ref().map(marked);
+        // Lines have no head to say it in that a reader of lines would see.
+        let told = if self.document.shape().tells_its_end() { self.listing.mark() } else { mark };
+        self.document.tail(failure, told.as_ref(), &mut self.chunk);
         self.ended = true;
     }
 }

@@ -1,8 +1,9 @@
 //! The single execute of m3api-rest, v1 and v2: one GET, one transaction, whatever its effect.
 
 use super::super::body::{Request, Response, full};
-use super::super::exchange::{Answer, Exchange, Refused};
+use super::super::exchange::{Answer, Exchange};
 use super::super::problem::{Kind, Problem};
+use super::super::refused::Refused;
 use super::super::route::Version;
 use super::super::visit::Visit;
 use super::answer;
@@ -28,20 +29,37 @@ pub(in crate::gateway) async fn execute(
     let Some(who) = request.extensions.get::<Arc<Principal>>() else {
         return Problem::new(Kind::TokenMissing, "The call has no principal.").challenge(None).answer(visit);
     };
-    let asked = match read(&request.uri.path()[tail..], request.uri.query()) {
+    let mut asked = match read(&request.uri.path()[tail..], request.uri.query()) {
         Ok(asked) => asked,
         Err(fault) => return Problem::new(Kind::RequestUnreadable, fault.to_string()).answer(visit),
     };
+    if let Err(detail) = take_cursor(&mut asked, &request.headers) {
+        return Problem::new(Kind::RequestUnreadable, detail).answer(visit);
+    }
     let shape = shape(version, &request.headers);
     match exchange.run(&asked, shape, who, visit).await {
-        Ok(answer) => written(answer, asked, shape, visit),
+        Ok(answer) => written(answer, asked, shape, visit).await,
         Err(refused) => failed(refused, &asked, version, shape, visit),
     }
 }
 
-fn written(answer: Answer, asked: Asked, shape: Shape, visit: &Arc<Visit>) -> Response {
+/// `mi-next` is the name that the answer gave it; `positionkey` is what newer clients of M3 send.
+fn take_cursor(asked: &mut Asked, headers: &HeaderMap) -> Result<(), &'static str> {
+    for name in ["mi-next", "positionkey"] {
+        for value in headers.get_all(name) {
+            let cursor = value.to_str().map_err(|_| "The cursor is not plain text.")?;
+            if asked.cursor.replace(cursor.to_owned()).is_some() {
+                return Err("The cursor is given twice; say it once, as mi-next, positionkey or _cursor.");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn written(answer: Answer, asked: Asked, shape: Shape, visit: &Arc<Visit>) -> Response {
+    let list = answer.table.layout().multi;
     let document = Document::new(shape, answer.table, asked.options, answer.inputs);
-    let mut response = Response::new(answer::body(document, answer.flow, visit.clone()));
+    let mut response = answer::answer(document, answer.listing, list, visit.clone()).await;
     if !answer.reported {
         *response.status_mut() = StatusCode::ACCEPTED;
         response.headers_mut().insert("mi-outcome", HeaderValue::from_static("not-reported"));
@@ -78,24 +96,26 @@ pub(super) fn dress(response: &mut Response, shape: Shape) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// v1 answers XML unless JSON is asked for at least as much, as M3 does; v2 has JSON alone.
+/// v1 answers XML unless JSON is asked for at least as much, as M3 does; v2 answers JSON. Either gives lines to whoever
+/// asks for them by name, at least as much as for anything else that is on offer.
 fn shape(version: Version, headers: &HeaderMap) -> Shape {
-    match version {
-        Version::V2 => Shape::V2,
-        Version::V1 => {
-            let (mut json, mut xml) = (0, 0);
-            for part in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
-                let mut words = part.split(';').map(str::trim);
-                let media = words.next().unwrap_or_default().to_ascii_lowercase();
-                let quality = words.find_map(|word| word.strip_prefix("q=")).map_or(1_000, thousandths);
-                match media.as_str() {
-                    "application/json" | "text/json" => json = json.max(quality),
-                    "application/xml" | "text/xml" => xml = xml.max(quality),
-                    _ => {}
-                }
-            }
-            if json > 0 && json >= xml { Shape::V1Json } else { Shape::V1Xml }
+    let (mut json, mut xml, mut lines) = (0, 0, 0);
+    for part in headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
+        let mut words = part.split(';').map(str::trim);
+        let media = words.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = words.find_map(|word| word.strip_prefix("q=")).map_or(1_000, thousandths);
+        match media.as_str() {
+            "application/json" | "text/json" => json = json.max(quality),
+            "application/xml" | "text/xml" => xml = xml.max(quality),
+            "application/x-ndjson" | "application/ndjson" => lines = lines.max(quality),
+            _ => {}
         }
+    }
+    match version {
+        _ if lines > 0 && lines >= json && lines >= xml => Shape::Lines,
+        Version::V2 => Shape::V2,
+        Version::V1 if json > 0 && json >= xml => Shape::V1Json,
+        Version::V1 => Shape::V1Xml,
     }
 }
 
@@ -127,5 +147,7 @@ mod tests {
             assert_eq!(accepted(accept), Shape::V1Xml, "{accept}");
         }
         assert_eq!(shape(Version::V1, &HeaderMap::new()), Shape::V1Xml);
+        assert_eq!(accepted("application/x-ndjson"), Shape::Lines);
+        assert_eq!(accepted("application/x-ndjson;q=0.5, application/json"), Shape::V1Json);
     }
 }

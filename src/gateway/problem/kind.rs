@@ -9,6 +9,8 @@ use http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     RequestUnreadable,
+    CursorNotPossible,
+    CursorInvalid,
     CharacterNotInCharset,
     TokenMissing,
     TokenInvalid,
@@ -39,6 +41,8 @@ pub enum Kind {
 impl Kind {
     pub const ALL: &'static [Self] = &[
         Self::RequestUnreadable,
+        Self::CursorNotPossible,
+        Self::CursorInvalid,
         Self::CharacterNotInCharset,
         Self::TokenMissing,
         Self::TokenInvalid,
@@ -68,7 +72,9 @@ impl Kind {
 
     pub fn status(self) -> StatusCode {
         match self {
-            Self::RequestUnreadable | Self::CharacterNotInCharset => StatusCode::BAD_REQUEST,
+            Self::RequestUnreadable | Self::CursorNotPossible | Self::CursorInvalid | Self::CharacterNotInCharset => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TokenMissing | Self::TokenInvalid => StatusCode::UNAUTHORIZED,
             Self::TenantMismatch
             | Self::PolicyDenied
@@ -102,6 +108,14 @@ impl Kind {
                 "The request can't be read",
                 "Correct the path or the query; nothing was sent to M3.",
             ),
+            Self::CursorNotPossible => (
+                "cursor-not-possible",
+                "This list can't be taken up where it was left",
+                "Leave the cursor out, and position by the transaction's own fields.",
+            ),
+            Self::CursorInvalid => {
+                ("cursor-invalid", "The cursor is not good for this call", "Begin the list again without it.")
+            }
             Self::CharacterNotInCharset => (
                 "character-not-in-charset",
                 "M3 can't hold a character of the request",
@@ -194,6 +208,8 @@ impl Kind {
     pub fn error_type(self) -> &'static str {
         match self {
             Self::RequestUnreadable => "RequestUnreadable",
+            Self::CursorNotPossible => "CursorNotPossible",
+            Self::CursorInvalid => "CursorInvalid",
             Self::CharacterNotInCharset => "CharacterNotInCharset",
             Self::TokenMissing => "TokenMissing",
             Self::TokenInvalid => "TokenInvalid",
@@ -247,6 +263,8 @@ mod tests {
         }
         insta::assert_snapshot!(table, @r#"
         400 request-unreadable: The request can't be read
+        400 cursor-not-possible: This list can't be taken up where it was left
+        400 cursor-invalid: The cursor is not good for this call
         400 character-not-in-charset: M3 can't hold a character of the request
         401 token-missing: No bearer token
         401 token-invalid: The bearer token is not accepted

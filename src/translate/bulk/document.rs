@@ -2,7 +2,7 @@
 //!
 //! Invariant: head, whatever results, tail is one valid document, and every result is in exactly one counter.
 
-use super::super::document::Failure;
+use super::super::document::{Failure, Mark};
 use super::super::options::Format;
 use super::super::table::Table;
 use super::super::v2::{self, Counts};
@@ -47,8 +47,12 @@ impl BulkDocument {
     }
 
     /// The end of a result that was begun.
-    pub fn end(&mut self, failure: Option<&Failure>, out: &mut Vec<u8>) {
-        let note = if std::mem::take(&mut self.unreported) { v2::Note::NotReported } else { v2::Note::Nothing };
+    pub fn end(&mut self, failure: Option<&Failure>, mark: Option<&Mark>, out: &mut Vec<u8>) {
+        let note = match mark {
+            Some(mark) => v2::Note::More(mark),
+            None if std::mem::take(&mut self.unreported) => v2::Note::NotReported,
+            None => v2::Note::Nothing,
+        };
         v2::close_result(self.format, self.rows, failure, note, out);
         match failure {
             None => self.counts.successful += 1,
@@ -59,7 +63,7 @@ impl BulkDocument {
     pub fn failed(&mut self, name: &str, failure: &Failure, out: &mut Vec<u8>) {
         self.open(name, out);
         v2::open_records(self.format, out);
-        self.end(Some(failure), out);
+        self.end(Some(failure), None, out);
     }
 
     /// A transaction that was not run.

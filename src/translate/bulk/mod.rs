@@ -331,8 +331,11 @@ fn item(program: ProgramName, options: &Options, columns_given: bool, raw: &[u8]
         options.set(OptionName::ReturnCols, &names.join(",")).map_err(|_| wrong())?;
     }
     let mut fields = Vec::new();
-    let mut fault = None;
+    let (mut fault, mut cursor) = (None, None);
     for (field, value) in record.map_or(Ok(Members(Vec::new())), |text| self::members(text.as_bytes(), "record"))?.0 {
+        if field == "_cursor" {
+            cursor = text(value.get().as_bytes(), "_cursor")?.map(Cow::into_owned);
+        }
         if field.starts_with('_') {
             continue;
         }
@@ -343,7 +346,7 @@ fn item(program: ProgramName, options: &Options, columns_given: bool, raw: &[u8]
         }
     }
     let asked = match (TransactionName::parse(&name), fault) {
-        (Ok(transaction), None) => Ok(Asked { program, transaction, options, fields }),
+        (Ok(transaction), None) => Ok(Asked { program, transaction, options, fields, cursor }),
         (Ok(_), Some(fault)) => Err(fault),
         (Err(_), _) => Err(Fault {
             kind: FaultKind::TransactionNotFound,

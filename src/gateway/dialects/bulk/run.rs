@@ -1,7 +1,8 @@
 //! One run: transactions in, results out, in order, until the body's end or a reason to stop.
 
-use super::super::super::exchange::{Answer, Exchange, Refused};
+use super::super::super::exchange::{Answer, Exchange};
 use super::super::super::problem::{Kind, Problem};
+use super::super::super::refused::Refused;
 use super::super::super::visit::Visit;
 use super::Settings;
 use super::out::{Gone, Out};
@@ -298,14 +299,14 @@ impl Run {
 
     /// The records of one result, as they come.
     async fn records(&mut self, answer: Answer, extended: bool) -> Result<(), Gone> {
-        let Answer { table, inputs, mut flow, reported } = answer;
+        let Answer { table, inputs, mut listing, reported } = answer;
         self.document.begin(&table, extended.then_some(inputs.as_slice()), &mut self.chunk);
         let failure = loop {
-            let next = match flow.ready() {
+            let next = match listing.ready() {
                 Some(next) => next,
                 None => {
                     self.flush().await?;
-                    flow.next().await
+                    listing.next().await
                 }
             };
             match next {
@@ -314,7 +315,7 @@ impl Run {
                 Err(m3::Error::Refused(refusal)) => break Some(Failure::refused(&refusal)),
                 Err(error) => {
                     tracing::warn!(request = %self.visit.id, %error, "a list of a bulk call ended before its end");
-                    let failure = Failure::cut_short(format!("M3 stopped before the end of the list: {error}"));
+                    let failure = Failure::cut_short("M3 stopped before the end of the list.".to_owned());
                     self.document.cut_short(failure.message.clone(), failure.kind);
                     break Some(failure);
                 }
@@ -326,7 +327,7 @@ impl Run {
         if !reported {
             self.document.unreported();
         }
-        self.document.end(failure.as_ref(), &mut self.chunk);
+        self.document.end(failure.as_ref(), listing.mark().as_ref(), &mut self.chunk);
         Ok(())
     }
 

@@ -1,0 +1,94 @@
+//! The records of one call as the caller wanted them: no more than he asked for, from where he left off, and with an
+//! answer to whether there were more.
+//!
+//! M3 cuts a list without a word; so it is asked for one record more, and that one is never handed on.
+
+use super::cursor::{Bound, Seal};
+use super::flow::Flow;
+use crate::m3;
+use crate::model::Record;
+use crate::translate::Mark;
+use std::time::{Duration, SystemTime};
+
+#[derive(Debug)]
+pub(super) struct Listing {
+    flow: Flow,
+    /// What the caller wants; `None` is all of them.
+    most: Option<u64>,
+    given: u64,
+    /// The record that the list was left at: M3 begins with it again if it is still there.
+    left_at: Option<Vec<String>>,
+    pen: Option<Pen>,
+    last: Option<Record>,
+    truncated: bool,
+}
+
+/// Writes where the list can be taken up again.
+#[derive(Debug)]
+pub(super) struct Pen {
+    pub(super) seal: Seal,
+    pub(super) bound: Bound,
+    pub(super) lifetime: Duration,
+}
+
+impl Listing {
+    pub(super) fn new(flow: Flow, most: Option<u64>, left_at: Option<Vec<String>>, pen: Option<Pen>) -> Self {
+        Self { flow, most, given: 0, left_at, pen, last: None, truncated: false }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {
+        loop {
+            let next = self.flow.next().await;
+            if let Some(next) = self.take(next) {
+                return next;
+            }
+        }
+    }
+
+    /// What is here already: `None` when it would have to be waited for, `Some(Ok(None))` at the end.
+    pub(super) fn ready(&mut self) -> Option<Result<Option<Record>, m3::Error>> {
+        loop {
+            let next = self.flow.ready()?;
+            if let Some(next) = self.take(next) {
+                return Some(next);
+            }
+        }
+    }
+
+    /// `None`: this one is not for the caller.
+    fn take(&mut self, next: Result<Option<Record>, m3::Error>) -> Option<Result<Option<Record>, m3::Error>> {
+        let Ok(Some(record)) = next else { return Some(next) };
+        if let Some(place) = self.left_at.take()
+            && self.pen.as_ref().is_some_and(|pen| pen.place(&record) == place)
+        {
+            return None;
+        }
+        if self.most.is_some_and(|most| self.given >= most) {
+            // More than this one may come, from an M3 that gives more than it was asked for: read on to its end.
+            self.truncated = true;
+            return None;
+        }
+        self.given += 1;
+        if self.pen.is_some() && self.most == Some(self.given) {
+            self.last = Some(record.clone());
+        }
+        Some(Ok(Some(record)))
+    }
+
+    /// Known at the end: that there were more, and where they begin.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.truncated
+            .then(|| Mark { next: self.pen.as_ref().zip(self.last.as_ref()).map(|(pen, last)| pen.write(last)) })
+    }
+}
+
+impl Pen {
+    fn place(&self, record: &Record) -> Vec<String> {
+        self.bound.continuation().place(self.bound.layout(), record)
+    }
+
+    fn write(&self, last: &Record) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.seal.write(&self.bound, &self.place(last), (now + self.lifetime).as_secs())
+    }
+}
