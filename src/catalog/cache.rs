@@ -1,6 +1,6 @@
 //! The cache in front of `fetch`, and the errors of the room.
 
-use super::fetch::{Fetch, TransactionFacts};
+use super::fetch::{Fetch, ProgramFacts, TransactionFacts};
 use super::saved;
 use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
@@ -58,6 +58,8 @@ struct Inner {
     fetch: Fetch,
     layouts: Cache<Key, Arc<Entry>>,
     programs: Cache<ProgramName, Arc<Vec<TransactionFacts>>>,
+    /// One entry: the names of all programs.
+    names: Cache<(), Arc<Vec<ProgramFacts>>>,
     unknown: Cache<Key, Error>,
     metrics: Arc<Metrics>,
     tasks: Tasks,
@@ -96,6 +98,7 @@ impl Catalog {
             fetch: Fetch::new(m3, settings.patience),
             layouts: Cache::new(settings.most_transactions),
             programs: Cache::builder().max_capacity(MOST_PROGRAMS).time_to_live(settings.fresh_for).build(),
+            names: Cache::builder().max_capacity(1).time_to_live(settings.fresh_for).build(),
             unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.negative_for).build(),
             changed: tokio::sync::Notify::new(),
             learnt: AtomicBool::new(false),
@@ -141,6 +144,11 @@ impl Catalog {
                 Err((*error).clone())
             }
         }
+    }
+
+    /// Every program that M3 has, by name.
+    pub async fn programs(&self) -> Result<Arc<Vec<ProgramFacts>>, Arc<m3::Error>> {
+        self.0.names.try_get_with((), async { self.0.fetch.programs().await.map(Arc::new) }).await
     }
 
     /// What a program has, by name.

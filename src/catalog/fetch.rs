@@ -9,6 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
+/// One row of LstPrograms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFacts {
+    pub name: ProgramName,
+    pub description: Box<str>,
+}
+
 /// One row of LstTransactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionFacts {
@@ -18,6 +25,7 @@ pub struct TransactionFacts {
 }
 
 /// No program of any release has more; beyond it the answer is not believed.
+const MOST_PROGRAMS: usize = 20_000;
 const MOST_TRANSACTIONS: usize = 5_000;
 const MOST_FIELDS: usize = 2_000;
 
@@ -31,6 +39,7 @@ pub(super) struct Fetch {
 
 #[derive(Debug)]
 struct Lists {
+    programs: Arc<TransactionLayout>,
     transactions: Arc<TransactionLayout>,
     fields: Arc<TransactionLayout>,
 }
@@ -38,6 +47,16 @@ struct Lists {
 impl Fetch {
     pub(super) fn new(m3: Client, patience: Duration) -> Self {
         Self { m3, patience, lists: OnceCell::new() }
+    }
+
+    pub(super) async fn programs(&self) -> Result<Vec<ProgramFacts>, Error> {
+        let layout = &self.lists().await?.programs;
+        let rows = self.list(layout, &[], MOST_PROGRAMS).await?;
+        let facts = rows.iter().filter_map(|row| {
+            let name = ProgramName::parse(&column(row, layout, "MINM")).ok()?;
+            Some(ProgramFacts { name, description: column(row, layout, "MIDS").into() })
+        });
+        Ok(facts.collect())
     }
 
     pub(super) async fn transactions(&self, program: ProgramName) -> Result<Vec<TransactionFacts>, Error> {
@@ -124,6 +143,7 @@ impl Fetch {
         self.lists
             .get_or_try_init(|| async {
                 Ok(Lists {
+                    programs: self.bootstrap("LstPrograms").await?,
                     transactions: self.bootstrap("LstTransactions").await?,
                     fields: self.bootstrap("LstFields").await?,
                 })

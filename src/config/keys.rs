@@ -115,6 +115,9 @@ fn gateway(reader: &mut Reader) -> gateway::Settings {
     set(&mut gateway.exchange.write_wait, seconds(reader, "gateway.write_wait_seconds", 1..=3_600));
     set(&mut gateway.exchange.write_patience, seconds(reader, "gateway.write_seconds", 1..=86_400));
     set(&mut gateway.exchange.default_records, number(reader, "gateway.default_records", 0..=1_000_000));
+    set(&mut gateway.compress_from, number(reader, "gateway.compress_from", 32..=1_048_576));
+    let right = "origins without a path, like https://app.example.com";
+    set(&mut gateway.cors, reader.many("gateway.cors_origins", right, origin));
     set(&mut gateway.exchange.cursor_lifetime, seconds(reader, "gateway.cursor_seconds", 1..=604_800));
     set(&mut gateway.bulk.body, number(reader, "gateway.bulk_body_limit", 1_024..=1_073_741_824));
     set(&mut gateway.bulk.transactions, number(reader, "gateway.bulk_max_transactions", 1..=1_000_000));
@@ -126,6 +129,14 @@ fn gateway(reader: &mut Reader) -> gateway::Settings {
         reader.faults.add(place, "gateway.write_wait_seconds", "is not less than gateway.wait_seconds", hint);
     }
     gateway
+}
+
+/// As a browser sends it: scheme and host, the port where it is not the usual one. A wildcard is none.
+fn origin(text: &str) -> Option<http::HeaderValue> {
+    let uri: http::Uri = text.parse().ok()?;
+    let web = matches!(uri.scheme_str(), Some("https" | "http"));
+    let bare = uri.path() == "/" && uri.query().is_none() && !text.ends_with('/');
+    (web && bare && uri.authority().is_some()).then(|| text.to_ascii_lowercase().parse().ok()).flatten()
 }
 
 fn tokens(reader: &mut Reader) -> Option<issuer::Settings> {

@@ -37,6 +37,7 @@ use crate::model::M3User;
 use crate::policies::Active;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
+use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,12 +67,16 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     pub body_limit: usize,
     pub uri_limit: usize,
     /// Until the head of an answer; longer than any patience with M3.
     pub wait: Duration,
+    /// Bytes from which on an answer is compressed for those who can read that.
+    pub compress_from: u64,
+    /// Origins whose pages may call from a browser; none by default.
+    pub cors: Vec<HeaderValue>,
     pub exchange: ExchangeSettings,
     pub bulk: BulkSettings,
 }
@@ -83,6 +88,8 @@ impl Default for Settings {
             // Below the edge's bound on header lists, so that a long URL is told in words.
             uri_limit: 8 * 1024,
             wait: Duration::from_secs(120),
+            compress_from: 1_024,
+            cors: Vec::new(),
             exchange: ExchangeSettings::default(),
             bulk: BulkSettings::default(),
         }

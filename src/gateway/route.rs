@@ -19,6 +19,16 @@ pub(super) enum Route {
         tenant: Option<TenantId>,
         matrix: usize,
     },
+    Csrf {
+        tenant: Option<TenantId>,
+    },
+    /// Of every program, or of the one whose name begins at `program`.
+    Metadata {
+        tenant: Option<TenantId>,
+        program: Option<usize>,
+    },
+    /// The token of who asks, as M3's own web client gives it to apps.
+    Session,
     Token {
         tenant: Option<TenantId>,
     },
@@ -42,6 +52,7 @@ impl Route {
             "/oauth2/token" => return Self::Token { tenant: None },
             "/oauth2/revoke" => return Self::Revoke { tenant: None },
             "/oauth2/jwks" => return Self::Keys,
+            "/grid/rest/security/sessions/oauth" => return Self::Session,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
                 return Self::ServerMetadata;
             }
@@ -49,7 +60,7 @@ impl Route {
         }
         for prefix in [PRODUCT, BARE] {
             if let Some(rest) = path.strip_prefix(prefix) {
-                return Self::execute(None, path, rest);
+                return Self::product(None, path, rest);
             }
         }
         let Some((tenant, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
@@ -62,12 +73,22 @@ impl Route {
             _ => {}
         }
         match rest.strip_prefix(&PRODUCT[1..]) {
-            Some(rest) => Self::execute(Some(tenant), path, rest),
+            Some(rest) => Self::product(Some(tenant), path, rest),
             None => Self::Unknown,
         }
     }
 
-    fn execute(tenant: Option<TenantId>, path: &str, rest: &str) -> Self {
+    fn product(tenant: Option<TenantId>, path: &str, rest: &str) -> Self {
+        match rest {
+            "csrf" => return Self::Csrf { tenant },
+            "metadata" => return Self::Metadata { tenant, program: None },
+            _ => {}
+        }
+        for word in ["v2/metadata/", "metadata/"] {
+            if let Some(name) = rest.strip_prefix(word) {
+                return Self::Metadata { tenant, program: Some(path.len() - name.len()) };
+            }
+        }
         for (word, version) in [("v2/execute/", Version::V2), ("execute/", Version::V1)] {
             if let Some(tail) = rest.strip_prefix(word) {
                 return Self::Execute { version, tenant, tail: path.len() - tail.len() };
@@ -85,7 +106,12 @@ impl Route {
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata => true,
-            Self::Execute { .. } | Self::Bulk { .. } | Self::Unknown => false,
+            Self::Execute { .. }
+            | Self::Bulk { .. }
+            | Self::Csrf { .. }
+            | Self::Metadata { .. }
+            | Self::Session
+            | Self::Unknown => false,
         }
     }
 
@@ -93,9 +119,11 @@ impl Route {
         match self {
             Self::Execute { tenant, .. }
             | Self::Bulk { tenant, .. }
+            | Self::Csrf { tenant }
+            | Self::Metadata { tenant, .. }
             | Self::Token { tenant }
             | Self::Revoke { tenant } => tenant.as_ref(),
-            Self::Keys | Self::ServerMetadata | Self::Unknown => None,
+            Self::Keys | Self::ServerMetadata | Self::Session | Self::Unknown => None,
         }
     }
 
@@ -105,6 +133,9 @@ impl Route {
             Self::Execute { version: Version::V1, .. } => "/m3api-rest/execute",
             Self::Execute { version: Version::V2, .. } => "/m3api-rest/v2/execute",
             Self::Bulk { .. } => "/m3api-rest/v2/execute (bulk)",
+            Self::Csrf { .. } => "/m3api-rest/csrf",
+            Self::Metadata { .. } => "/m3api-rest/metadata",
+            Self::Session => "/grid/rest/security/sessions/oauth",
             Self::Token { .. } => "/oauth2/token",
             Self::Revoke { .. } => "/oauth2/revoke",
             Self::Keys => "/oauth2/jwks",

@@ -1,8 +1,8 @@
 //! What is at the end of the stack: each route to its room.
 
 use super::body::{Request, Response};
-use super::dialects::bulk;
 use super::dialects::execute::execute;
+use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::route::Route;
@@ -58,6 +58,12 @@ impl Rooms {
                 let matrix = request.uri().path()[*matrix..].to_owned();
                 bulk::bulk(&self.exchange, self.bulk, &matrix, request, &visit).await
             }
+            Route::Csrf { .. } => surface::csrf(&request, &visit),
+            Route::Metadata { program, .. } => {
+                let name = program.map(|at| request.uri().path()[at..].to_owned());
+                surface::metadata(&self.exchange, name.as_deref(), request, &visit).await
+            }
+            Route::Session => surface::session(&request, &visit),
             Route::Token { tenant } => self.tokens.token(tenant.as_ref(), request, &visit).await,
             Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,
             Route::Keys => self.tokens.keys(&request, &visit),

@@ -2,7 +2,7 @@
 
 use super::body::{Body, Fault, Request, Response};
 use super::layers::checkpoint::{around, checkpoint};
-use super::layers::{access, authn, authz, limits, quota};
+use super::layers::{access, authn, authz, browser, limits, quota};
 use super::problem::{Kind, Problem};
 use super::routes::{Routes, routes};
 use super::{Parts, Settings};
@@ -31,8 +31,13 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         .layer(around(access::arrive, ()))
         // Sees every request, refused ones too, and the answer that the caller really got.
         .layer(around(access::log, parts.access_log.clone()))
+        // Outside of authn: a browser asks whether it may ask before it has a token to ask with. Without origins, absent.
+        .option_layer(browser::cors(&settings.cors))
         // Inside the log so that both tell the same status; outside everything that may refuse.
         .layer(around(access::count, metrics.clone()))
+        // Below the log, which counts the bytes that were sent. What is small, or comes line by line, is sent as it is.
+        .map_response(browser::unzipped)
+        .layer(browser::compression(settings.compress_from))
         // tower-http's box back to ours.
         .map_response(|response: http::Response<_>| response.map(rebox))
         // A bug costs one request, not the connection. Log and metrics are outside, so they see the 500.

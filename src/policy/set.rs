@@ -120,6 +120,16 @@ impl Set {
             || asker.groups.iter().any(|group| may(self.groups.get(group)))
     }
 
+    /// Whether something of this program may be called, by a rule over its reads or writes or by one that names a
+    /// transaction of it: what a list of programs may tell.
+    pub fn may_enter(&self, asker: Asker<'_>, program: ProgramName) -> bool {
+        // A read and a write of nobody in particular: what rules over classes say of them holds for any.
+        let classes = ["Get", "Lst", "Chg"].into_iter().filter_map(|name| TransactionName::parse(name).ok());
+        let named = self.typed.keys().filter(|(of, _)| *of == program).map(|(_, name)| *name);
+        let may = |name| self.may_name(asker, program, name, Effect::of(program, name));
+        classes.chain(named).any(may)
+    }
+
     /// Whether a rule could permit this call, whatever its values: a refusal here needs no catalog and no M3.
     pub fn may_name(
         &self,

@@ -17,5 +17,6 @@ mod refusals;
 mod scan;
 mod sdk;
 mod spellings;
+mod surface;
 mod tokens;
 mod wire;

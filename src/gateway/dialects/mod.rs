@@ -3,3 +3,4 @@
 pub(super) mod answer;
 pub(super) mod bulk;
 pub(super) mod execute;
+pub(super) mod surface;
