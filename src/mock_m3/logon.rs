@@ -85,7 +85,7 @@ impl Gatekeeper {
             Some(place) => place,
             None => (user.company, user.division.clone()),
         };
-        if !user.allowed_companies.is_empty() && !user.allowed_companies.contains(&company) {
+        if !user.may_work_in(company) {
             return Err(format!("XAU0008 User {} is not authorised for company {company}", user.name));
         }
         Ok(Admitted { user: user.clone(), company, division, program: asked.program.clone() })

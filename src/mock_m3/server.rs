@@ -9,12 +9,13 @@ use super::session::{Kill, Session};
 use super::settings::{Profile, ReplyMode, Settings};
 use super::wire::{Connection, Wide};
 use crate::tasks::Tasks;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -34,7 +35,7 @@ pub(super) struct Shared {
     seen: Mutex<Seen>,
     gatekeeper: Mutex<Gatekeeper>,
     /// Logons that were sent to the second port and have not come yet.
-    rerouted: Mutex<HashMap<u32, Admitted>>,
+    rerouted: Mutex<BTreeMap<u32, (Instant, Admitted)>>,
     next_id: AtomicU32,
     sessions: Mutex<HashMap<u32, watch::Sender<Option<Kill>>>>,
     logons: AtomicU64,
@@ -42,6 +43,10 @@ pub(super) struct Shared {
 }
 
 const MOST_REROUTED: usize = 1_024;
+/// A port id is good for this long.
+const REROUTE_HOLDS: Duration = Duration::from_secs(30);
+/// Sessions at once; more connections are closed as they come.
+const MOST_SESSIONS: usize = 4_096;
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,6 +138,15 @@ impl Mock {
         self.0.engine.record(program, company, key)
     }
 
+    /// Another user has this record open: until it is unlocked nobody changes it.
+    pub fn lock_record(&self, program: &str, company: u16, key: &[(&str, &str)]) {
+        self.0.engine.lock(program, company, key);
+    }
+
+    pub fn unlock_records(&self) {
+        self.0.engine.unlock();
+    }
+
     /// A second release: the field is wider in input and output, and everything behind it stands further on.
     pub fn widen(&self, program: &str, transaction: &str, field: &str, by: usize) {
         self.upgrade(|metadata| {
@@ -172,7 +186,7 @@ impl Mock {
 }
 
 /// After an accept that failed.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, rerouted: bool) {
     let on = tasks.clone();
@@ -184,6 +198,9 @@ fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, rerouted: b
                 continue;
             };
             let shared = shared.clone();
+            if locked(&shared.sessions).len() >= MOST_SESSIONS {
+                continue;
+            }
             on.spawn_until_stop(async move {
                 let _ = stream.set_nodelay(true);
                 // A peer that breaks off ends its own session and nothing else.
@@ -202,6 +219,16 @@ impl Shared {
         locked(&self.faults).take(program, transaction, technical)
     }
 
+    /// The next call's latency: spread over the profile's range, and the same in every run.
+    pub(super) fn latency(&self) -> u64 {
+        let (least, most) = self.profile.latency_ms;
+        if most == 0 {
+            return 0;
+        }
+        let at = u64::from(self.next_id.fetch_add(1, Ordering::Relaxed));
+        least + at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17) % (most - least).max(1)
+    }
+
     pub(super) fn note(&self, call: SeenCall) {
         locked(&self.seen).note(call);
     }
@@ -213,7 +240,7 @@ impl Shared {
         let admitted = match Asked::parse(&payload) {
             Some(asked) => {
                 let latency = self.fault(&asked.program, "LOGON", true).and_then(|fault| fault.latency_ms);
-                super::session::wait(latency).await;
+                super::session::wait(latency.or(Some(self.profile.logon_ms))).await;
                 locked(&self.gatekeeper).admit(&asked)
             }
             None => Err("The logon is not one of this server's".to_owned()),
@@ -230,10 +257,11 @@ impl Shared {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             {
                 let mut rerouted = locked(&self.rerouted);
+                rerouted.retain(|_, (since, _)| since.elapsed() < REROUTE_HOLDS);
                 if rerouted.len() >= MOST_REROUTED {
-                    rerouted.clear();
+                    rerouted.pop_first();
                 }
-                rerouted.insert(id, admitted);
+                rerouted.insert(id, (Instant::now(), admitted));
             }
             return connection.say(&format!("CHG {},{},{id}", self.second.ip(), self.second.port())).await;
         }
@@ -252,8 +280,8 @@ impl Shared {
     async fn second(self: Arc<Self>, stream: TcpStream) -> io::Result<()> {
         let mut connection = Connection::new(stream);
         let id = connection.bare().await?;
-        let admitted = locked(&self.rerouted).remove(&id);
-        let Some(admitted) = admitted else { return connection.say_bare(2).await };
+        let admitted = locked(&self.rerouted).remove(&id).filter(|(since, _)| since.elapsed() < REROUTE_HOLDS);
+        let Some((_, admitted)) = admitted else { return connection.say_bare(2).await };
         if self.metadata().program(&admitted.program).is_none() {
             return connection.say_bare(1).await;
         }

@@ -66,6 +66,14 @@ enum Then {
     End,
 }
 
+/// yyyyMMdd of the calendar, or one of M3's two words for no date.
+fn is_date(given: &str) -> bool {
+    let digits = given.len() == 8 && given.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |from: usize, to: usize| given.get(from..to).and_then(|part| part.parse::<i16>().ok()).unwrap_or(-1);
+    let day = || jiff::civil::Date::new(number(0, 4), number(4, 6) as i8, number(6, 8) as i8).is_ok();
+    ["0", "99999999"].contains(&given) || (digits && day())
+}
+
 pub(super) async fn wait(latency: Option<u64>) {
     if let Some(ms) = latency.filter(|ms| *ms > 0) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -84,12 +92,14 @@ impl Session {
     }
 
     pub(super) async fn run(mut self, mut killed: watch::Receiver<Option<Kill>>) -> io::Result<()> {
+        let life = self.shared.profile.session_life;
         let told = tokio::select! {
             ended = self.serve() => return ended,
             told = killed.wait_for(Option::is_some) => told.ok().and_then(|kill| *kill),
+            () = tokio::time::sleep(life.unwrap_or_default()), if life.is_some() => Some(Kill::Silent),
         };
         match told {
-            Some(Kill::Silent) => std::future::pending().await,
+            Some(Kill::Silent) => return self.connection.ignore().await,
             Some(Kill::Reset) => self.connection.reset(),
             Some(Kill::Fin) | None => {}
         }
@@ -124,6 +134,7 @@ impl Session {
         self.note(&name, input.clone(), technical);
         let fault = self.shared.fault(&self.who.program, &name, technical);
         wait(fault.as_ref().and_then(|fault| fault.latency_ms)).await;
+        wait(Some(self.shared.latency())).await;
         let action = fault.and_then(|fault: Fault| fault.action);
         if action == Some(Action::DropBefore) {
             return Ok(Then::End);
@@ -136,9 +147,8 @@ impl Session {
             };
             return self.say(&reply, action).await;
         };
-        if self.who.user.denied {
-            let text = format!("User {} is not authorised for program {}", self.who.user.name, self.who.program);
-            return self.say(&nok(&text, "XAU0008", ""), action).await;
+        if let Some(refusal) = self.refusal(transaction, &input) {
+            return self.say(&refusal, action).await;
         }
         if let Some(Action::Nok { id, field, text }) = &action {
             let reply = nok(text, id, field);
@@ -158,6 +168,30 @@ impl Session {
             }
             Answer::List(rows) => self.list(rows, &transaction.output, action).await,
         }
+    }
+
+    /// What M3 looks at before any program does: authority, then the shape of the values.
+    fn refusal(&self, transaction: &Transaction, input: &Row) -> Option<Vec<u16>> {
+        let user = &self.who.user;
+        if user.denied || user.denied_programs.contains(&self.who.program) {
+            let text = format!("User {} is not authorised for program {}", user.name, self.who.program);
+            return Some(nok(&text, "XAU0008", ""));
+        }
+        let company = input.get("CONO").and_then(|given| given.parse::<u16>().ok());
+        if let Some(company) = company.filter(|company| !user.may_work_in(*company)) {
+            let text = format!("User {} is not authorised for company {company}", user.name);
+            return Some(nok(&text, "XAU0008", "CONO"));
+        }
+        transaction.input.iter().find_map(|field| {
+            let given = input.get(&field.name)?;
+            let (good, kind) = match field.kind {
+                'N' => (given.parse::<f64>().is_ok_and(f64::is_finite), "number"),
+                'D' => (is_date(given), "date"),
+                _ => (true, ""),
+            };
+            (!good && given != "?")
+                .then(|| nok(&format!("{} is not a valid {kind}", field.name), "XMI0005", &field.name))
+        })
     }
 
     fn note(&self, name: &str, fields: Row, technical: bool) {
@@ -224,7 +258,7 @@ impl Session {
                 self.connection.send(&[0, 0, 0, 6, b'<', b'h', b't', b'm', b'l', b'>']).await?;
                 Ok(Then::GoOn)
             }
-            Some(Action::NoAnswer | Action::SilentAfter { .. }) => std::future::pending().await,
+            Some(Action::NoAnswer | Action::SilentAfter { .. }) => self.connection.ignore().await.map(|()| Then::End),
             Some(Action::NokAfter { id, field, text, .. }) => {
                 let mut out = Vec::new();
                 self.wide.frame(&nok(&text, &id, &field), &mut out);
@@ -310,6 +344,7 @@ impl Session {
         let build = self.shared.build.load(Ordering::Relaxed).to_string();
         let millis = Timestamp::now().as_millisecond().to_string();
         let company = self.who.company.to_string();
+        let stamped = now.strftime("%Y-%m-%d %H:%M:%S +0000").to_string();
         let known: &[(&str, &str)] = &[
             ("ZZUSID", &user.name),
             ("ZDCONO", &company),
@@ -320,6 +355,8 @@ impl Session {
             ("ZDDTFM", &user.date_form),
             ("DSEP", if user.decimal_comma { "," } else { "." }),
             ("TIZO", "UTC"),
+            ("TMTZ", &stamped),
+            ("UTCT", &stamped),
             ("USFN", &user.name),
             ("USER", &user.name),
             ("PRUS", &user.name),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The gateway's own user in the development world.
 pub const GATEWAY_USER: &str = "MIGATE";
@@ -32,6 +33,8 @@ pub struct User {
     pub allowed_companies: Vec<u16>,
     /// May log on, and may do nothing.
     pub denied: bool,
+    /// May log on to these, and may do nothing there.
+    pub denied_programs: Vec<String>,
 }
 
 impl std::fmt::Debug for User {
@@ -65,6 +68,26 @@ pub struct Profile {
     pub cut_replies: bool,
     pub numbers_right: bool,
     pub trailing_minus: bool,
+    /// A session falls silent after this long: neither answered nor closed, as behind a firewall that forgot it.
+    pub session_life: Option<Duration>,
+    /// Every call takes between so many and so many milliseconds, a logon the second.
+    pub latency_ms: (u64, u64),
+    pub logon_ms: u64,
+}
+
+impl Profile {
+    /// What an ordinary site is like, and no mock by itself: replies cut, numbers to the right with the minus behind,
+    /// calls that take 20 to 300 ms, a logon that takes half a second.
+    pub fn site() -> Self {
+        Self {
+            cut_replies: true,
+            numbers_right: true,
+            trailing_minus: true,
+            latency_ms: (20, 300),
+            logon_ms: 500,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Profile {
@@ -75,11 +98,18 @@ impl Default for Profile {
             cut_replies: false,
             numbers_right: false,
             trailing_minus: false,
+            session_life: None,
+            latency_ms: (0, 0),
+            logon_ms: 0,
         }
     }
 }
 
 impl User {
+    pub(super) fn may_work_in(&self, company: u16) -> bool {
+        self.allowed_companies.is_empty() || self.allowed_companies.contains(&company)
+    }
+
     fn new(name: &str, company: u16, division: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -92,6 +122,7 @@ impl User {
             date_form: "YMD".to_owned(),
             allowed_companies: Vec::new(),
             denied: false,
+            denied_programs: Vec::new(),
         }
     }
 }

@@ -2,12 +2,16 @@
 
 use super::*;
 use crate::tasks::Tasks;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn mock(mode: ReplyMode) -> (Mock, Tasks) {
+    with(Profile { reply_mode: mode, ..Profile::default() }).await
+}
+
+async fn with(profile: Profile) -> (Mock, Tasks) {
     let tasks = Tasks::new();
-    let profile = Profile { reply_mode: mode, ..Profile::default() };
     let mock = Mock::start(Settings { profile, ..Settings::default() }, &tasks).await.expect("a free port");
     (mock, tasks)
 }
@@ -149,4 +153,82 @@ async fn a_second_release_shifts_what_stands_behind() {
     let mut stream = session(&mock, "CRS610MI").await;
     stream.write_all(&wide("GetInLayout    GetBasicData")).await.expect("sent");
     assert_eq!(narrow(&frame(&mut stream).await), "OK             ;CONO,16,3;CUNO,19,15");
+}
+
+#[tokio::test]
+async fn a_record_that_another_user_has_open_is_read_and_not_changed() {
+    let (mock, _tasks) = mock(ReplyMode::Reroute).await;
+    mock.lock_record("CRS610MI", 100, &[("CUNO", "C00001")]);
+    let mut stream = session(&mock, "CRS610MI").await;
+    let change = wide(&format!("ChgBasicData   100AAAC00001      {:<36}", "Changed"));
+    stream.write_all(&change).await.expect("sent");
+    let reply = narrow(&frame(&mut stream).await);
+    assert!(reply.starts_with("NOK") && reply.contains("updated by another user"), "{reply}");
+    stream.write_all(&wide("GetBasicData   100C00001")).await.expect("sent");
+    assert!(narrow(&frame(&mut stream).await).starts_with("OK"));
+    mock.unlock_records();
+    stream.write_all(&change).await.expect("sent");
+    assert!(narrow(&frame(&mut stream).await).starts_with("OK"));
+    assert_eq!(mock.record("CRS610MI", 100, &[("CUNO", "C00001")]).expect("a customer")["CUNM"], "Changed");
+}
+
+#[tokio::test]
+async fn a_session_whose_life_is_over_says_nothing_and_stays_open_until_the_peer_has_gone() {
+    let (mock, _tasks) = with(Profile { session_life: Some(Duration::from_millis(100)), ..Profile::default() }).await;
+    let mut stream = session(&mock, "CRS610MI").await;
+    stream.write_all(&wide("GetBasicData   100C00001")).await.expect("sent");
+    assert!(narrow(&frame(&mut stream).await).starts_with("OK"));
+    let silent = async {
+        loop {
+            stream.write_all(&wide("GetBasicData   100C00001")).await.expect("it is open");
+            let answer = tokio::time::timeout(Duration::from_millis(400), frame(&mut stream)).await;
+            if answer.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), silent).await.expect("it falls silent");
+    assert_eq!(mock.sessions(), 1);
+    drop(stream);
+    let gone = async {
+        while mock.sessions() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it ends with its peer");
+}
+
+#[tokio::test]
+async fn authority_and_the_shape_of_values_are_looked_at_first() {
+    let tasks = Tasks::new();
+    let mut settings = Settings::default();
+    let demo = settings.users.iter_mut().find(|user| user.name == DEMO_USER).expect("a user");
+    demo.allowed_companies = vec![100];
+    demo.denied_programs = vec!["CRS620MI".to_owned()];
+    let mock = Mock::start(settings, &tasks).await.expect("a free port");
+    let mut stream = session(&mock, "CRS610MI").await;
+    let mut ask = async |text: &str| {
+        stream.write_all(&wide(text)).await.expect("sent");
+        let reply = narrow(&frame(&mut stream).await);
+        if reply.starts_with("OK") { "OK".to_owned() } else { reply[256..].trim_end().to_owned() }
+    };
+    assert_eq!(ask("GetBasicData   200C00001").await, "XAU0008 CONO");
+    assert_eq!(ask("GetBasicData   1x0C00001").await, "XMI0005 CONO");
+    assert_eq!(ask("GetBasicData   100C00001").await, "OK");
+    let mut other = session(&mock, "CRS620MI").await;
+    other.write_all(&wide("GetBasicData   S00001")).await.expect("sent");
+    assert!(narrow(&frame(&mut other).await).contains("XAU0008"));
+}
+
+#[tokio::test]
+async fn a_site_takes_its_time_and_cuts_what_is_blank() {
+    let (mock, _tasks) = with(Profile::site()).await;
+    let begun = std::time::Instant::now();
+    let mut stream = session(&mock, "CRS610MI").await;
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+    let begun = std::time::Instant::now();
+    stream.write_all(&wide("GetBasicData   100C00001")).await.expect("sent");
+    let reply = narrow(&frame(&mut stream).await);
+    assert!(begun.elapsed() >= Duration::from_millis(20));
+    assert!(!reply.ends_with(' '), "{reply:?}");
 }

@@ -74,6 +74,16 @@ impl Connection {
         self.stream.write_all(frames).await
     }
 
+    /// Answers nothing any more, and notices when the other side has had enough.
+    pub(super) async fn ignore(&mut self) -> io::Result<()> {
+        loop {
+            self.read.clear();
+            if self.fill().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Ends with a reset instead of an orderly close.
     pub(super) fn reset(&self) {
         let _ = self.stream.set_zero_linger();

@@ -181,6 +181,52 @@ async fn a_character_that_m3_cannot_hold_is_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn a_gateway_at_an_ordinary_site_works_as_with_a_mock() {
+    let (house, caller) = house("MICOMMA", |settings| profile(settings, Profile::site())).await;
+    assert_eq!(caller.m3("CRS610MI/LstByNumber?maxrecs=3").await.records().len(), 3);
+    let changed = caller.m3("CRS610MI/ChgFinancial?CUNO=C00001&CRLM=-10.25").await;
+    assert_eq!(changed.json()["nrOfSuccessfullTransactions"], 1, "{}", changed.text());
+    assert_eq!(caller.m3("CRS610MI/GetFinancial?CUNO=C00001").await.records()[0]["CRLM"], "-10.25");
+    house.m3().lock_record("CRS610MI", 100, &[("CUNO", "C00001")]);
+    let locked = caller.m3("CRS610MI/ChgFinancial?CUNO=C00001&CRLM=1").await;
+    assert_eq!((locked.status, locked.error().0.as_str()), (StatusCode::OK, "ServerReturnedNOK"), "{}", locked.text());
+    assert_eq!(caller.m3("CRS610MI/GetFinancial?CUNO=C00001").await.records()[0]["CRLM"], "-10.25");
+}
+
+#[tokio::test]
+async fn sessions_that_fall_silent_leave_no_write_unknown() {
+    let life = std::time::Duration::from_millis(400);
+    let (house, caller) = house("MIDEMO", |settings| {
+        profile(settings, Profile { session_life: Some(life), ..Profile::default() });
+        if let Backend::Mock { client, .. } = &mut settings.backend {
+            client.pool.fresh_for = std::time::Duration::ZERO;
+        }
+    })
+    .await;
+    assert_eq!(caller.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=First").await.status, StatusCode::OK);
+    tokio::time::sleep(life * 2).await;
+    // The session in the pool is dead and nobody said so: it is asked for a sign of life, and a new one does the write.
+    let write = caller.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Second").await;
+    assert_eq!((write.status, write.json()["nrOfSuccessfullTransactions"].as_i64()), (StatusCode::OK, Some(1)));
+    assert_eq!(house.m3().record("CRS610MI", 100, &[("CUNO", "C00001")]).expect("a customer")["CUNM"], "Second");
+    assert_eq!(house.asked().iter().filter(|call| call.contains("Second")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_company_that_m3_does_not_open_to_the_user_is_m3s_own_no() {
+    let (_house, caller) = house("MI100", |settings| {
+        profile(settings, Profile { honours_place: false, ..Profile::default() });
+        if let Backend::Mock { client, .. } = &mut settings.backend {
+            client.unproven_reads = true;
+        }
+    })
+    .await;
+    let reply = caller.m3("CRS610MI/GetBasicData?CONO=200&CUNO=C00001").await;
+    let (kind, code, field) = reply.error();
+    assert_eq!((kind.as_str(), code.as_str(), field.as_str()), ("ServerReturnedNOK", "XAU0008", "CONO"));
+}
+
+#[tokio::test]
 async fn nobody_is_somebody_else() {
     let house = House::start().await;
     let demo = house.demo().await;

@@ -40,6 +40,10 @@ pub(super) fn already_exists(transaction: &Transaction, field: &str, value: &str
     nok("04", field, format!("{} {value} already exists", label(transaction, field)))
 }
 
+pub(super) fn is_locked(field: &str, value: &str) -> Nok {
+    nok("08", field, format!("Record {value} is being updated by another user"))
+}
+
 pub(super) fn wrong_status(field: &str, value: &str) -> Nok {
     nok("07", field, format!("{value} has a status that does not allow this"))
 }

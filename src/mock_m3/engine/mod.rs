@@ -94,6 +94,17 @@ impl Engine {
         }
     }
 
+    pub(super) fn lock(&self, program: &str, company: u16, key: &[(&str, &str)]) {
+        let Some(kind) = table::main_kind(program) else { return };
+        let value =
+            |field: &&str| key.iter().find(|(name, _)| name == field).map_or("", |(_, value)| *value).to_owned();
+        self.store.lock(kind, company, kind.key().iter().map(value).collect());
+    }
+
+    pub(super) fn unlock(&self) {
+        self.store.unlock();
+    }
+
     /// A record of the program's main kind, as it stands.
     pub(super) fn record(&self, program: &str, company: u16, key: &[(&str, &str)]) -> Option<Row> {
         let kind = table::main_kind(program)?;

@@ -1,7 +1,7 @@
 //! What the verbs do.
 
 use super::super::metadata::Transaction;
-use super::message::{already_exists, does_not_exist, must_be_entered};
+use super::message::{already_exists, does_not_exist, is_locked, must_be_entered};
 use super::store::Store;
 use super::table::{Kind, Play, Verb};
 use super::{Answer, Context, Engine, Nok, Row};
@@ -18,7 +18,7 @@ pub(super) struct Call<'a> {
 }
 
 /// Fields that say where and how, not what.
-const NOT_DATA: &[&str] = &["CONO", "LMTS", "SQRY", "CTYP", "AUTD", "BAOR"];
+const NOT_DATA: &[&str] = &["CONO", "LMTS", "SQRY", "CTYP", "AUTD", "BAOR", "CHNO", "CHID", "LMDT", "RGDT", "RGTM"];
 
 impl<'a> Call<'a> {
     pub(super) fn new(engine: &'a Engine, context: &'a Context, transaction: &'a Transaction, input: &'a Row) -> Self {
@@ -200,6 +200,9 @@ impl<'a> Call<'a> {
 
     fn change(&self, kind: Kind) -> Answer {
         let key = self.key(kind);
+        if self.store().is_locked(kind, self.company, &key) {
+            return is_locked(kind.key()[0], &key.join(" ")).into();
+        }
         let changed = self.store().change(kind, self.company, &key, |row| {
             self.apply(row);
             for (field, value) in kind.key().iter().zip(&key) {
@@ -218,6 +221,9 @@ impl<'a> Call<'a> {
 
     fn delete(&self, kind: Kind) -> Answer {
         let key = self.key(kind);
+        if self.store().is_locked(kind, self.company, &key) {
+            return is_locked(kind.key()[0], &key.join(" ")).into();
+        }
         if !self.store().remove(kind, self.company, &key) {
             return self.missing(kind).into();
         }

@@ -289,7 +289,7 @@ fn places(store: &Store, company: u16, divisions: &[&str; 2], dice: &mut Dice) {
             ("DFCO", home.0.to_string()),
             ("DFDI", home.1.to_owned()),
             ("LANC", "GB".to_owned()),
-            ("DTFM", "YMD".to_owned()),
+            ("DTFM", if user == "MIMDY" { "MDY" } else { "YMD" }.to_owned()),
             ("DCFM", if user == "MICOMMA" { "," } else { "." }.to_owned()),
             ("TIZO", "UTC".to_owned()),
             ("FACI", "A01".to_owned()),

@@ -3,7 +3,7 @@
 use super::Row;
 use super::table::Kind;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ type Key = (Kind, u16, Vec<String>);
 pub(super) struct Store {
     rows: RwLock<BTreeMap<Key, Arc<Row>>>,
     journal: Option<Mutex<PathBuf>>,
+    /// Records that somebody else has open.
+    locked: Mutex<BTreeSet<Key>>,
 }
 
 /// One changed record; without a row it is gone.
@@ -28,7 +30,7 @@ struct Line {
 
 impl Store {
     pub(super) fn new(journal: Option<PathBuf>) -> Self {
-        Self { rows: RwLock::default(), journal: journal.map(Mutex::new) }
+        Self { rows: RwLock::default(), journal: journal.map(Mutex::new), locked: Mutex::default() }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Arc<Row>>> {
@@ -51,6 +53,19 @@ impl Store {
             .take_while(|((k, c, _), _)| (*k, *c) == (kind, company))
             .map(|(_, row)| row.clone())
             .collect()
+    }
+
+    pub(super) fn lock(&self, kind: Kind, company: u16, key: Vec<String>) {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, company, key));
+    }
+
+    pub(super) fn unlock(&self) {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn is_locked(&self, kind: Kind, company: u16, key: &[String]) -> bool {
+        let locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        !locked.is_empty() && locked.contains(&(kind, company, key.to_vec()))
     }
 
     /// Puts a record of the seeded world: not a change.
