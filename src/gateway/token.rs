@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// What the issuer would look at, at most.
+const MOST_FORM: usize = 32 * 1024;
+const FORM_WAIT: Duration = Duration::from_secs(10);
 
 /// The issuer behind its routes; without one the routes are not there.
 pub(super) struct TokenDoor {
@@ -95,10 +99,20 @@ impl TokenDoor {
             let detail = "The request has more than one Authorization header.";
             return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
         }
-        let form = read(body, self.body_limit).await.map_err(|fault| match fault {
-            ReadFault::TooLarge => too_large(self.body_limit).answer(visit),
-            ReadFault::Broken => Problem::new(Kind::RequestUnreadable, "The body ended before its end.").answer(visit),
-        })?;
+        // Nobody is known yet, so nobody gets much room, and none for long.
+        let most = self.body_limit.min(MOST_FORM);
+        let read = tokio::time::timeout(FORM_WAIT, read(body, most)).await;
+        let form = match read {
+            Ok(Ok(form)) => form,
+            Ok(Err(ReadFault::TooLarge)) => return Err(too_large(most).answer(visit)),
+            Ok(Err(ReadFault::Broken)) => {
+                return Err(Problem::new(Kind::RequestUnreadable, "The body ended before its end.").answer(visit));
+            }
+            Err(_) => {
+                let detail = format!("The form did not come within {} s.", FORM_WAIT.as_secs());
+                return Err(Problem::new(Kind::RequestTimeout, detail).answer(visit));
+            }
+        };
         Ok(Asked { issuer, authorization, form })
     }
 }

@@ -4,6 +4,7 @@
 //! at another address; of one such pair only one check runs at a time, so a burst can't be wrong a hundred times.
 //! Does not know: clocks; the time is an argument.
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +38,14 @@ struct Level {
 
 impl Attempts {
     pub(super) fn new() -> Self {
-        Self { held: Cache::builder().max_capacity(MOST).time_to_idle(IDLE).build() }
+        Self {
+            held: Cache::builder()
+                .max_capacity(MOST)
+                .time_to_idle(IDLE)
+                // The usual policy refuses newcomers in a flood, and a pair that is not held has no failures.
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
     }
 
     pub(super) fn of(&self, client: &str, address: IpAddr) -> Arc<Slot> {

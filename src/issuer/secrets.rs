@@ -2,7 +2,8 @@
 //!
 //! Argon2id runs on blocking threads, two at a time, and so many may wait; a secret that was just right is
 //! remembered for a minute by a keyed hash, so that a client that asks often pays once.
-//! Invariant: a check costs the same whether there is a hash to compare with or not.
+//! Invariant: a check costs the same whether there is a hash to compare with or not, and invented clients never take
+//! the turn of real ones.
 //! Does not know: whose secret it is.
 
 use super::error::Error;
@@ -76,6 +77,8 @@ pub(super) struct Busy;
 pub(super) struct Secrets {
     running: Semaphore,
     queue: Semaphore,
+    /// One at a time of those who name a client that doesn't exist: they never hold up a real one.
+    strangers: Semaphore,
     remembered: Cache<[u8; 32], ()>,
     key: hmac::Key,
     nobody: Hashed,
@@ -88,6 +91,7 @@ impl Secrets {
         Ok(Self {
             running: Semaphore::new(AT_ONCE),
             queue: Semaphore::new(MOST_WAITING + AT_ONCE),
+            strangers: Semaphore::new(1),
             remembered: Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(REMEMBERED).build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             nobody: hash(&random::<32>()?, cost).await?,
@@ -99,8 +103,15 @@ impl Secrets {
         self.remembered.contains_key(&self.tag(hashed, secret))
     }
 
-    /// The full check. `None` is a client that doesn't exist: the same work, and always wrong.
+    /// The full check. `None` is a client that doesn't exist: the same work, and always wrong. In a flood of invented
+    /// ids only one of them is worked for at a time; that the others are answered at once tells nothing worth knowing,
+    /// for an id has 256 bits.
     pub(super) async fn check(&self, hashed: Option<&Hashed>, secret: &str) -> Result<bool, Busy> {
+        let _stranger = match (hashed, self.strangers.try_acquire()) {
+            (None, Ok(place)) => Some(place),
+            (None, Err(_)) => return Ok(false),
+            (Some(_), _) => None,
+        };
         let _place = self.queue.try_acquire().map_err(|_| Busy)?;
         let _turn = self.running.acquire().await.map_err(|_| Busy)?;
         let (against, given) = (hashed.unwrap_or(&self.nobody).clone(), secret.to_owned());

@@ -7,6 +7,15 @@ use http::{Method, StatusCode};
 const READ: &str = "/DEMO_TST/M3/m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001";
 
 #[tokio::test]
+async fn a_form_of_nobody_gets_little_room() {
+    let house = House::start().await;
+    let long = "a".repeat(40_000);
+    let reply = house.stranger().post_form("/oauth2/token", &[("grant_type", &long)]).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
+    assert!(reply.text().contains("32768"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn without_a_token_nothing_is_asked() {
     let house = House::start().await;
     let reply = house.stranger().get(READ).await;

@@ -170,6 +170,18 @@ async fn a_burst_of_guesses_is_wrong_ten_times_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_flood_of_invented_clients_does_not_hold_up_a_real_one() {
+    let house = House::with(Settings { hash_cost: HashCost { memory_kib: 64, passes: 1 }, ..settings() }).await;
+    let invented: Vec<String> =
+        (0..500).map(|n| format!("Basic {}", STANDARD.encode(format!("invented-{n}:x")))).collect();
+    let flood = invented.iter().map(|basic| house.ask(Some(basic), "grant_type=client_credentials"));
+    let (refused, real) =
+        tokio::join!(futures_util::future::join_all(flood), house.says("grant_type=client_credentials"));
+    assert_eq!(code(&real), "ok");
+    assert!(refused.iter().all(|answer| code(answer) == "invalid_client"), "none of them is told to wait");
+}
+
+#[tokio::test]
 async fn nothing_secret_is_in_a_debug_text() {
     let house = House::new().await;
     let answer = house.granted().await;
