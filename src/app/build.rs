@@ -18,6 +18,7 @@ use crate::policy::Source;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use aws_lc_rs::digest;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -38,6 +39,25 @@ pub(super) fn guard(settings: &Settings) -> Result<(), Error> {
         }
         (Certificate::Files { .. }, Backend::Socket(_)) => Ok(()),
     }
+}
+
+/// The shipped rules let a demo client write: they stand in for a folder that is missing in a trial alone.
+fn guard_policies(settings: &Settings) -> Result<(), Error> {
+    let trial = matches!(settings.backend, Backend::Mock { .. }) && settings.reachable().is_empty();
+    match trial || settings.development || settings.policies.is_dir() {
+        true => Ok(()),
+        false => Err(Error::NoPolicies(settings.policies.clone())),
+    }
+}
+
+/// Their secrets lie in files that a trial run wrote.
+async fn guard_clients(settings: &Settings, clients: &Clients) -> Result<(), Error> {
+    let Some(address) = settings.reachable().first().copied().filter(|_| !settings.development) else { return Ok(()) };
+    let demo = |name: &str| [first_start::DEMO, first_start::READER].contains(&name);
+    let listed = clients.list().await?;
+    let left: Vec<&str> =
+        listed.iter().filter(|one| !one.revoked() && demo(&one.name)).map(|one| one.name.as_str()).collect();
+    if left.is_empty() { Ok(()) } else { Err(Error::DemoClients(left.join(" and "), address)) }
 }
 
 pub(super) fn state(path: &Path) -> Result<(), Error> {
@@ -102,8 +122,9 @@ pub(super) async fn tokens(
     if let Some(own) = &settings.tokens {
         let mut own = own.clone();
         own.public_url = public_url.to_owned();
+        let clients = Clients::open(&store, own.hash_cost).await?;
+        guard_clients(settings, &clients).await?;
         if matches!(settings.backend, Backend::Mock { .. }) {
-            let clients = Clients::open(&store, own.hash_cost).await?;
             first_start = first_start::clients(&clients, &settings.state, public_url, now()).await?;
         }
         let ring = Keys::new();
@@ -125,7 +146,10 @@ fn foreign_rules(settings: &Settings, at: usize) -> IssuerRules {
     let foreign = &settings.issuers[at];
     let mut keys = RemoteKeys::at(&foreign.jwks);
     keys.http = outbound::Settings { loopback_http: true, ..outbound::Settings::default() };
-    keys.saved = Some(settings.state.join(format!("issuer-{at}-keys.json")));
+    // By whose keys they are, not by where the issuer stands in the file: another one's must never be taken for his.
+    let whose = digest::digest(&digest::SHA256, format!("{}\0{}", foreign.issuer, foreign.jwks).as_bytes());
+    let name: String = whose.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    keys.saved = Some(settings.state.join(format!("issuer-{name}-keys.json")));
     let mut rules = IssuerRules::remote(&foreign.issuer, vec![foreign.audience.clone()], keys);
     rules.algorithms.clone_from(&foreign.algorithms);
     rules.client_claim.clone_from(&foreign.client_claim);
@@ -162,6 +186,7 @@ pub(super) async fn policies(
     metrics: &Arc<Metrics>,
     tasks: &Tasks,
 ) -> Result<(Arc<Active>, Arc<Limits>), Error> {
+    guard_policies(settings)?;
     let folder = policies::Settings { dir: settings.policies.clone(), ..policies::Settings::default() };
     let at_hand = catalog.clone();
     let layouts: policies::Layouts = Arc::new(move |program, transaction| at_hand.at_hand(program, transaction));

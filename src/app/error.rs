@@ -41,6 +41,14 @@ pub enum Error {
     Operator(#[from] admin::TokenError),
     #[error("{what} on {address}, which others can reach: {hint}, or say serve --development")]
     DevelopmentInReach { what: &'static str, address: SocketAddr, hint: &'static str },
+    #[error(
+        "the folder {path} of the policies is not there, and the shipped set is for trying things out; copy policies/ there and make it yours, name another with policy.dir, or say serve --development", path = .0.display()
+    )]
+    NoPolicies(PathBuf),
+    #[error(
+        "the clients {0} of a trial run are still registered, and {1} is reachable by others: run mi-gateway client revoke for each of them, or say serve --development"
+    )]
+    DemoClients(String, SocketAddr),
     #[error("the access log can't be started: {0}")]
     Log(io::Error),
     #[error("the key of cursors, cursor.key in the state folder: {0}")]

@@ -22,6 +22,8 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     catalog.file = Some(state.join("catalog.json"));
     let (mut backend, group_users) = m3::m3(reader);
     backend.keep_mock_under(&state);
+    let issuers = issuers(reader);
+    let clients = clients(reader, &issuers);
     Settings {
         public_url,
         edge,
@@ -33,8 +35,8 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
         },
         tokens: tokens(reader),
-        issuers: issuers(reader),
-        clients: clients(reader),
+        issuers,
+        clients,
         policies: path(reader, "policy.dir").unwrap_or_else(|| "policies".into()),
         catalog,
         backend,
@@ -177,7 +179,8 @@ fn issuers(reader: &mut Reader) -> Vec<Foreign> {
     issuers
 }
 
-fn clients(reader: &mut Reader) -> Vec<ForeignClient> {
+/// Clients of the issuers above; those of the embedded issuer are registered with `client add`.
+fn clients(reader: &mut Reader, issuers: &[Foreign]) -> Vec<ForeignClient> {
     let mut clients = Vec::new();
     for at in reader.below("clients") {
         let key = |name: &str| format!("clients.{at}.{name}");
@@ -191,6 +194,11 @@ fn clients(reader: &mut Reader) -> Vec<ForeignClient> {
         let company = reader.one(&key("company"), "a company, 1 to 999", |text| Company::parse(text).ok());
         let division =
             reader.one(&key("division"), "a division of at most three characters", |text| Division::parse(text).ok());
+        if let Some(issuer) = issuer.as_ref().filter(|issuer| !issuers.iter().any(|known| known.issuer == **issuer)) {
+            let place = reader.place(&key("issuer"));
+            let hint = "name it exactly as its [[issuers]] does; clients of the embedded issuer come by `client add`";
+            reader.faults.add(place, key("issuer"), format!("{issuer} is none of issuers"), hint);
+        }
         if let (Some(issuer), Some(id)) = (issuer, id) {
             let client = ClientId { issuer: issuer.into(), id: id.into() };
             clients.push(ForeignClient { client, tenant, groups, m3_user, company, division });

@@ -22,7 +22,10 @@ pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
     let group_users = group_users(reader);
     let given = given(reader);
     let backend = match kind.unwrap_or(true) {
-        true => mock(given),
+        true => {
+            not_for_a_mock(reader, &given);
+            mock(given)
+        }
         false => socket(reader, given),
     };
     let group_users = match (&backend, group_users.is_empty()) {
@@ -116,6 +119,19 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
             settings.tls = Some(m3::TlsSettings { ca_pem, server_name });
         }
     })
+}
+
+/// Who names a real M3 and forgets the backend must not write into a mock.
+fn not_for_a_mock(reader: &mut Reader, given: &Given) {
+    let local = |address: &str| address.parse().is_ok_and(|at: std::net::SocketAddr| at.ip().is_loopback());
+    let address = given.address.as_deref().is_some_and(|address| !local(address)).then_some("m3.address");
+    let others = ["m3.user", "m3.password_file", "m3.tls_ca", "m3.tls_name", "m3.reroute_hosts"];
+    let users = reader.below("m3.users").first().map(|_| "m3.users");
+    let named: Vec<&str> = others.into_iter().filter(|key| reader.has(key)).collect();
+    for key in address.into_iter().chain(users).chain(named) {
+        let place = reader.place(key);
+        reader.faults.add(place, key, "is for a real M3, and m3.backend is mock", "set m3.backend = \"socket\"");
+    }
 }
 
 /// The mock's own users and passwords; its address is known when it listens.

@@ -69,6 +69,36 @@ fn every_fault_is_told_at_once_with_its_place_and_a_hint() {
 }
 
 #[test]
+fn who_names_a_real_m3_does_not_get_a_mock() {
+    let found =
+        faults("[m3]\naddress = \"m3.example.com:26800\"\nuser = \"MVX\"\nreroute_hosts = [\"a\"]\n").join("\n");
+    insta::assert_snapshot!(found, @r#"
+    gateway.toml:2:11: m3.address is for a real M3, and m3.backend is mock; set m3.backend = "socket"
+    gateway.toml:3:8: m3.user is for a real M3, and m3.backend is mock; set m3.backend = "socket"
+    gateway.toml:4:17: m3.reroute_hosts is for a real M3, and m3.backend is mock; set m3.backend = "socket"
+    "#);
+    assert_eq!(faults("[m3]\naddress = \"127.0.0.1:7000\"\n"), Vec::<String>::new(), "where the mock listens");
+}
+
+#[test]
+fn a_client_belongs_to_an_issuer_of_the_settings() {
+    let issuer = "[[issuers]]\nissuer = \"https://a\"\njwks = \"https://a/k\"\naudience = \"x\"\n";
+    let client = |issuer: &str| format!("[[clients]]\nissuer = \"{issuer}\"\nid = \"shop\"\n");
+    assert_eq!(faults(&format!("{issuer}{}", client("https://a"))), Vec::<String>::new());
+    let found = faults(&format!("{issuer}{}", client("https://localhost:8443"))).join("\n");
+    insta::assert_snapshot!(found, @"gateway.toml:6:10: clients.0.issuer https://localhost:8443 is none of issuers; name it exactly as its [[issuers]] does; clients of the embedded issuer come by `client add`");
+}
+
+#[test]
+fn an_origin_is_one_as_a_browser_sends_it() {
+    let of = |origin: &str| faults(&format!("[gateway]\ncors_origins = [\"{origin}\"]\n")).is_empty();
+    assert!(of("https://app.example.com") && of("http://localhost:3000"));
+    for wrong in ["*", "null", "https://a/", "https://a/x", "app.example.com", "ftp://a"] {
+        assert!(!of(wrong), "{wrong}");
+    }
+}
+
+#[test]
 fn broken_toml_is_a_fault_with_a_place() {
     let found = faults("[edge\nlisten = 3").join("\n");
     assert!(found.starts_with("gateway.toml:1:"), "{found}");

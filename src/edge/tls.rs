@@ -149,7 +149,9 @@ pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, t
                 continue;
             }
             // Half-written files fail here and are read again at the next tick.
-            match parse(&chain_bytes, &key_bytes, &chain.display().to_string(), &key.display().to_string()) {
+            let pair = parse(&chain_bytes, &key_bytes, &chain.display().to_string(), &key.display().to_string());
+            // As strict as the start: an old file copied over a good one changes nothing.
+            match pair.and_then(|pair| pair.held_at(Timestamp::now(), &chain)) {
                 Ok(pair) => {
                     let is_new = served.pair.load().key.cert != pair.key.cert;
                     seen = Some(chain_bytes);

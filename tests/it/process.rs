@@ -247,7 +247,14 @@ async fn what_is_wrong_at_the_start_is_one_clear_line_and_code_2() {
     write("pem.toml", "[edge]\ncertificate = \"none.pem\"\nkey = \"none.key\"\n");
     std::fs::create_dir(folder.path().join("rules")).expect("a folder");
     write("rules/one.cedar", "permit (principal, action, resource) when { context. };\n");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "x\n").expect("a file");
+    write(
+        "m3.toml",
+        "[m3]\nbackend = \"socket\"\naddress = \"127.0.0.1:1\"\nuser = \"MVX\"\npassword_file = \"password\"\n",
+    );
     for (words, environment, expected) in [
+        (&["serve", "--config", "m3.toml"][..], &[("MI_GATEWAY__POLICY__DIR", "nowhere")][..], "policy.dir"),
         (&["serve"][..], &[("MI_GATEWAY__EDGE__LISTEN", taken.as_str())][..], taken.as_str()),
         (&["serve", "--config", "nowhere.toml"], &[], "nowhere.toml"),
         (&["serve", "--config", "unknown.toml"], &[], "unknown.toml:2:13: edge.listen_on is no key of the settings"),
@@ -361,4 +368,30 @@ async fn the_log_has_no_values_no_secrets_and_no_bare_control_characters() {
     );
     assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "JSON lines and nothing else: {log}");
     assert!(log.contains("evil\\tagent"), "control characters are escaped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_before_his_answer_has_a_line_all_the_same() {
+    use tokio::io::AsyncReadExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let mut process = Process::start(at, &[]).await;
+    let token = token(at).await;
+    const WRITE: &str = "CRS610MI/ChgBasicData?CUNO=C00001&CUNM=X";
+    assert_eq!(process.status(at, &token, WRITE).await, 200);
+    let slow = r#"{"rules":[{"transaction":"ChgBasicData","latency_ms":1500}]}"#;
+    assert_eq!(process.operator(at, "/mock/faults", slow).await, 200);
+    let asked = process.status(at, &token, WRITE);
+    assert!(tokio::time::timeout(Duration::from_millis(500), asked).await.is_err(), "he does not wait for it");
+    process.signal("TERM");
+    let mut log = String::new();
+    process.output.take().expect("a pipe").read_to_string(&mut log).await.expect("text");
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let left = lines.iter().find(|line| line["status"] == 499).unwrap_or_else(|| panic!("no such line in {log}"));
+    assert_eq!(
+        (&left["transaction"], &left["outcome"], &left["m3_user"]),
+        (&"ChgBasicData".into(), &"abandoned".into(), &"MIDEMO".into())
+    );
+    let write = log.lines().find(|line| line.contains("caller had gone")).expect("the write is told of");
+    assert!(write.contains("DEMO_TST~") && write.contains("MIDEMO"), "{write}");
 }
