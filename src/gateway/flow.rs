@@ -61,18 +61,19 @@ pub(super) async fn write(
     let (records, rest) = mpsc::channel(WAITING);
     tasks.spawn(async move {
         let (program, transaction) = (call.layout.program, call.layout.name);
+        let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
         match m3.call(&call).await {
             Ok(reply) => {
                 let reported = reply.outcome_reported();
                 if begun.send(Ok(reported)).is_err() {
-                    tracing::info!(%intent, %program, %transaction, "a write whose caller had gone: M3 took it");
+                    tracing::info!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, "a write whose caller had gone: M3 took it");
                 }
                 pump(reply, records).await;
             }
             Err(error) => {
                 let told = error.to_string();
                 if begun.send(Err(error)).is_err() {
-                    tracing::warn!(%intent, %program, %transaction, error = told, "a write whose caller had gone: not done, or unknown");
+                    tracing::warn!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, error = told, "a write whose caller had gone: not done, or unknown");
                 }
             }
         }

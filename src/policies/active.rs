@@ -134,16 +134,18 @@ impl Active {
         if seen.as_ref() == Some(&files) && !again {
             return Ok(false);
         }
+        let unchanged = seen.as_ref().is_some_and(|seen| seen.cedar == files.cedar) && !again;
+        *seen = Some(files.clone());
+        // The rules first: limits that came with a set that has a fault are not taken over without it.
+        let set = match unchanged {
+            true => None,
+            false => Some(Set::load(&files.cedar, &self.local_issuer, &*self.layouts).map_err(Error::Faults)?),
+        };
         if *self.limits.load_full() != files.limits {
             self.limits.store(Arc::new(files.limits.clone()));
             limits(&files.limits);
         }
-        let unchanged = seen.as_ref().is_some_and(|seen| seen.cedar == files.cedar) && !again;
-        *seen = Some(files.clone());
-        if unchanged {
-            return Ok(false);
-        }
-        let set = Set::load(&files.cedar, &self.local_issuer, &*self.layouts).map_err(Error::Faults)?;
+        let Some(set) = set else { return Ok(false) };
         self.metrics.policy_rules.set(i64::try_from(set.rules()).unwrap_or(i64::MAX));
         self.now.store(Arc::new(set));
         self.embedded.store(files.embedded, Ordering::Relaxed);

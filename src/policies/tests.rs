@@ -180,7 +180,14 @@ fn a_set_with_faults_never_replaces_a_good_one() {
     fs::write(dir.join("limits.toml"), "# new").expect("a file");
     look();
     assert!(Arc::ptr_eq(&good, &active.set()));
+    assert_eq!(told.lock().expect("unpoisoned").as_slice(), [""; 0], "limits wait for the rules they came with");
+    fs::write(dir.join("a.cedar"), PERMIT).expect("a file");
+    look();
     assert_eq!(told.lock().expect("unpoisoned").as_slice(), ["# new"]);
+    let good = active.set();
+    fs::write(dir.join("a.cedar"), "permit (principal, action").expect("a file");
+    look();
+    assert!(Arc::ptr_eq(&good, &active.set()));
 
     fs::remove_dir_all(&dir).expect("removed");
     look();

@@ -8,7 +8,7 @@ use crate::model::Peer;
 use crate::telemetry::{AccessLine, AccessLog, Metrics, RequestId, TraceContext};
 use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use http_body_util::BodyExt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -63,17 +63,41 @@ pub(crate) async fn log(log: Option<AccessLog>, request: Request, below: Below) 
     if let Some(agent) = request.headers().get(USER_AGENT) {
         line.user_agent(agent.as_bytes());
     }
+    // A caller who goes away before the head of his answer takes this future with him, and gets his line all the same.
+    let mut left = Left { line: Some((line, log)), visit };
     let response = below(request).await;
-    line.status = response.status().as_u16();
-    response.map(|body| {
-        Watched::new(body, move |bytes, whole| {
-            line.bytes = bytes;
-            line.duration = visit.started.elapsed();
-            learn(&mut line, &visit, whole);
-            log.write(line);
-        })
-        .boxed_unsync()
-    })
+    if let Some((line, _)) = &mut left.line {
+        line.status = response.status().as_u16();
+    }
+    response.map(|body| Watched::new(body, move |bytes, whole| left.write(bytes, whole)).boxed_unsync())
+}
+
+/// The status of a caller who did not wait for one.
+const WENT_AWAY: u16 = 499;
+
+/// The line of a request that has not ended yet.
+struct Left {
+    line: Option<(AccessLine, AccessLog)>,
+    visit: Arc<Visit>,
+}
+
+impl Left {
+    fn write(&mut self, bytes: u64, whole: bool) {
+        let Some((mut line, log)) = self.line.take() else { return };
+        line.bytes = bytes;
+        line.duration = self.visit.started.elapsed();
+        learn(&mut line, &self.visit, whole);
+        log.write(line);
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Some((line, _)) = &mut self.line {
+            line.status = WENT_AWAY;
+        }
+        self.write(0, false);
+    }
 }
 
 fn learn(line: &mut AccessLine, visit: &Visit, whole: bool) {
@@ -105,20 +129,25 @@ fn protocol(version: Version) -> &'static str {
 pub(crate) async fn count(metrics: Arc<Metrics>, request: Request, below: Below) -> Response {
     let visit = Visit::of(request.extensions());
     metrics.http_in_flight.inc();
-    let flying = InFlight(&metrics);
+    let mut flying = InFlight { metrics: &metrics, visit, status: None };
     let response = below(request).await;
-    drop(flying);
-    let route = visit.route.template();
-    metrics.http_requests.with_label_values(&[route, response.status().as_str()]).inc();
-    metrics.http_seconds.with_label_values(&[route]).observe(visit.started.elapsed().as_secs_f64());
+    flying.status = Some(response.status());
     response
 }
 
-/// Counted down also when the caller goes away first.
-struct InFlight<'a>(&'a Metrics);
+/// Counted also when the caller goes away first.
+struct InFlight<'a> {
+    metrics: &'a Metrics,
+    visit: Arc<Visit>,
+    status: Option<StatusCode>,
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.http_in_flight.dec();
+        self.metrics.http_in_flight.dec();
+        let route = self.visit.route.template();
+        let status = self.status.as_ref().map_or("499", StatusCode::as_str);
+        self.metrics.http_requests.with_label_values(&[route, status]).inc();
+        self.metrics.http_seconds.with_label_values(&[route]).observe(self.visit.started.elapsed().as_secs_f64());
     }
 }
