@@ -28,6 +28,8 @@ pub(super) struct Learnt {
     pub(super) tenant: Option<TenantId>,
     pub(super) program: Option<ProgramName>,
     pub(super) transaction: Option<TransactionName>,
+    /// Of a bulk call: how many were begun.
+    pub(super) transactions: Option<u32>,
     pub(super) effect: Option<Effect>,
     pub(super) place: Option<Place>,
     pub(super) user: Option<M3User>,

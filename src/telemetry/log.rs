@@ -50,6 +50,9 @@ pub struct AccessLine {
     pub program: Option<ProgramName>,
     #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
     pub transaction: Option<TransactionName>,
+    /// Of a bulk call: how many were begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<u32>,
     #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
     #[serde(serialize_with = "shown_if", skip_serializing_if = "Option::is_none")]
@@ -90,6 +93,7 @@ impl AccessLine {
             issuer: None,
             program: None,
             transaction: None,
+            transactions: None,
             effect: None,
             company: None,
             division: None,

@@ -3,17 +3,17 @@
 use super::document::{Failure, Mark};
 use super::table::Table;
 use super::v2::string;
-use crate::model::Record;
+use crate::model::{FieldName, Record};
 
 pub(super) fn record(table: &Table, record: &Record, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (at, (name, value)) in table.values(record).enumerate() {
-        out.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
+    let before = |written: usize, name: FieldName, out: &mut Vec<u8>| {
+        out.extend_from_slice(if written > 0 { b",\"" } else { b"\"" });
         // A field name is letters and digits: nothing to escape.
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b"\":");
-        string(&value, out);
-    }
+    };
+    table.write(record, out, before, b"");
     out.extend_from_slice(b"}\n");
 }
 

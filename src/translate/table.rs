@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, FaultKind};
 use super::options::Options;
+use super::v2::string;
 use crate::model::{DateForm, FieldKind, FieldLayout, FieldName, Record, TransactionLayout};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -61,17 +62,63 @@ impl Table {
 
     /// Field and value, one after the other, empty ones left out where that was asked for.
     pub(super) fn values<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = (FieldName, Cow<'a, str>)> {
-        self.fields().filter_map(move |field| {
-            let value = record.value(field);
-            if self.exclude_empty && value.is_empty() {
-                return None;
+        self.fields().filter_map(move |field| Some((field.name, self.value(field, record)?)))
+    }
+
+    fn value<'a>(&self, field: &FieldLayout, record: &'a Record) -> Option<Cow<'a, str>> {
+        let value = record.value(field);
+        if self.exclude_empty && value.is_empty() {
+            return None;
+        }
+        let value = match field.kind {
+            FieldKind::Date => self.dates.write(&value).map_or(value, Cow::Owned),
+            FieldKind::Alphanumeric | FieldKind::Number => value,
+        };
+        Some(if self.right_trim { value } else { padded(value, field.length) })
+    }
+
+    /// The same as JSON strings, straight from M3's columns where they need no change. `before` writes what stands in
+    /// front of a value and gets how many there were, `after` what stands behind it.
+    pub(super) fn write(
+        &self,
+        record: &Record,
+        out: &mut Vec<u8>,
+        before: impl Fn(usize, FieldName, &mut Vec<u8>),
+        after: &[u8],
+    ) {
+        let mut written = 0;
+        for field in self.fields() {
+            let start = out.len();
+            before(written, field.name, out);
+            if !self.json(field, record, out) {
+                out.truncate(start);
+                continue;
             }
-            let value = match field.kind {
-                FieldKind::Date => self.dates.write(&value).map_or(value, Cow::Owned),
-                FieldKind::Alphanumeric | FieldKind::Number => value,
-            };
-            Some((field.name, if self.right_trim { value } else { padded(value, field.length) }))
-        })
+            out.extend_from_slice(after);
+            written += 1;
+        }
+    }
+
+    /// `false`: it is empty, and empty ones are left out.
+    fn json(&self, field: &FieldLayout, record: &Record, out: &mut Vec<u8>) -> bool {
+        let quote = out.len();
+        out.push(b'"');
+        let converted = field.kind == FieldKind::Date && self.dates != DateForm::Ymd8;
+        if converted || !record.append_plain(field, out) {
+            out.truncate(quote);
+            let Some(value) = self.value(field, record) else { return false };
+            string(&value, out);
+            return true;
+        }
+        let length = out.len() - quote - 1;
+        if length == 0 && self.exclude_empty {
+            return false;
+        }
+        if !self.right_trim {
+            out.resize(quote + 1 + length.max(usize::from(field.length)), b' ');
+        }
+        out.push(b'"');
+        true
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Charset, Company, Conventions, Division, FieldKind, FieldLayout, FieldName, Layout, Place, ProgramName, Record,
-    TransactionLayout, TransactionName,
+    Charset, Company, Conventions, DateForm, Division, FieldKind, FieldLayout, FieldName, Layout, Place, ProgramName,
+    Record, TransactionLayout, TransactionName,
 };
 use bytes::Bytes;
 use insta::assert_snapshot;
@@ -228,5 +228,49 @@ proptest! {
             document.tail(None, None, &mut out);
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
         }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_value_written_straight_from_its_columns_is_the_value(
+        text in "[ -~é€😀\"\\\\]{0,12}",
+        number in "[ 0-9.,-]{0,10}",
+        exclude: bool, trim: bool, wide: bool, dashed: bool,
+    ) {
+        let field = |name: &str, kind, from, length| FieldLayout {
+            name: FieldName::parse(name).expect("a name"),
+            kind,
+            from,
+            length,
+            mandatory: false,
+            description: "".into(),
+        };
+        let fields = vec![
+            field("AAAA", FieldKind::Alphanumeric, 16, 14),
+            field("BBBB", FieldKind::Number, 30, 10),
+            field("CCCC", FieldKind::Date, 40, 8),
+        ];
+        let layout = Arc::new(TransactionLayout { output: Layout::new(fields), ..(*layout()).clone() });
+        let charset = if wide { Charset::Ucs2 } else { Charset::Latin1 };
+        let columns: String = text.chars().filter(|c| wide || (*c as u32) < 256).collect();
+        let units: usize = if wide { columns.encode_utf16().count() } else { columns.chars().count() };
+        let row = format!("REP            {columns}{}{number:<10}20260105", " ".repeat(14 - units.min(14)));
+        let mut payload = Vec::new();
+        proptest::prop_assume!(units <= 14 && charset.encode(&row, &mut payload).is_ok());
+        let record = Record::new(payload.into(), charset, Conventions::default());
+        let dates = if dashed { DateForm::Ymd8Dashed } else { DateForm::Ymd8 };
+        let options = Options { exclude_empty: exclude, right_trim: Some(trim), dates, ..Options::default() };
+        let table = Table::new(&options, layout, true, |_| true).expect("columns");
+        let mut written = b"{".to_vec();
+        let before = |at: usize, name: FieldName, out: &mut Vec<u8>| {
+            out.extend_from_slice(format!("{}\"{name}\":", if at > 0 { "," } else { "" }).as_bytes());
+        };
+        table.write(&record, &mut written, before, b"");
+        written.push(b'}');
+        let read: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&written).expect("JSON");
+        let read: Vec<_> = read.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or("?").to_owned())).collect();
+        let values: Vec<_> = table.values(&record).map(|(name, value)| (name.to_string(), value.into_owned())).collect();
+        proptest::prop_assert_eq!(read, values);
     }
 }

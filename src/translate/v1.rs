@@ -6,7 +6,7 @@
 use super::document::{Failure, Mark};
 use super::table::Table;
 use super::v2::string;
-use crate::model::Record;
+use crate::model::{FieldName, Record};
 use std::io::Write as _;
 
 pub(super) fn head(table: &Table, metadata: bool, out: &mut Vec<u8>) {
@@ -39,15 +39,13 @@ pub(super) fn record(table: &Table, record: &Record, row: u64, out: &mut Vec<u8>
     }
     // Writing into a Vec has no way to fail.
     let _ = write!(out, "{{\"RowIndex\":{row},\"NameValue\":[");
-    for (at, (name, value)) in table.values(record).enumerate() {
-        out.extend_from_slice(if at > 0 { b",{\"Name\":" } else { b"{\"Name\":" });
+    let before = |written: usize, name: FieldName, out: &mut Vec<u8>| {
+        out.extend_from_slice(if written > 0 { b",{\"Name\":\"" } else { b"{\"Name\":\"" });
         // A field name is letters and digits: nothing to escape.
-        out.push(b'"');
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b"\",\"Value\":");
-        string(&value, out);
-        out.push(b'}');
-    }
+    };
+    table.write(record, out, before, b"}");
     out.extend_from_slice(b"]}");
 }
 

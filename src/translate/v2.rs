@@ -6,7 +6,7 @@
 use super::document::{Failure, Mark};
 use super::options::Format;
 use super::table::Table;
-use crate::model::{Input, Record, TransactionName};
+use crate::model::{FieldName, Input, Record, TransactionName};
 use serde_json::ser::CompactFormatter;
 use std::io::Write as _;
 
@@ -108,9 +108,9 @@ pub(super) fn record(table: &Table, format: Format, record: &Record, row: u64, o
     }
     line(format, 4, out);
     out.push(b'{');
-    let mut first = true;
-    for (name, value) in table.values(record) {
-        if !std::mem::take(&mut first) {
+    let empty = out.len();
+    let before = |written: usize, name: FieldName, out: &mut Vec<u8>| {
+        if written > 0 {
             out.push(b',');
         }
         // A field name is letters and digits: nothing to escape.
@@ -119,9 +119,9 @@ pub(super) fn record(table: &Table, format: Format, record: &Record, row: u64, o
         out.extend_from_slice(name.as_str().as_bytes());
         out.push(b'"');
         colon(format, out);
-        string(&value, out);
-    }
-    if !first {
+    };
+    table.write(record, out, before, b"");
+    if out.len() > empty {
         line(format, 4, out);
     }
     out.push(b'}');

@@ -8,18 +8,14 @@
 mod common;
 
 use bytes::Bytes;
-use common::{micros, mock_elsewhere, policies, thread_time};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use mi_gateway::app;
-use mi_gateway::config::{Backend, Settings};
-use mi_gateway::gateway::{BodyFault, Service};
+use common::inside::{Inside, send};
+use common::{micros, thread_time};
+use http::{Request, StatusCode};
 use mi_gateway::mock_m3;
 use std::io::{Read, Write};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tower::{Service as _, ServiceExt};
 
 /// The binary's own.
 #[global_allocator]
@@ -30,31 +26,6 @@ const TIMES: u32 = 20_000;
 const ROUNDS: u32 = 5;
 /// GetBasicData in UCS-2: fifteen columns, company and customer.
 const ASKED: usize = 4 + 2 * 28;
-
-async fn send(service: &mut Service, request: Request<Bytes>) -> (StatusCode, Bytes) {
-    let request = request.map(|bytes| Full::new(bytes).map_err(BodyFault::new).boxed_unsync());
-    let service = service.ready().await.expect("a service that never fails");
-    let response = service.call(request).await.expect("a service that never fails");
-    let (head, mut body) = response.into_parts();
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        whole.extend_from_slice(&frame.expect("a whole body").into_data().unwrap_or_default());
-    }
-    (head.status, whole.into())
-}
-
-async fn token(service: &mut Service, ionapi: &serde_json::Value) -> String {
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri("/oauth2/token")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(Bytes::from(common::credentials(ionapi)))
-        .expect("a request");
-    let (status, body) = send(service, request).await;
-    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
-    let answer: serde_json::Value = serde_json::from_slice(&body).expect("a token answer");
-    answer["access_token"].as_str().expect("a token").to_owned()
-}
 
 fn asked(path: &str, token: &str) -> Request<Bytes> {
     let header = format!("Bearer {token}");
@@ -107,24 +78,8 @@ async fn bare(answer: usize) -> (f64, f64) {
 }
 
 async fn run() {
-    let state = tempfile::tempdir().expect("a folder");
-    let mut settings = Settings::embedded(state.path());
-    settings.policies = state.path().join("policies");
-    policies(&settings.policies);
-    if let Backend::Mock { client, .. } = &settings.backend {
-        let mut client = client.clone();
-        client.address = mock_elsewhere(mock_m3::Settings::default()).to_string();
-        settings.backend = Backend::Socket(client);
-    }
-    let running = app::start(settings).await.expect("a house that starts");
-    std::fs::create_dir_all(state.path().join("clients")).expect("a folder");
-    running.add_client("bench", &[], &["demo"]).await.expect("a client");
-    let ionapi = std::fs::read(state.path().join("clients/bench.ionapi")).expect("its file");
-    let ionapi = serde_json::from_slice(&ionapi).expect("JSON");
-    // The issuer looks for new clients twice a second.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let Inside { running, token, .. } = Inside::start(mock_m3::Settings::default()).await;
     let mut service = running.gateway.clone();
-    let token = token(&mut service, &ionapi).await;
 
     let get = "/DEMO_TST/M3/m3api-rest/v2/execute/CRS610MI/GetBasicData;cono=100?CUNO=C00001";
     let few = format!("{get}&returncols=CUNO,CUNM,TOWN,CSCD");

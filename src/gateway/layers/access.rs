@@ -108,6 +108,7 @@ fn learn(line: &mut AccessLine, visit: &Visit, whole: bool) {
     line.tenant = learnt.tenant;
     line.program = learnt.program;
     line.transaction = learnt.transaction;
+    line.transactions = learnt.transactions;
     line.effect = learnt.effect;
     line.company = learnt.place.map(|place| place.company);
     line.division = learnt.place.map(|place| place.division);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub(crate) mod inside;
 pub(crate) mod process;
 
 use mi_gateway::mock_m3::{self, Mock};

@@ -35,7 +35,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { body: 8 * 1024 * 1024, transactions: 10_000, time: Duration::from_secs(300), parallel: 4 }
+        Self { body: 8 * 1024 * 1024, transactions: 10_000, time: Duration::from_secs(300), parallel: 8 }
     }
 }
 

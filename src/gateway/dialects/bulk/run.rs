@@ -235,6 +235,11 @@ impl Run {
     }
 
     fn begin_item(&self, item: Item) -> BoxFuture<'static, Done> {
+        {
+            let mut learnt = self.visit.learnt();
+            learnt.transactions = Some(self.begun);
+            learnt.program = item.asked.as_ref().map_or(learnt.program, |asked| Some(asked.program));
+        }
         let visit = self.visit.item(self.begun);
         let (exchange, who, pace) = (self.exchange.clone(), self.who.clone(), self.pace.clone());
         let first = self.begun == 1;
