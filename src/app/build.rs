@@ -164,9 +164,7 @@ fn foreign_clients(settings: &Settings, directory: &Directory) {
     for client in &settings.clients {
         let facts = ClientFacts {
             groups: client.groups.iter().map(|group| group.as_str().into()).collect(),
-            m3_user: client.m3_user.clone(),
-            company: client.company,
-            division: client.division,
+            standing: Arc::new(client.standing.clone()),
             tenant: client.tenant.clone(),
             generation: 1,
             revoked: false,

@@ -2,7 +2,7 @@
 
 use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
 use crate::mock_m3;
-use crate::model::{BadId, Company, Division, M3User, TenantId};
+use crate::model::{BadId, Company, Division, M3User, Standing, TenantId};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -42,8 +42,11 @@ fn client(name: &str, group: &str, user: &str) -> Result<NewClient, BadId> {
         tenant: TenantId::parse(TENANT)?,
         scopes: Vec::new(),
         groups: vec![group.to_owned()],
-        m3_user: Some(M3User::parse(user)?),
-        company: Some(Company::new(100)?),
-        division: Some(Division::parse("AAA")?),
+        standing: Standing {
+            user: Some(M3User::parse(user)?),
+            company: Some(Company::new(100)?),
+            division: Some(Division::parse("AAA")?),
+            ..Standing::default()
+        },
     })
 }

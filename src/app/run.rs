@@ -12,7 +12,7 @@ use crate::edge::{self, Drained, Edge, raise_open_files, small_pages};
 use crate::gateway::{self, BodyFault, Parts};
 use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
-use crate::model::TenantId;
+use crate::model::{Standing, TenantId};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
@@ -218,19 +218,22 @@ impl Running {
 
     /// Registers a client as the command line does, and writes its file under `{state}/clients/`.
     pub async fn add_client(&self, name: &str, scopes: &[&str], groups: &[&str]) -> Result<(), issuer::Error> {
+        self.add_client_with(name, scopes, groups, Standing::default()).await
+    }
+
+    /// One that is somebody to M3 by itself.
+    pub async fn add_client_with(
+        &self,
+        name: &str,
+        scopes: &[&str],
+        groups: &[&str],
+        standing: Standing,
+    ) -> Result<(), issuer::Error> {
         let own = self.settings.tokens.clone().unwrap_or_else(|| issuer::Settings::of(&self.addresses.public_url));
         let clients = Clients::open(&self.store, own.hash_cost).await?;
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let tenant = TenantId::parse("DEMO_TST").map_err(|_| issuer::Error::Random)?;
-        let new = NewClient {
-            name: name.to_owned(),
-            tenant,
-            scopes: words(scopes),
-            groups: words(groups),
-            m3_user: None,
-            company: None,
-            division: None,
-        };
+        let new = NewClient { name: name.to_owned(), tenant, scopes: words(scopes), groups: words(groups), standing };
         let (client, credentials) = clients.add(new, build::now()).await?;
         if let Some(issuer) = &self.issuer {
             issuer.reload().await?;

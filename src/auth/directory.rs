@@ -4,7 +4,7 @@
 //! so that a cached decision can see in one load that it must be made again.
 //! Does not know: where the facts come from.
 
-use crate::model::{Company, Division, M3User, TenantId};
+use crate::model::{Standing, TenantId};
 use arc_swap::{ArcSwap, Guard};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,9 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct ClientFacts {
     pub groups: Arc<[Box<str>]>,
-    pub m3_user: Option<M3User>,
-    pub company: Option<Company>,
-    pub division: Option<Division>,
+    pub standing: Arc<Standing>,
     /// The client's only tenant, where that is known.
     pub tenant: Option<TenantId>,
     /// Tokens of another generation are worth nothing.

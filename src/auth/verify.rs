@@ -180,9 +180,7 @@ fn principal(issuer: &Arc<str>, rules: &IssuerRules, token: &Verified, known: &F
         groups: facts.map(|facts| Arc::clone(&facts.groups)).unwrap_or_default(),
         expires_at: token.expires,
         token_id: token.token_id.clone(),
-        m3_user: facts.and_then(|facts| facts.m3_user.clone()),
-        company: facts.and_then(|facts| facts.company),
-        division: facts.and_then(|facts| facts.division),
+        standing: facts.map(|facts| Arc::clone(&facts.standing)).unwrap_or_default(),
     })
 }
 

@@ -64,7 +64,7 @@ pub(super) struct Check {
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
     /// Register a client and write its credentials. They are shown nowhere else, and never again.
-    Add(ClientAdd),
+    Add(Box<ClientAdd>),
     /// List the clients.
     List {
         /// One JSON object a line.
@@ -111,6 +111,15 @@ pub(super) struct ClientAdd {
     /// The division a call runs in when it names none.
     #[arg(long, value_name = "DIVI")]
     pub(super) division: Option<String>,
+    /// A company that its calls may run in and reach; may be given more than once. Without it the rules alone decide.
+    #[arg(long, value_name = "CONO")]
+    pub(super) may_company: Vec<String>,
+    /// A division that its calls may run in and reach; may be given more than once.
+    #[arg(long, value_name = "DIVI")]
+    pub(super) may_division: Vec<String>,
+    /// Another M3 user that the option m3user may name; may be given more than once.
+    #[arg(long, value_name = "USER")]
+    pub(super) run_as: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

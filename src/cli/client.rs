@@ -7,8 +7,9 @@ use super::show;
 use super::state::{issuer_failed, now, public_url, settings, store};
 use crate::config::Settings;
 use crate::issuer::{self, Client, Clients, Credentials, IonApi, NewClient, write_private};
-use crate::model::{Company, Division, M3User, TenantId};
+use crate::model::{Company, Division, M3User, Standing, TenantId};
 use serde_json::json;
+use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ pub(super) async fn client(config: Option<&Path>, words: args::Client) -> Result
     let store = store(&settings).await?;
     let clients = Clients::open(&store, own.hash_cost).await.map_err(issuer_failed)?;
     match words {
-        args::Client::Add(add) => added(&clients, add, &settings).await?,
+        args::Client::Add(add) => added(&clients, *add, &settings).await?,
         args::Client::List { json } => listed(&clients, json).await?,
         args::Client::Revoke { client } => {
             let client = clients.revoke(&client, now()).await.map_err(issuer_failed)?;
@@ -45,7 +46,7 @@ async fn added(clients: &Clients, add: args::ClientAdd, settings: &Settings) -> 
     let (client, credentials) = clients.add(new, now()).await.map_err(issuer_failed)?;
     write(&client, &credentials, &add.out, settings)?;
     let mapped =
-        client.m3_user.is_some() || client.groups.iter().any(|group| settings.group_users.contains_key(&**group));
+        client.standing.user.is_some() || client.groups.iter().any(|group| settings.group_users.contains_key(&**group));
     if !mapped {
         show::note("No M3 user is mapped to this client or its groups: M3 calls will be refused (see m3.group_users).");
     }
@@ -59,15 +60,24 @@ fn new(add: &args::ClientAdd) -> Result<NewClient, Failure> {
         tenant: TenantId::parse(&add.tenant).map_err(|fault| wrong("tenant", &fault))?,
         scopes: add.scope.clone(),
         groups: add.group.clone(),
-        m3_user: add.m3_user.as_deref().map(M3User::parse).transpose().map_err(|fault| wrong("m3-user", &fault))?,
-        company: add.company.as_deref().map(Company::parse).transpose().map_err(|fault| wrong("company", &fault))?,
-        division: add
-            .division
-            .as_deref()
-            .map(Division::parse)
-            .transpose()
-            .map_err(|fault| wrong("division", &fault))?,
+        standing: Standing {
+            user: one("m3-user", add.m3_user.as_deref(), M3User::parse)?,
+            company: one("company", add.company.as_deref(), Company::parse)?,
+            division: one("division", add.division.as_deref(), Division::parse)?,
+            companies: many("may-company", &add.may_company, Company::parse)?,
+            divisions: many("may-division", &add.may_division, Division::parse)?,
+            run_as: many("run-as", &add.run_as, M3User::parse)?,
+        },
     })
+}
+
+fn one<T, E: Display>(word: &str, text: Option<&str>, parse: fn(&str) -> Result<T, E>) -> Result<Option<T>, Failure> {
+    text.map(parse).transpose().map_err(|fault| Failure::begin(format!("--{word}: {fault}")))
+}
+
+fn many<T, E: Display>(word: &str, texts: &[String], parse: fn(&str) -> Result<T, E>) -> Result<Vec<T>, Failure> {
+    let parsed: Result<_, E> = texts.iter().map(|text| parse(text)).collect();
+    parsed.map_err(|fault| Failure::begin(format!("--{word}: {fault}")))
 }
 
 fn writable(out: &Path) -> Result<(), Failure> {
@@ -116,9 +126,12 @@ async fn listed(clients: &Clients, as_json: bool) -> Result<(), Failure> {
                 "tenant": client.tenant.as_str(),
                 "scopes": client.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "groups": client.groups.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "m3_user": client.m3_user.as_ref().map(M3User::as_str),
-                "company": client.company.map(Company::number),
-                "division": client.division.map(|division| division.to_string()),
+                "m3_user": client.standing.user.as_ref().map(M3User::as_str),
+                "company": client.standing.company.map(Company::number),
+                "division": client.standing.division.map(|division| division.to_string()),
+                "may_company": client.standing.companies.iter().map(|one| one.number()).collect::<Vec<_>>(),
+                "may_division": client.standing.divisions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "created": time(client.created_at),
                 "rotated": client.rotated_at.map(time),
                 "revoked": client.revoked_at.map(time),

@@ -4,7 +4,7 @@ use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
 use crate::auth::Algorithm;
-use crate::model::{ClientId, Company, Division, M3User, TenantId};
+use crate::model::{ClientId, Company, Division, M3User, Standing, TenantId};
 use crate::{catalog, edge, gateway, issuer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -189,11 +189,7 @@ fn clients(reader: &mut Reader, issuers: &[Foreign]) -> Vec<ForeignClient> {
         let tenant =
             reader.one(&key("tenant"), "a tenant: letters, digits, _ and -", |text| TenantId::parse(text).ok());
         let groups = reader.many(&key("groups"), "group names", |text| Some(text.to_owned())).unwrap_or_default();
-        let m3_user =
-            reader.one(&key("m3_user"), "an M3 user: A-Z, 0-9 and _, at most 10", |text| M3User::parse(text).ok());
-        let company = reader.one(&key("company"), "a company, 1 to 999", |text| Company::parse(text).ok());
-        let division =
-            reader.one(&key("division"), "a division of at most three characters", |text| Division::parse(text).ok());
+        let standing = standing(reader, &key);
         if let Some(issuer) = issuer.as_ref().filter(|issuer| !issuers.iter().any(|known| known.issuer == **issuer)) {
             let place = reader.place(&key("issuer"));
             let hint = "name it exactly as its [[issuers]] does; clients of the embedded issuer come by `client add`";
@@ -201,10 +197,27 @@ fn clients(reader: &mut Reader, issuers: &[Foreign]) -> Vec<ForeignClient> {
         }
         if let (Some(issuer), Some(id)) = (issuer, id) {
             let client = ClientId { issuer: issuer.into(), id: id.into() };
-            clients.push(ForeignClient { client, tenant, groups, m3_user, company, division });
+            clients.push(ForeignClient { client, tenant, groups, standing });
         }
     }
     clients
+}
+
+/// Who the client is to M3.
+fn standing(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Standing {
+    const USER: &str = "an M3 user: A-Z, 0-9 and _, at most 10";
+    const COMPANY: &str = "a company, 1 to 999";
+    const DIVISION: &str = "a division of at most three characters";
+    let user = |text: &str| M3User::parse(text).ok();
+    let (company, division) = (|text: &str| Company::parse(text).ok(), |text: &str| Division::parse(text).ok());
+    Standing {
+        user: reader.one(&key("m3_user"), USER, user),
+        company: reader.one(&key("company"), COMPANY, company),
+        division: reader.one(&key("division"), DIVISION, division),
+        companies: reader.many(&key("companies"), COMPANY, company).unwrap_or_default(),
+        divisions: reader.many(&key("divisions"), DIVISION, division).unwrap_or_default(),
+        run_as: reader.many(&key("run_as"), USER, user).unwrap_or_default(),
+    }
 }
 
 fn catalog(reader: &mut Reader) -> catalog::Settings {

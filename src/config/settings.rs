@@ -1,7 +1,7 @@
 //! What the house is built from: the settings types of every room, side by side.
 
 use crate::auth::Algorithm;
-use crate::model::{ClientId, Company, Division, M3User, TenantId};
+use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::{catalog, edge, gateway, issuer, m3, mock_m3};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -72,9 +72,7 @@ pub struct ForeignClient {
     pub client: ClientId,
     pub tenant: Option<TenantId>,
     pub groups: Vec<String>,
-    pub m3_user: Option<M3User>,
-    pub company: Option<Company>,
-    pub division: Option<Division>,
+    pub standing: Standing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

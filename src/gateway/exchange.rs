@@ -15,7 +15,7 @@ use crate::limit::Limits;
 use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
 use crate::policies::Active;
-use crate::policy::{Ask, Asker, Decision, Reason};
+use crate::policy::{self, Ask, Asker, Decision, Reason};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::translate::{self, Asked, Continuation, Shape, Table};
@@ -104,6 +104,7 @@ impl Exchange {
             // Before the decision: what is decided on is where the list really goes on.
             let (left_at, pen) = self.goes_on(asked, who, place, &layout, &mut inputs)?;
             let decision = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
+            bound_to(who, &layout, &inputs, place)?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
             let columns = |field| decision.may_show(field);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
@@ -157,27 +158,26 @@ impl Exchange {
         Err(Problem::new(Kind::PolicyDenied, detail))
     }
 
-    /// The client's own user, else its group's. There is no default one, and running as another is not on offer.
+    /// The client's own user, else its group's. There is no default one, and running as another is for those who may.
     fn user(&self, asked: &Asked, who: &Principal) -> Result<M3User, Problem> {
         let of_group = || who.groups.iter().find_map(|group| self.group_users.get(&**group));
-        let Some(own) = who.m3_user.as_ref().or_else(of_group) else {
+        let Some(own) = who.standing.user.as_ref().or_else(of_group) else {
             return Err(Problem::new(Kind::UserMissing, "No M3 user is mapped to this client or to its groups."));
         };
         match &asked.options.run_as {
-            Some(other) if other != own => {
-                Err(Problem::new(Kind::RunAsRefused, format!("This client runs as {own}, and as nobody else.")))
-            }
-            Some(_) | None => Ok(own.clone()),
+            Some(other) if other == own || who.standing.run_as.contains(other) => Ok(other.clone()),
+            Some(other) => Err(Problem::new(Kind::RunAsRefused, format!("This client may not run as {other}."))),
+            None => Ok(own.clone()),
         }
     }
 
     /// Field, option, client default, the M3 user's own: decided once, and then the same for policy, log and M3.
     async fn place(&self, asked: &Asked, who: &Principal, user: &M3User) -> Result<Place, Refused> {
         let wanted = asked.wanted()?;
-        if let (Some(company), Some(division)) = (wanted.company.or(who.company), wanted.division) {
+        if let (Some(company), Some(division)) = (wanted.company.or(who.standing.company), wanted.division) {
             return Ok(Place { company, division });
         }
-        let default = match (who.company, who.division) {
+        let default = match (who.standing.company, who.standing.division) {
             (Some(company), Some(division)) => Place { company, division },
             (company, _) => {
                 let home = self.m3.home(user).await.map_err(|error| refused::by_m3(error, false, ""))?.place;
@@ -326,6 +326,21 @@ impl Exchange {
 enum Sent {
     LayoutChanged,
     Refused(Refused),
+}
+
+/// What the operators bound the client to holds besides the rules, in every place that the call reaches.
+fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
+    if !who.standing.is_bound() {
+        return Ok(());
+    }
+    let refused = |what: String| Problem::new(Kind::PolicyDenied, format!("This client may not work in {what}."));
+    let reached =
+        policy::reached(layout, inputs, place).map_err(|field| refused(format!("the places that {field} names")))?;
+    match reached.iter().find(|place| !who.standing.may_work_in(**place)) {
+        Some(Place { company, division }) if division.is_blank() => Err(refused(format!("company {company}"))),
+        Some(Place { company, division }) => Err(refused(format!("company {company}, division {division}"))),
+        None => Ok(()),
+    }
 }
 
 fn field_of(layout: &TransactionLayout, output: u16) -> FieldName {

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::secrets::Hashed;
 use crate::auth::ClientFacts;
-use crate::model::{Company, Division, M3User, TenantId};
+use crate::model::{Standing, TenantId};
 use secrecy::SecretString;
 use std::sync::Arc;
 
@@ -17,9 +17,7 @@ pub struct Client {
     pub saak: String,
     pub scopes: Arc<[Box<str>]>,
     pub groups: Arc<[Box<str>]>,
-    pub m3_user: Option<M3User>,
-    pub company: Option<Company>,
-    pub division: Option<Division>,
+    pub standing: Arc<Standing>,
     /// Moves when everything that was issued must end.
     pub generation: u64,
     pub created_at: u64,
@@ -37,9 +35,7 @@ impl Client {
     pub(super) fn facts(&self) -> ClientFacts {
         ClientFacts {
             groups: Arc::clone(&self.groups),
-            m3_user: self.m3_user.clone(),
-            company: self.company,
-            division: self.division,
+            standing: Arc::clone(&self.standing),
             tenant: Some(self.tenant.clone()),
             generation: self.generation,
             revoked: self.revoked(),
@@ -53,9 +49,7 @@ pub struct NewClient {
     pub tenant: TenantId,
     pub scopes: Vec<String>,
     pub groups: Vec<String>,
-    pub m3_user: Option<M3User>,
-    pub company: Option<Company>,
-    pub division: Option<Division>,
+    pub standing: Standing,
 }
 
 impl NewClient {
@@ -65,6 +59,11 @@ impl NewClient {
             if words.len() > MOST_WORDS {
                 return Err(Error::TooMany { what, most: MOST_WORDS });
             }
+        }
+        let Standing { companies, divisions, run_as, .. } = &self.standing;
+        let lists = [("companies", companies.len()), ("divisions", divisions.len()), ("users to run as", run_as.len())];
+        if let Some((what, _)) = lists.into_iter().find(|(_, length)| *length > MOST_PLACES) {
+            return Err(Error::TooMany { what, most: MOST_PLACES });
         }
         self.scopes.iter().try_for_each(|scope| word("scope", scope))?;
         self.groups.iter().try_for_each(|group| word("group", group))
@@ -83,6 +82,7 @@ fn word(what: &'static str, word: &str) -> Result<(), Error> {
 
 /// So that every token stays well below the size at which it is no longer read.
 const MOST_WORDS: usize = 50;
+const MOST_PLACES: usize = 200;
 
 /// Shown once, when made; only hashes are kept.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::client::{Client, Credentials, NewClient};
 use super::error::Error;
 use super::schema;
 use super::secrets::{HashCost, Hashed, hash, random};
-use crate::model::{Company, Division, M3User, TenantId};
+use crate::model::{Company, Division, M3User, Standing, TenantId};
 use crate::store::{Error as StoreError, Store};
 use secrecy::SecretString;
 use sqlx::Row;
@@ -38,9 +38,7 @@ impl Clients {
             saak,
             scopes: new.scopes.into_iter().map(Into::into).collect(),
             groups: new.groups.into_iter().map(Into::into).collect(),
-            m3_user: new.m3_user,
-            company: new.company,
-            division: new.division,
+            standing: Arc::new(new.standing),
             generation: 1,
             created_at: now,
             rotated_at: None,
@@ -117,7 +115,8 @@ impl Clients {
 fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     sqlx::query(
         "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
-         division, generation, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         division, companies, divisions, run_as, generation, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.to_string())
     .bind(client.name.clone())
@@ -127,11 +126,39 @@ fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite:
     .bind(client.sask_hash.0.to_string())
     .bind(client.scopes.join(" "))
     .bind(client.groups.join(" "))
-    .bind(client.m3_user.as_ref().map(ToString::to_string))
-    .bind(client.company.map(|company| i64::from(company.number())))
-    .bind(client.division.map(|division| division.to_string()))
+    .bind(client.standing.user.as_ref().map(ToString::to_string))
+    .bind(client.standing.company.map(|company| i64::from(company.number())))
+    .bind(client.standing.division.map(|division| division.to_string()))
+    .bind(listed(&client.standing.companies))
+    .bind(listed(&client.standing.divisions))
+    .bind(listed(&client.standing.run_as))
     .bind(client.generation.cast_signed())
     .bind(client.created_at.cast_signed())
+}
+
+/// With commas between, for the blank division is a word too; nothing is the empty list.
+fn listed(words: &[impl ToString]) -> String {
+    words.iter().map(|word| format!("{},", word.to_string())).collect()
+}
+
+fn unlisted<T, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, StoreError> {
+    let words = text.split_terminator(',').map(|word| parse(word).map_err(|_| StoreError::Damaged { what: "client" }));
+    words.collect()
+}
+
+fn standing(row: &SqliteRow) -> Result<Standing, Error> {
+    let damaged = || StoreError::Damaged { what: "client" };
+    let (user, division): (Option<String>, Option<String>) = (row.try_get("m3_user")?, row.try_get("division")?);
+    let company = row.try_get::<Option<i64>, _>("company")?;
+    let company = company.map(|number| u16::try_from(number).map_err(|_| damaged())).transpose()?;
+    Ok(Standing {
+        user: user.map(|user| M3User::parse(&user).map_err(|_| damaged())).transpose()?,
+        company: company.map(|number| Company::new(number).map_err(|_| damaged())).transpose()?,
+        division: division.map(|text| Division::parse(&text).map_err(|_| damaged())).transpose()?,
+        companies: unlisted(row.try_get("companies")?, Company::parse)?,
+        divisions: unlisted(row.try_get("divisions")?, Division::parse)?,
+        run_as: unlisted(row.try_get("run_as")?, M3User::parse)?,
+    })
 }
 
 fn client(row: &SqliteRow) -> Result<Client, Error> {
@@ -139,8 +166,6 @@ fn client(row: &SqliteRow) -> Result<Client, Error> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let number = |column: &str| row.try_get::<Option<i64>, _>(column).map(|number| number.map(i64::cast_unsigned));
     let words = |text: String| text.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect();
-    let (m3_user, division): (Option<String>, Option<String>) = (row.try_get("m3_user")?, row.try_get("division")?);
-    let company = number("company")?.map(|number| u16::try_from(number).map_err(|_| damaged())).transpose()?;
     Ok(Client {
         id: text("id")?.into(),
         name: text("name")?,
@@ -148,9 +173,7 @@ fn client(row: &SqliteRow) -> Result<Client, Error> {
         saak: text("saak")?,
         scopes: words(text("scopes")?),
         groups: words(text("client_groups")?),
-        m3_user: m3_user.map(|user| M3User::parse(&user).map_err(|_| damaged())).transpose()?,
-        company: company.map(|number| Company::new(number).map_err(|_| damaged())).transpose()?,
-        division: division.map(|text| Division::parse(&text).map_err(|_| damaged())).transpose()?,
+        standing: Arc::new(standing(row)?),
         generation: number("generation")?.ok_or_else(damaged)?,
         created_at: number("created_at")?.ok_or_else(damaged)?,
         rotated_at: number("rotated_at")?,

@@ -2,7 +2,8 @@
 
 use crate::store::{Error, Store};
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE clients (
         id TEXT PRIMARY KEY, name TEXT NOT NULL, tenant TEXT NOT NULL,
         secret_hash TEXT NOT NULL, saak TEXT NOT NULL UNIQUE, sask_hash TEXT NOT NULL,
@@ -16,7 +17,13 @@ const STEPS: &[&str] = &["
         created_at INTEGER NOT NULL, retired_at INTEGER
     ) STRICT;
     CREATE TABLE ended_families (family TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT;
-"];
+",
+    "
+    ALTER TABLE clients ADD COLUMN companies TEXT NOT NULL DEFAULT '';
+    ALTER TABLE clients ADD COLUMN divisions TEXT NOT NULL DEFAULT '';
+    ALTER TABLE clients ADD COLUMN run_as TEXT NOT NULL DEFAULT '';
+",
+];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {
     store.migrate("issuer", STEPS).await

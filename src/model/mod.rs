@@ -15,6 +15,7 @@ mod peer;
 mod principal;
 mod record;
 mod spot;
+mod standing;
 mod value;
 
 pub use call::{Call, Input, Place};
@@ -29,4 +30,5 @@ pub use peer::Peer;
 pub use principal::Principal;
 pub use record::{Record, Refusal};
 pub use spot::Spot;
+pub use standing::Standing;
 pub use value::{Value, ValueFault, is_key, is_sensitive};

@@ -1,7 +1,7 @@
 //! Who is calling, as far as a validated token proves it.
 
-use super::ids::{ClientId, M3User, TenantId};
-use super::{Company, Division};
+use super::ids::{ClientId, TenantId};
+use super::standing::Standing;
 use std::sync::Arc;
 
 /// Made by `auth` from a validated token, and by nobody else. Shared, because a cached token serves many requests.
@@ -16,9 +16,5 @@ pub struct Principal {
     pub expires_at: u64,
     /// `jti`, for the log; never the token.
     pub token_id: Box<str>,
-    /// The user M3 sees; a client without one is refused before M3 is asked.
-    pub m3_user: Option<M3User>,
-    /// The client's default company and division, where it has one.
-    pub company: Option<Company>,
-    pub division: Option<Division>,
+    pub standing: Arc<Standing>,
 }

@@ -23,4 +23,5 @@ mod tests;
 
 pub use ask::{Ask, Asker, Decision, Reason};
 pub use fault::{Fault, Source};
+pub use places::reached;
 pub use set::{Layouts, Set};

@@ -31,6 +31,16 @@ pub(super) struct Elsewhere {
     pub(super) open_range: Option<FieldName>,
 }
 
+/// Every place that a call works in: its own first, then those that its fields name. The error is a field whose value
+/// names no place, or a range of divisions whose inside nobody can list.
+pub fn reached(layout: &TransactionLayout, inputs: &[Input], own: Place) -> Result<Vec<Place>, FieldName> {
+    let found = elsewhere(layout, inputs, own)?;
+    match found.open_range {
+        Some(field) => Err(field),
+        None => Ok(std::iter::once(own).chain(found.places).collect()),
+    }
+}
+
 /// Where else the call reaches; the field whose value names no place is the error.
 pub(super) fn elsewhere(layout: &TransactionLayout, inputs: &[Input], own: Place) -> Result<Elsewhere, FieldName> {
     let mut found = Elsewhere { places: Vec::new(), open_range: None };

@@ -4,7 +4,7 @@ use crate::house::{Caller, House};
 use http::StatusCode;
 use mi_gateway::config::{Backend, Settings};
 use mi_gateway::mock_m3::{Kill, Metadata, Profile, ReplyMode};
-use mi_gateway::model::{Effect, M3User, ProgramName, TransactionName};
+use mi_gateway::model::{Company, Division, Effect, M3User, ProgramName, Standing, TransactionName};
 use std::path::Path;
 
 /// A policy folder of the test's own: group `test` may do everything that no guardrail forbids, in every company.
@@ -250,6 +250,46 @@ async fn what_m3_never_answers_is_accepted_and_not_reported() {
     assert_eq!((reply.status, reply.header("mi-outcome")), (StatusCode::ACCEPTED, "not-reported"), "{}", reply.text());
     assert_eq!(house.asked().len(), 1);
     assert_eq!(caller.m3("MMS200MI/GetItmBasic?ITNO=A00001").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_client_works_where_it_is_bound_to_whatever_the_rules_permit() {
+    let (house, _) = house("MIDEMO", |_| {}).await;
+    let place = |company, division: &str| {
+        (Company::new(company).expect("a company"), Division::parse(division).expect("a division"))
+    };
+    let standing =
+        Standing { companies: vec![place(100, "").0], divisions: vec![place(100, "AAA").1], ..Standing::default() };
+    house.running.add_client_with("bound", &[], &["test"], standing).await.expect("a client");
+    let bound = house.caller("bound").await;
+    assert_eq!(bound.m3("CRS610MI/GetBasicData?CUNO=C00001&divi=AAA").await.status, StatusCode::OK);
+    for call in [
+        "CRS610MI/GetBasicData?CUNO=C00001&CONO=200",
+        "CRS610MI/GetBasicData;cono=200?CUNO=C00001",
+        "CRS610MI/ChgBasicData?CUNO=C00001&DIVI=BBB&CUNM=X",
+        "CRS610MI/ChgBasicData?CUNO=C00001&divi=&CUNM=X",
+    ] {
+        let reply = bound.m3(call).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
+    }
+    assert_eq!(house.asked().len(), 1, "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn who_may_run_as_another_is_that_one_to_m3_and_in_the_pool() {
+    let (house, _) = house("MIDEMO", |_| {}).await;
+    let standing = Standing { run_as: vec![M3User::parse("MIREAD").expect("a user")], ..Standing::default() };
+    house.running.add_client_with("batch", &[], &["test"], standing).await.expect("a client");
+    let batch = house.caller("batch").await;
+    for (option, user) in [("", "MIDEMO"), ("&m3user=MIREAD", "MIREAD"), ("&m3user=MIDEMO", "MIDEMO")] {
+        house.m3().clear_calls();
+        assert_eq!(batch.m3(&format!("CRS610MI/GetBasicData?CUNO=C00001{option}")).await.status, StatusCode::OK);
+        let calls = house.m3().calls();
+        let seen = calls.iter().find(|call| call.transaction == "GetBasicData").expect("it was asked");
+        assert_eq!(seen.user, user);
+    }
+    let other = batch.m3("CRS610MI/GetBasicData?CUNO=C00001&m3user=MI100").await;
+    assert_eq!((other.status, other.problem().as_str()), (StatusCode::FORBIDDEN, "run-as-refused"));
 }
 
 #[tokio::test]

@@ -96,9 +96,7 @@ impl Signer {
         keys.replace(KeySet::parse(document.as_bytes()).expect("a key set"));
         let facts = ClientFacts {
             groups: Arc::new(["demo".into()]),
-            m3_user: None,
-            company: None,
-            division: None,
+            standing: Arc::default(),
             tenant: None,
             generation: 1,
             revoked: false,

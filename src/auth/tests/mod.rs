@@ -5,7 +5,7 @@ mod promises;
 mod remote;
 
 use super::{ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Verifier, install_crypto};
-use crate::model::{M3User, Principal, TenantId};
+use crate::model::{M3User, Principal, Standing, TenantId};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use aws_lc_rs::rand::SystemRandom;
@@ -80,9 +80,7 @@ pub(super) fn set(signers: &[&Signer]) -> String {
 pub(super) fn facts() -> ClientFacts {
     ClientFacts {
         groups: Arc::new(["sales".into()]),
-        m3_user: M3User::parse("MIUSER").ok(),
-        company: None,
-        division: None,
+        standing: Arc::new(Standing { user: M3User::parse("MIUSER").ok(), ..Standing::default() }),
         tenant: TenantId::parse("DEMO_TST").ok(),
         generation: 1,
         revoked: false,

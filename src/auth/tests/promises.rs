@@ -16,7 +16,7 @@ async fn a_good_token_is_its_clients() {
     assert_eq!(&*principal.client.issuer, super::ISSUER);
     assert_eq!(principal.scopes.join(" "), "items:read items:write");
     assert_eq!(principal.groups.join(" "), "sales");
-    assert_eq!(principal.m3_user.as_ref().map(|user| user.as_str()), Some("MIUSER"));
+    assert_eq!(principal.standing.user.as_ref().map(|user| user.as_str()), Some("MIUSER"));
     assert_eq!(principal.tenant.as_ref().map(|tenant| tenant.as_str()), Some("DEMO_TST"));
     assert_eq!((principal.expires_at, &*principal.token_id), (NOW + 7200, "t1"));
 }
@@ -151,7 +151,7 @@ async fn an_issuer_without_marks_may_leave_out_type_and_subject() {
     for header in [without(house.signer.header(), "typ"), with(house.signer.header(), "typ", json!("JWT"))] {
         let principal = house.says(&house.signer.token(&header, &claims)).await.expect("a good token");
         assert_eq!(principal.client.to_string(), "somebody");
-        assert!(principal.m3_user.is_none() && principal.groups.is_empty());
+        assert!(principal.standing.user.is_none() && principal.groups.is_empty());
     }
 }
 

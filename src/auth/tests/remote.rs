@@ -79,7 +79,7 @@ async fn the_first_token_waits_for_the_keys_and_no_longer() {
     let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
     let (verifier, _) = idp.verifier(&tasks, |_| ());
     let principal = verifier.verify(&token(&signer), NOW).await.expect("a good token");
-    assert!(principal.groups.is_empty() && principal.m3_user.is_none());
+    assert!(principal.groups.is_empty() && principal.standing.user.is_none());
     assert!(verifier.without_keys().is_empty());
     assert_eq!(idp.asked(), 1);
 }

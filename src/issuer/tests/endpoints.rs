@@ -19,7 +19,7 @@ async fn client_credentials_give_a_token_that_the_verifier_knows() {
     let principal = house.running.verify(&answer.access_token).await.expect("a good token");
     assert_eq!(*principal.client.id, *house.client.id);
     assert_eq!(principal.groups.join(" "), "sales");
-    assert_eq!(principal.company.map(|company| company.number()), Some(100));
+    assert_eq!(principal.standing.company.map(|company| company.number()), Some(100));
     let body = serde_json::to_value(&answer).expect("JSON");
     assert_eq!((body["token_type"].as_str(), body["expires_in"].as_u64()), (Some("Bearer"), Some(7200)));
     assert_eq!(body["scope"], "items:read items:write");

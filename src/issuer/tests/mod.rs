@@ -8,7 +8,7 @@ use super::{
     TokenError,
 };
 use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Verifier};
-use crate::model::{Company, M3User, Principal, TenantId};
+use crate::model::{Company, Division, M3User, Principal, Standing, TenantId};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -63,9 +63,14 @@ pub(super) fn new_client(name: &str) -> NewClient {
         tenant: TenantId::parse("DEMO_TST").expect("a tenant"),
         scopes: vec!["items:read".into(), "items:write".into()],
         groups: vec!["sales".into()],
-        m3_user: M3User::parse("MIUSER").ok(),
-        company: Company::new(100).ok(),
-        division: None,
+        standing: Standing {
+            user: M3User::parse("MIUSER").ok(),
+            company: Company::new(100).ok(),
+            run_as: vec![M3User::parse("MIREAD").expect("a user")],
+            companies: vec![Company::new(100).expect("a company"), Company::new(200).expect("a company")],
+            divisions: vec![Division::parse("AAA").expect("a division"), Division::BLANK],
+            ..Standing::default()
+        },
     }
 }
 

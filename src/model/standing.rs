@@ -1,0 +1,55 @@
+//! Who a client is to M3, as those who run the gateway set it.
+
+use super::call::Place;
+use super::ids::{Company, Division, M3User};
+
+/// Lists that are empty allow nothing more and forbid nothing: what holds then is what the rules say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The user that M3 sees; a client without one is refused before M3 is asked.
+    pub user: Option<M3User>,
+    /// Where a call runs that names no place.
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+    /// Where calls may run and reach; empty: wherever the rules let them.
+    pub companies: Vec<Company>,
+    pub divisions: Vec<Division>,
+    /// Other users that it may run as (`m3user`); empty: none.
+    pub run_as: Vec<M3User>,
+}
+
+impl Standing {
+    /// Whether anything here narrows where the client may work.
+    pub fn is_bound(&self) -> bool {
+        !self.companies.is_empty() || !self.divisions.is_empty()
+    }
+
+    /// The blank division is the company's own view of all of them: whoever is bound to divisions has none of it.
+    pub fn may_work_in(&self, place: Place) -> bool {
+        (self.companies.is_empty() || self.companies.contains(&place.company))
+            && (self.divisions.is_empty() || self.divisions.contains(&place.division))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_client_works_where_it_is_bound_to_and_nowhere_else() {
+        let place = |company, division: &str| Place {
+            company: Company::new(company).expect("a company"),
+            division: Division::parse(division).expect("a division"),
+        };
+        let bound = Standing {
+            companies: vec![place(100, "").company],
+            divisions: vec![place(100, "AAA").division],
+            ..Standing::default()
+        };
+        assert!(bound.is_bound() && bound.may_work_in(place(100, "AAA")));
+        for elsewhere in [place(200, "AAA"), place(100, "BBB"), place(100, "")] {
+            assert!(!bound.may_work_in(elsewhere), "{elsewhere:?}");
+        }
+        assert!(Standing::default().may_work_in(place(999, "ZZZ")) && !Standing::default().is_bound());
+    }
+}
