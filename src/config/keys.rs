@@ -120,6 +120,7 @@ fn gateway(reader: &mut Reader) -> gateway::Settings {
     set(&mut gateway.compress_from, number(reader, "gateway.compress_from", 32..=1_048_576));
     let right = "origins without a path, like https://app.example.com";
     set(&mut gateway.cors, reader.many("gateway.cors_origins", right, origin));
+    gateway.exchange.list_ceiling = number(reader, "m3.list_ceiling", 1..=100_000_000);
     set(&mut gateway.exchange.cursor_lifetime, seconds(reader, "gateway.cursor_seconds", 1..=604_800));
     set(&mut gateway.bulk.body, number(reader, "gateway.bulk_body_limit", 1_024..=1_073_741_824));
     set(&mut gateway.bulk.transactions, number(reader, "gateway.bulk_max_transactions", 1..=1_000_000));

@@ -33,6 +33,8 @@ pub struct Settings {
     pub write_patience: Duration,
     /// Without `maxrecs`.
     pub default_records: u32,
+    /// More records than this M3 never gives, whatever it is asked for; a grid in front of M3 often has such a bound.
+    pub list_ceiling: Option<u64>,
     /// How long a list can be taken up again where it was left.
     pub cursor_lifetime: Duration,
 }
@@ -44,6 +46,7 @@ impl Default for Settings {
             write_wait: Duration::from_secs(60),
             write_patience: Duration::from_secs(300),
             default_records: 100,
+            list_ceiling: None,
             cursor_lifetime: Duration::from_secs(3_600),
         }
     }
@@ -131,7 +134,8 @@ impl Exchange {
             match self.send(call, visit).await {
                 Ok((flow, reported)) => {
                     let most = (layout.multi && most > 0).then_some(u64::from(most));
-                    let listing = Listing::new(flow, most, left_at, pen);
+                    let ceiling = self.settings.list_ceiling.filter(|_| layout.multi);
+                    let listing = Listing::new(flow, most, left_at, pen).under(ceiling);
                     return Ok(Answer { table, inputs, listing, reported });
                 }
                 Err(Sent::LayoutChanged) => self.catalog.forget(Some(asked.program)).await,

@@ -16,6 +16,9 @@ pub(super) struct Listing {
     /// What the caller wants; `None` is all of them.
     most: Option<u64>,
     given: u64,
+    /// More than this M3 never gives, whatever it is asked for: as many mean that there may be more.
+    ceiling: Option<u64>,
+    received: u64,
     /// The record that the list was left at: M3 begins with it again if it is still there.
     left_at: Option<Vec<String>>,
     pen: Option<Pen>,
@@ -33,7 +36,11 @@ pub(super) struct Pen {
 
 impl Listing {
     pub(super) fn new(flow: Flow, most: Option<u64>, left_at: Option<Vec<String>>, pen: Option<Pen>) -> Self {
-        Self { flow, most, given: 0, left_at, pen, last: None, truncated: false }
+        Self { flow, most, given: 0, ceiling: None, received: 0, left_at, pen, last: None, truncated: false }
+    }
+
+    pub(super) fn under(self, ceiling: Option<u64>) -> Self {
+        Self { ceiling, ..self }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {
@@ -57,7 +64,15 @@ impl Listing {
 
     /// `None`: this one is not for the caller.
     fn take(&mut self, next: Result<Option<Record>, m3::Error>) -> Option<Result<Option<Record>, m3::Error>> {
-        let Ok(Some(record)) = next else { return Some(next) };
+        let record = match next {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.truncated |= self.ceiling.is_some_and(|ceiling| self.received >= ceiling);
+                return Some(Ok(None));
+            }
+            Err(error) => return Some(Err(error)),
+        };
+        self.received += 1;
         if let Some(place) = self.left_at.take()
             && self.pen.as_ref().is_some_and(|pen| pen.place(&record) == place)
         {
@@ -69,7 +84,8 @@ impl Listing {
             return None;
         }
         self.given += 1;
-        if self.pen.is_some() && self.most == Some(self.given) {
+        let may_be_the_last = self.most == Some(self.given) || self.ceiling == Some(self.received);
+        if self.pen.is_some() && may_be_the_last {
             self.last = Some(record.clone());
         }
         Some(Ok(Some(record)))

@@ -275,6 +275,7 @@ impl Session {
         action: Option<Action>,
     ) -> io::Result<Then> {
         let most = if self.max_records == 0 { usize::MAX } else { self.max_records as usize };
+        let most = most.min(self.shared.profile.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize));
         let stops_at = match &action {
             Some(Action::NokAfter { records, .. } | Action::SilentAfter { records }) => *records as usize,
             Some(Action::HalfAnswer) => 1,

@@ -68,6 +68,8 @@ pub struct Profile {
     pub cut_replies: bool,
     pub numbers_right: bool,
     pub trailing_minus: bool,
+    /// No list has more records than this, whatever SetLstMaxRec says.
+    pub ceiling: Option<u32>,
     /// A session falls silent after this long: neither answered nor closed, as behind a firewall that forgot it.
     pub session_life: Option<Duration>,
     /// Every call takes between so many and so many milliseconds, a logon the second.
@@ -98,6 +100,7 @@ impl Default for Profile {
             cut_replies: false,
             numbers_right: false,
             trailing_minus: false,
+            ceiling: None,
             session_life: None,
             latency_ms: (0, 0),
             logon_ms: 0,

@@ -135,6 +135,22 @@ async fn every_dialect_says_that_a_list_was_cut() {
 }
 
 #[tokio::test]
+async fn a_list_as_long_as_m3_ever_gives_is_told_to_be_cut_and_goes_on() {
+    let house = House::with(|settings| {
+        settings.gateway.exchange.list_ceiling = Some(100);
+        if let Backend::Mock { mock, .. } = &mut settings.backend {
+            mock.profile.ceiling = Some(100);
+        }
+    })
+    .await;
+    let demo = house.demo().await;
+    for most in ["0", "100", "1000"] {
+        let numbers = walked(&demo, &format!("{LIST}?maxrecs={most}"), "CUNO").await;
+        assert_eq!((numbers.len(), numbers[249].as_str()), (250, "C00250"), "maxrecs={most}");
+    }
+}
+
+#[tokio::test]
 async fn lines_are_one_record_each_and_the_last_says_how_it_ended() {
     let house = House::start().await;
     let demo = house.demo().await;
