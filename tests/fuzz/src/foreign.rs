@@ -9,7 +9,9 @@ use mi_gateway::m3::read_frame;
 use mi_gateway::mock_m3::Faults;
 use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
 use mi_gateway::telemetry::TraceContext;
-use mi_gateway::translate::{Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status};
+use mi_gateway::translate::{
+    BULK_LIMITS, BULK_PATH, Bulk, Next, Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status,
+};
 use std::collections::VecDeque;
 
 /// Frames are the same bytes again, none is longer than allowed, and how they arrive makes no difference.
@@ -169,4 +171,40 @@ fn split(path: &'static [&'static str], bytes: &[u8], piece: usize) -> Result<Ve
         splitter.feed(piece, &mut parts)?;
     }
     splitter.finish().map(|()| parts)
+}
+
+/// A bulk body gives the same transactions and the same fault however it is cut, and nothing behind a fault.
+pub fn bulk(bytes: &[u8]) {
+    assert_eq!(given(bytes, bytes.len().max(1)), given(bytes, 1));
+}
+
+fn given(bytes: &[u8], piece: usize) -> Vec<Next> {
+    let mut body = Bulk::new("", None).expect("no options, no fault");
+    let (mut splitter, mut parts) = (Splitter::new(BULK_PATH, BULK_LIMITS), VecDeque::new());
+    let mut given = Vec::new();
+    let mut give = |body: &mut Bulk| {
+        while !matches!(given.last(), Some(Next::Broken(_) | Next::End)) {
+            match body.next_item() {
+                Next::More => return,
+                next => given.push(next),
+            }
+        }
+        assert_ne!(body.next_item(), Next::More, "an end is an end");
+    };
+    for piece in bytes.chunks(piece) {
+        let split = splitter.feed(piece, &mut parts);
+        for part in parts.drain(..) {
+            body.take(part);
+            give(&mut body);
+        }
+        if let Err(fault) = split {
+            body.break_off(fault);
+            break;
+        }
+    }
+    if let Err(fault) = splitter.finish() {
+        body.break_off(fault);
+    }
+    give(&mut body);
+    given
 }

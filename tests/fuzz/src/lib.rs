@@ -7,7 +7,7 @@
 mod foreign;
 
 pub use foreign::{
-    documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
+    bulk, documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -33,6 +33,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("settings", settings),
     ("heads", heads),
     ("documents", documents),
+    ("bulk", bulk),
 ];
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.
