@@ -249,19 +249,7 @@ async fn bounds_are_named_when_they_are_met() {
 
 #[tokio::test]
 async fn each_transaction_costs_its_rate_and_a_spent_one_ends_the_run() {
-    let state = tempfile::tempdir().expect("a folder");
-    let rules = state.path().join("rules");
-    std::fs::create_dir_all(&rules).expect("a folder");
-    let cedar = "@id(\"all\")\n@owner(\"tests\")\npermit (principal in Group::\"test\", action in [Action::\"read\", Action::\"write\"], resource);\n";
-    std::fs::write(rules.join("rules.cedar"), cedar).expect("a file");
-    std::fs::write(rules.join("limits.toml"), "[default]\nrate = \"1/minute\"\nburst = 3\n").expect("a file");
-    let house = House::again(state, |settings| {
-        settings.policies = rules;
-        settings.group_users.insert("test".into(), mi_gateway::model::M3User::parse("MIDEMO").expect("a user"));
-    })
-    .await;
-    house.running.add_client("tester", &[], &["test"]).await.expect("a client");
-    let caller = house.caller("tester").await;
+    let (house, caller) = House::open_to_all("MIDEMO", "rate = \"1/minute\"\nburst = 3", |_| {}).await;
     let many: Vec<_> = (0..5).map(|_| read("C00001")).collect();
     let json = post(&caller, PATH, &bulk(&many)).await.json();
     assert_eq!(ended(&json), (3, 0, 2, "RateLimited"), "{json}");
@@ -301,4 +289,41 @@ async fn a_caller_who_goes_away_ends_his_run() {
     };
     let done = tokio::time::timeout(Duration::from_secs(10), quiet).await.expect("it ends");
     assert!((1..=3).contains(&done), "{done} writes were begun");
+}
+
+#[tokio::test]
+async fn m3_may_stop_in_the_middle_of_a_list_and_the_document_is_whole_all_the_same() {
+    let house = House::with(|settings| settings.gateway.exchange.read_patience = Duration::from_millis(500)).await;
+    let demo = house.demo().await;
+    let list = json!({ "transaction": "LstByNumber", "record": {}, "selectedColumns": ["CUNO"] });
+    let transactions = [read("C00001"), list.clone(), read("C00002"), change("C00001", "Never")];
+    assert_eq!(ended(&post(&demo, PATH, &bulk(&transactions[..2])).await.json()).0, 2);
+    let nok = r#"{"nok_after":{"records":2,"id":"XX00001","field":"CUNO","text":"Broken"}}"#;
+    for (action, expected, records) in [
+        (nok, (3, 1, 0, ""), 2),
+        (r#"{"silent_after":{"records":2}}"#, (2, 1, 1, "ConnectionLost"), 2),
+        (r#""half_answer""#, (2, 1, 1, "ConnectionLost"), 1),
+    ] {
+        house.faults(&format!(r#"{{"rules":[{{"transaction":"LstByNumber","times":1,"action":{action}}}]}}"#));
+        house.m3().clear_calls();
+        let json = post(&demo, PATH, &bulk(&transactions)).await.json();
+        let (successful, failed, left_out, why) = ended(&json);
+        assert_eq!((failed, why), (expected.1, expected.3), "{action}: {json}");
+        assert_eq!(successful + failed + left_out, 4, "{action}");
+        assert_eq!(json["results"][1]["records"].as_array().map(Vec::len), Some(records), "{action}: {json}");
+        assert!(json["results"][1]["errorMessage"].is_string(), "{action}");
+        let writes = house.asked().iter().filter(|call| call.contains("Chg")).count();
+        assert_eq!(writes, usize::from(why.is_empty()), "{action}: nothing is begun after M3 was lost");
+    }
+}
+
+#[tokio::test]
+async fn what_m3_never_answers_is_not_said_to_have_worked() {
+    let (_house, caller) = House::open_to_all("MIDEMO", "rate = \"1000/second\"\nburst = 2000", |_| {}).await;
+    let send = json!({ "transaction": "SndItmDesc", "record": { "LMDT": "20260101" } });
+    let get = json!({ "transaction": "GetItmBasic", "record": { "ITNO": "A00001" } });
+    let body = json!({ "program": "MMS200MI", "transactions": [send, get] });
+    let json = post(&caller, PATH, &body).await.json();
+    assert_eq!(ended(&json), (2, 0, 0, ""), "{json}");
+    assert_eq!((&json["results"][0]["outcome"], json["results"][1].get("outcome")), (&json!("not-reported"), None));
 }

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use mi_gateway::app::{self, Running};
 use mi_gateway::config::Settings;
 use mi_gateway::mock_m3::{Faults, Mock};
+use mi_gateway::model::M3User;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
@@ -35,6 +36,27 @@ impl House {
     /// A house whose settings differ in what the test is about.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         Self::again(tempfile::tempdir().expect("a temporary folder"), change).await
+    }
+
+    /// A house with one client, `tester` of group `test`, who may do everything that no guardrail forbids, in every
+    /// company, at this rate; M3 sees it as this user.
+    pub(crate) async fn open_to_all(user: &str, limits: &str, change: impl FnOnce(&mut Settings)) -> (Self, Caller) {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let rules = state.path().join("rules");
+        std::fs::create_dir_all(&rules).expect("a folder");
+        let all = "@id(\"test-all\")\n@owner(\"tests\")\npermit (principal in Group::\"test\", action in [Action::\"read\", Action::\"write\"], resource);\n";
+        std::fs::write(rules.join("rules.cedar"), all).expect("a file");
+        std::fs::write(rules.join("limits.toml"), format!("[default]\n{limits}\n")).expect("a file");
+        let user = M3User::parse(user).expect("a user of the mock");
+        let house = Self::again(state, |settings| {
+            settings.policies = rules;
+            settings.group_users.insert("test".into(), user);
+            change(settings);
+        })
+        .await;
+        house.running.add_client("tester", &[], &["test"]).await.expect("a client");
+        let caller = house.caller("tester").await;
+        (house, caller)
     }
 
     /// A house over the state that another one left.

@@ -5,17 +5,6 @@ use http::StatusCode;
 use mi_gateway::config::{Backend, Settings};
 use mi_gateway::mock_m3::{Kill, Metadata, Profile, ReplyMode};
 use mi_gateway::model::{Company, Division, Effect, M3User, ProgramName, Standing, TransactionName};
-use std::path::Path;
-
-/// A policy folder of the test's own: group `test` may do everything that no guardrail forbids, in every company.
-fn rules(folder: &Path, more: &str) {
-    std::fs::create_dir_all(folder).expect("a folder");
-    let rules = format!(
-        "@id(\"test-all\")\n@owner(\"tests\")\npermit (principal in Group::\"test\", action in [Action::\"read\", Action::\"write\"], resource);\n{more}"
-    );
-    std::fs::write(folder.join("rules.cedar"), rules).expect("a file");
-    std::fs::write(folder.join("limits.toml"), "[default]\nrate = \"1000/second\"\nburst = 2000\n").expect("a file");
-}
 
 fn profile(settings: &mut Settings, profile: Profile) {
     if let Backend::Mock { mock, .. } = &mut settings.backend {
@@ -23,21 +12,8 @@ fn profile(settings: &mut Settings, profile: Profile) {
     }
 }
 
-/// A house with those rules, and a client of group `test` that M3 sees as this user.
 async fn house(user: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller) {
-    let state = tempfile::tempdir().expect("a folder");
-    let folder = state.path().join("rules");
-    rules(&folder, "");
-    let user = M3User::parse(user).expect("a user of the mock");
-    let house = House::again(state, |settings| {
-        settings.policies = folder;
-        settings.group_users.insert("test".into(), user);
-        change(settings);
-    })
-    .await;
-    house.running.add_client("tester", &[], &["test"]).await.expect("a client");
-    let caller = house.caller("tester").await;
-    (house, caller)
+    House::open_to_all(user, "rate = \"1000/second\"\nburst = 2000", change).await
 }
 
 #[tokio::test]
