@@ -130,7 +130,7 @@ impl Catalog {
             return Err(error);
         }
         self.0.metrics.catalog.with_label_values(&["miss"]).inc();
-        let fetched = self.0.layouts.try_get_with(key, self.fetch(key)).await;
+        let fetched = Box::pin(self.0.layouts.try_get_with(key, self.fetch(key))).await;
         match fetched {
             Ok(entry) => {
                 self.0.changed.notify_one();

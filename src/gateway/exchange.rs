@@ -184,7 +184,7 @@ impl Exchange {
         let default = match (who.standing.company, who.standing.division) {
             (Some(company), Some(division)) => Place { company, division },
             (company, _) => {
-                let home = self.m3.home(user).await.map_err(|error| refused::by_m3(error, false, ""))?.place;
+                let home = Box::pin(self.m3.home(user)).await.map_err(|error| refused::by_m3(error, false, ""))?.place;
                 match company {
                     Some(company) if company != home.company => Place { company, division: Division::BLANK },
                     Some(_) | None => home,

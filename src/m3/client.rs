@@ -135,16 +135,19 @@ impl Client {
             }
             return Err(Error::CompanyNotProvable { wanted: call.place, found });
         }
-        match session.confirm(layout).await {
-            Ok(()) => {}
-            Err(error @ Error::LayoutChanged { .. }) => {
-                self.forget(Some(layout.program));
-                return Err(error);
+        // What a warm session seldom has to do lives in boxes: this future is moved with every call, and stays small.
+        if !session.has_confirmed(layout) {
+            match Box::pin(session.confirm(layout)).await {
+                Ok(()) => {}
+                Err(error @ Error::LayoutChanged { .. }) => {
+                    self.forget(Some(layout.program));
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
         }
         if layout.multi {
-            session.limit(call.max_records).await?;
+            Box::pin(session.limit(call.max_records)).await?;
         }
         if let Err(error) = session.encode(call) {
             // Nothing was sent: the session is as good as before.
@@ -153,7 +156,7 @@ impl Client {
         }
         session.send(call.patience).await?;
         if Effect::is_unanswered(layout.name) {
-            session.has_taken_it(call.patience).await?;
+            Box::pin(session.has_taken_it(call.patience)).await?;
             return Ok(self.reply(session, lease, call).unreported());
         }
         self.reply(session, lease, call).begin().await
@@ -171,14 +174,14 @@ impl Client {
             let fresh = session.answered.elapsed() <= self.0.settings.pool.fresh_for;
             let good = match choice {
                 Choice::Any => true,
-                Choice::Proven => fresh || session.is_alive().await,
+                Choice::Proven => fresh || Box::pin(session.is_alive()).await,
                 Choice::New => false,
             };
             if good {
                 return Ok(session);
             }
         }
-        self.open(lease.key()).await
+        Box::pin(self.open(lease.key())).await
     }
 
     /// Logs on. While a user is not known to be good one attempt serves all who wait for it.

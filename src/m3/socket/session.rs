@@ -195,10 +195,11 @@ impl Session {
     }
 
     /// The layout is this session's own: asked once for each transaction, before anything is encoded with it.
+    pub(in crate::m3) fn has_confirmed(&self, layout: &std::sync::Arc<TransactionLayout>) -> bool {
+        self.confirmed.get(&layout.name).is_some_and(|known| known.as_ptr() == std::sync::Arc::as_ptr(layout))
+    }
+
     pub(in crate::m3) async fn confirm(&mut self, layout: &std::sync::Arc<TransactionLayout>) -> Result<(), Error> {
-        if self.confirmed.get(&layout.name).is_some_and(|known| known.as_ptr() == std::sync::Arc::as_ptr(layout)) {
-            return Ok(());
-        }
         let input = self.slots("GetInLayout", layout.name).await?;
         let output = self.slots("GetOutLayout", layout.name).await?;
         if !layout.input.stands_as(&input) || !layout.output.stands_as(&output) {
