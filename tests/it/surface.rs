@@ -131,6 +131,14 @@ async fn large_answers_come_compressed_to_those_who_can_read_it() {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip.body[..]), &mut text).expect("gzip");
     assert_eq!(text, plain.text());
+    let body = r#"{"program":"CRS610MI","transactions":[{"transaction":"LstByNumber"},{"transaction":"LstByNumber"}]}"#;
+    let headers = [("content-type", "application/json"), ("accept-encoding", "gzip")];
+    let bulk = demo.send(Method::POST, "/m3api-rest/v2/execute", &headers, Bytes::from_static(body.as_bytes())).await;
+    assert_eq!((bulk.status, bulk.header("content-encoding")), (StatusCode::OK, "gzip"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&bulk.body[..]), &mut text).expect("gzip");
+    let text: Value = serde_json::from_str(&text).expect("one document");
+    assert_eq!(text["nrOfSuccessfullTransactions"], 2);
     let small = zipped(&demo, "CRS610MI/GetBasicData?CUNO=C00001&returncols=CUNO", "gzip").await;
     assert_eq!((small.status, small.header("content-encoding")), (StatusCode::OK, ""));
 }
@@ -143,4 +151,38 @@ async fn the_end_of_a_compressed_list_is_told_all_the_same() {
     assert_eq!(long.header("content-encoding"), "gzip");
     let told = [long.header("mi-truncated"), long.trailer("mi-truncated")];
     assert!(told.contains(&"true"), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_first_record_of_a_slow_list_comes_before_its_last_compressed_or_not() {
+    use http_body_util::BodyExt;
+    use std::io::Write;
+    let patience = std::time::Duration::from_secs(20);
+    let house = House::with(|settings| settings.gateway.exchange.read_patience = patience).await;
+    let demo = house.demo().await;
+    assert_eq!(demo.m3("CRS610MI/LstByNumber?maxrecs=1").await.status, StatusCode::OK, "layouts are known");
+    house.faults(r#"{"rules":[{"transaction":"LstByNumber","action":{"silent_after":{"records":3}}}]}"#);
+    for encoding in ["identity", "gzip"] {
+        let request = http::Request::get(format!("{}/m3api-rest/v2/execute/CRS610MI/LstByNumber", house.base))
+            .header("authorization", format!("Bearer {}", demo.token.as_deref().unwrap_or_default()))
+            .header("accept-encoding", encoding)
+            .body(http_body_util::Full::default())
+            .expect("a request");
+        let mut body = house.https.request(request).await.expect("a head").into_body();
+        let mut unzipped = flate2::write::GzDecoder::new(Vec::new());
+        let mut text = String::new();
+        let first = async {
+            while !text.contains("C00003") {
+                let frame = body.frame().await.expect("more of it").expect("a frame");
+                let data = frame.into_data().unwrap_or_default();
+                if encoding == "gzip" {
+                    unzipped.write_all(&data).and_then(|()| unzipped.flush()).expect("gzip");
+                    text = String::from_utf8_lossy(unzipped.get_ref()).into_owned();
+                } else {
+                    text.push_str(&String::from_utf8_lossy(&data));
+                }
+            }
+        };
+        tokio::time::timeout(patience / 2, first).await.unwrap_or_else(|_| panic!("{encoding}: held back to the end"));
+    }
 }

@@ -10,6 +10,7 @@ use crate::m3;
 use crate::model::Record;
 use crate::translate::{Document, Failure, Mark};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::header::TRAILER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
@@ -64,7 +65,8 @@ pub(in crate::gateway) async fn answer(
         let frame = writing.next_frame().await?;
         Some((Ok::<_, Fault>(frame), writing))
     });
-    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    // Whatever compresses it asks once more after its end.
+    let mut response = Response::new(StreamBody::new(stream.fuse()).boxed_unsync());
     if list {
         response.headers_mut().insert(TRAILER, HeaderValue::from_static("mi-truncated, mi-next"));
     }

@@ -2,6 +2,7 @@
 
 use super::super::super::body::{Body, Fault};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use std::sync::Arc;
@@ -29,7 +30,8 @@ pub(super) fn pipe() -> (Out, Body) {
         freed.add_permits(chunk.len().min(ROOM));
         Some((Ok::<_, Fault>(Frame::data(chunk)), (taken, freed)))
     });
-    (Out { chunks, room }, StreamBody::new(stream).boxed_unsync())
+    // Whatever compresses it asks once more after its end.
+    (Out { chunks, room }, StreamBody::new(stream.fuse()).boxed_unsync())
 }
 
 impl Out {
