@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use moka::future::Cache;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
@@ -47,6 +47,9 @@ pub enum Error {
     /// M3 could not be asked; not the caller's fault, and worth another try.
     #[error("the layout of {program}/{transaction} could not be fetched: {source}")]
     Unavailable { program: ProgramName, transaction: TransactionName, source: Arc<m3::Error> },
+    /// M3's lists and its sessions say different things; asked again shortly.
+    #[error("M3's lists of fields and its sessions disagree about {program}/{transaction}")]
+    Disagreement { program: ProgramName, transaction: TransactionName },
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +60,9 @@ struct Inner {
     settings: Settings,
     fetch: Fetch,
     layouts: Cache<Key, Arc<Entry>>,
-    programs: Cache<ProgramName, Arc<Vec<TransactionFacts>>>,
+    programs: Cache<ProgramName, Arc<Listed>>,
+    /// Programs that M3 lists nothing for, or refuses to: believed as briefly as `unknown`.
+    empty: Cache<ProgramName, ()>,
     /// One entry: the names of all programs.
     names: Cache<(), Arc<Vec<ProgramFacts>>>,
     unknown: Cache<Key, Error>,
@@ -65,6 +70,8 @@ struct Inner {
     tasks: Tasks,
     /// Something to write to disk.
     changed: tokio::sync::Notify,
+    /// Held while the copy is written.
+    writing: tokio::sync::Mutex<()>,
     learnt: AtomicBool,
 }
 
@@ -74,22 +81,44 @@ type Key = (ProgramName, TransactionName);
 struct Entry {
     layout: Arc<TransactionLayout>,
     since: Instant,
-    /// From disk, or older than it should be: served, and asked for again.
-    old: AtomicBool,
+    /// From disk: served, and asked for again.
+    old: bool,
     refreshing: AtomicBool,
+    /// Milliseconds after `since`: a refresh that failed is not tried again before.
+    pause: AtomicU64,
 }
 
 impl Entry {
-    fn new(layout: TransactionLayout, old: bool) -> Arc<Self> {
-        let (old, refreshing) = (AtomicBool::new(old), AtomicBool::new(false));
-        Arc::new(Self { layout: Arc::new(layout), since: Instant::now(), old, refreshing })
+    fn new(layout: impl Into<Arc<TransactionLayout>>, old: bool) -> Arc<Self> {
+        let (refreshing, pause) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { layout: layout.into(), since: Instant::now(), old, refreshing, pause })
     }
+
+    fn age_in_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What M3 lists of one program.
+#[derive(Debug)]
+struct Listed {
+    facts: Vec<TransactionFacts>,
+    since: Instant,
+}
+
+/// Why there is no list.
+#[derive(Debug, Clone)]
+enum NoList {
+    Empty,
+    Failed(Arc<m3::Error>),
 }
 
 const MOST_UNKNOWN: u64 = 10_000;
 const MOST_PROGRAMS: u64 = 2_000;
 /// Writes to disk are gathered for this long.
 const GATHER: Duration = Duration::from_secs(2);
+/// A refresh that failed is tried again after this long, or as long as "not known" is believed.
+const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 
 impl Catalog {
     /// Reads the copy on disk; a copy that can't be read is said and left behind, for M3 has the truth.
@@ -99,8 +128,10 @@ impl Catalog {
             layouts: Cache::new(settings.most_transactions),
             programs: Cache::builder().max_capacity(MOST_PROGRAMS).time_to_live(settings.fresh_for).build(),
             names: Cache::builder().max_capacity(1).time_to_live(settings.fresh_for).build(),
+            empty: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.negative_for).build(),
             unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.negative_for).build(),
             changed: tokio::sync::Notify::new(),
+            writing: tokio::sync::Mutex::new(()),
             learnt: AtomicBool::new(false),
             settings,
             metrics,
@@ -118,7 +149,7 @@ impl Catalog {
     ) -> Result<Arc<TransactionLayout>, Error> {
         let key = (program, transaction);
         if let Some(entry) = self.0.layouts.get(&key).await {
-            let stale = entry.old.load(Ordering::Relaxed) || entry.since.elapsed() > self.0.settings.fresh_for;
+            let stale = entry.old || entry.since.elapsed() > self.0.settings.fresh_for;
             self.0.metrics.catalog.with_label_values(&[if stale { "stale" } else { "hit" }]).inc();
             if stale {
                 self.refresh(key, &entry);
@@ -130,8 +161,14 @@ impl Catalog {
             return Err(error);
         }
         self.0.metrics.catalog.with_label_values(&["miss"]).inc();
-        let fetched = Box::pin(self.0.layouts.try_get_with(key, self.fetch(key))).await;
-        match fetched {
+        // On a task of its own: many may wait for this one answer, and none of them for whoever asked first.
+        let catalog = self.clone();
+        let fetched = self.0.tasks.spawn(async move { catalog.0.layouts.try_get_with(key, catalog.fetch(key)).await });
+        let ended = |_| {
+            let source = m3::Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
+            Error::Unavailable { program, transaction, source: Arc::new(source) }
+        };
+        match fetched.await.map_err(ended)? {
             Ok(entry) => {
                 self.0.changed.notify_one();
                 self.0.learnt.store(true, Ordering::Relaxed);
@@ -146,14 +183,67 @@ impl Catalog {
         }
     }
 
+    /// A session saw another layout: what is known of this transaction is dropped. With `again` it was fetched just now
+    /// and is not asked for until the disagreement may have ended: not every call is to fetch it twice.
+    pub async fn disagreed(&self, program: ProgramName, transaction: TransactionName, again: bool) {
+        self.0.layouts.invalidate(&(program, transaction)).await;
+        self.0.programs.invalidate(&technical_home(program, transaction)).await;
+        if again {
+            let disagreement = Error::Disagreement { program, transaction };
+            self.0.unknown.insert((program, transaction), disagreement).await;
+        }
+    }
+
     /// Every program that M3 has, by name.
     pub async fn programs(&self) -> Result<Arc<Vec<ProgramFacts>>, Arc<m3::Error>> {
         self.0.names.try_get_with((), async { self.0.fetch.programs().await.map(Arc::new) }).await
     }
 
     /// What a program has, by name.
-    pub async fn transactions(&self, program: ProgramName) -> Result<Arc<Vec<TransactionFacts>>, Arc<m3::Error>> {
-        self.0.programs.try_get_with(program, async { self.0.fetch.transactions(program).await.map(Arc::new) }).await
+    pub async fn transactions(&self, program: ProgramName) -> Result<Vec<TransactionFacts>, Arc<m3::Error>> {
+        Ok(self.listed(program).await?.map_or_else(Vec::new, |listed| listed.facts.clone()))
+    }
+
+    /// An empty list is remembered briefly: M3 says the same where it only could not tell.
+    async fn listed(&self, program: ProgramName) -> Result<Option<Arc<Listed>>, Arc<m3::Error>> {
+        if self.0.empty.get(&program).await.is_some() {
+            return Ok(None);
+        }
+        let list = async {
+            match self.0.fetch.transactions(program).await {
+                Ok(facts) if facts.is_empty() => Err(NoList::Empty),
+                Ok(facts) => Ok(Arc::new(Listed { facts, since: Instant::now() })),
+                Err(error) => Err(NoList::Failed(Arc::new(error))),
+            }
+        };
+        match self.0.programs.try_get_with(program, list).await {
+            Ok(listed) => Ok(Some(listed)),
+            Err(why) => match &*why {
+                NoList::Empty => {
+                    self.0.empty.insert(program, ()).await;
+                    Ok(None)
+                }
+                NoList::Failed(error) => Err(error.clone()),
+            },
+        }
+    }
+
+    /// One row of a program's list. A list that lacks it and is not of just now is asked for again: a transaction that
+    /// M3 got meanwhile is found as soon as one that was looked for before.
+    async fn facts(
+        &self,
+        home: ProgramName,
+        name: TransactionName,
+    ) -> Result<(bool, Option<TransactionFacts>), Arc<m3::Error>> {
+        for last in [false, true] {
+            let Some(listed) = self.listed(home).await? else { return Ok((false, None)) };
+            let found = listed.facts.iter().find(|facts| facts.name == name).cloned();
+            if found.is_some() || last || listed.since.elapsed() < self.0.settings.negative_for {
+                return Ok((true, found));
+            }
+            self.0.programs.invalidate(&home).await;
+        }
+        Ok((true, None))
     }
 
     /// A layout that is at hand, without asking M3: for schemas and checks.
@@ -179,9 +269,12 @@ impl Catalog {
             None => {
                 self.0.layouts.invalidate_all();
                 self.0.programs.invalidate_all();
+                self.0.names.invalidate_all();
             }
             Some(program) => {
                 self.0.programs.invalidate(&program).await;
+                // Where its technical transactions are described.
+                self.0.programs.invalidate(&general()).await;
                 let keys: Vec<Key> =
                     self.0.layouts.iter().map(|(key, _)| *key).filter(|key| key.0 == program).collect();
                 for key in keys {
@@ -190,6 +283,7 @@ impl Catalog {
             }
         }
         self.0.unknown.invalidate_all();
+        self.0.empty.invalidate_all();
         self.0.changed.notify_one();
     }
 
@@ -200,43 +294,47 @@ impl Catalog {
             Error::Unavailable { program, transaction, source }
         };
         let home = technical_home(program, transaction);
-        let known = self.transactions(home).await.map_err(unavailable)?;
-        let found = known.iter().find(|facts| facts.name == transaction);
-        let Some(facts) = found else {
-            let empty = known.is_empty()
-                || (home != program && self.transactions(program).await.map_err(unavailable)?.is_empty());
-            return Err(if empty {
-                Error::ProgramNotFound(program)
-            } else {
-                Error::TransactionNotFound { program, transaction }
-            });
-        };
-        if home != program && self.transactions(program).await.map_err(unavailable)?.is_empty() {
+        let (there, facts) = self.facts(home, transaction).await.map_err(unavailable)?;
+        if !there || (home != program && self.listed(program).await.map_err(unavailable)?.is_none()) {
             return Err(Error::ProgramNotFound(program));
         }
-        let mut layout = self.0.fetch.layout(home, facts).await.map_err(|error| unavailable(Arc::new(error)))?;
+        let Some(facts) = facts else { return Err(Error::TransactionNotFound { program, transaction }) };
+        let mut layout = self.0.fetch.layout(home, &facts).await.map_err(|error| unavailable(Arc::new(error)))?;
         layout.program = program;
         Ok(Entry::new(layout, false))
     }
 
-    /// One refresh at a time for each entry; a failed one leaves the old entry where it is.
+    /// One refresh at a time for each entry; a failed one leaves the old entry where it is, and the next one waits. Only
+    /// a list of M3's that names others and not this one says that it is gone.
     fn refresh(&self, key: Key, entry: &Arc<Entry>) {
-        if entry.refreshing.swap(true, Ordering::AcqRel) {
+        let waits = entry.age_in_ms() < entry.pause.load(Ordering::Relaxed);
+        if waits || entry.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
         let (catalog, entry) = (self.clone(), entry.clone());
         self.0.tasks.spawn_until_stop(async move {
-            catalog.0.programs.invalidate(&key.0).await;
             match catalog.fetch(key).await {
-                Ok(fresh) => catalog.0.layouts.insert(key, fresh).await,
-                Err(Error::Unavailable { source, .. }) => {
-                    tracing::warn!(program = %key.0, transaction = %key.1, %source, "layout not refreshed; the old one stays");
-                    entry.refreshing.store(false, Ordering::Release);
-                    return;
+                Ok(fresh) => {
+                    // The same layout stays the same one: sessions that have confirmed it need not again.
+                    let another = fresh.layout != entry.layout;
+                    let entry = if another { fresh } else { Entry::new(entry.layout.clone(), false) };
+                    catalog.0.layouts.insert(key, entry).await;
+                    if another {
+                        catalog.0.learnt.store(true, Ordering::Relaxed);
+                        catalog.0.changed.notify_one();
+                    }
                 }
-                Err(_) => catalog.0.layouts.invalidate(&key).await,
+                Err(Error::TransactionNotFound { .. }) => {
+                    catalog.0.layouts.invalidate(&key).await;
+                    catalog.0.changed.notify_one();
+                }
+                Err(error) => {
+                    tracing::warn!(program = %key.0, transaction = %key.1, %error, "layout not refreshed; the old one stays");
+                    let pause = catalog.0.settings.negative_for.max(REFRESH_PAUSE).as_millis() as u64;
+                    entry.pause.store(entry.age_in_ms().saturating_add(pause), Ordering::Relaxed);
+                    entry.refreshing.store(false, Ordering::Release);
+                }
             }
-            catalog.0.changed.notify_one();
         });
     }
 
@@ -260,7 +358,7 @@ impl Catalog {
             loop {
                 catalog.0.changed.notified().await;
                 tokio::time::sleep(GATHER).await;
-                if let Err(error) = saved::write(&file, catalog.all_at_hand()).await {
+                if let Err(error) = catalog.save().await {
                     tracing::warn!(file = %file.display(), %error, "catalog not saved; a restart will ask M3 again");
                 }
             }
@@ -270,7 +368,10 @@ impl Catalog {
     /// Writes the copy on disk now.
     pub async fn save(&self) -> std::io::Result<()> {
         match &self.0.settings.file {
-            Some(file) => saved::write(file, self.all_at_hand()).await,
+            Some(file) => {
+                let _writing = self.0.writing.lock().await;
+                saved::write(file, self.all_at_hand()).await
+            }
             None => Ok(()),
         }
     }
@@ -278,9 +379,9 @@ impl Catalog {
 
 /// Technical transactions exist inside every program and are described in GENERAL alone.
 fn technical_home(program: ProgramName, transaction: TransactionName) -> ProgramName {
-    if Effect::is_technical(transaction) {
-        ProgramName::parse("GENERAL").expect("a name of this file")
-    } else {
-        program
-    }
+    if Effect::is_technical(transaction) { general() } else { program }
+}
+
+fn general() -> ProgramName {
+    ProgramName::parse("GENERAL").expect("a name of this file")
 }

@@ -76,13 +76,19 @@ impl Fetch {
         program: ProgramName,
         facts: &TransactionFacts,
     ) -> Result<TransactionLayout, Error> {
+        let input = self.fields(program, facts.name, "I").await?;
+        let output = self.fields(program, facts.name, "O").await?;
+        // M3 refuses to list where there is nothing; a transaction with no fields at all is one that it could not list.
+        if input.fields().is_empty() && output.fields().is_empty() {
+            return Err(Error::LayoutChanged { program, transaction: facts.name });
+        }
         Ok(TransactionLayout {
             program,
             name: facts.name,
             description: facts.description.clone(),
             multi: facts.multi,
-            input: self.fields(program, facts.name, "I").await?,
-            output: self.fields(program, facts.name, "O").await?,
+            input,
+            output,
         })
     }
 

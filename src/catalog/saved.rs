@@ -70,7 +70,9 @@ fn field(Field(name, kind, from, length, mandatory, description): Field) -> Opti
 }
 
 pub(super) async fn write(path: &Path, layouts: Vec<Arc<TransactionLayout>>) -> io::Result<()> {
-    let text = serde_json::to_vec(&of(&layouts))?;
+    // A whole M3 is megabytes of text: not on a thread that others wait for.
+    let text =
+        tokio::task::spawn_blocking(move || serde_json::to_vec(&of(&layouts))).await.map_err(io::Error::other)??;
     let fresh = path.with_extension("new");
     if let Some(folder) = path.parent() {
         tokio::fs::create_dir_all(folder).await?;

@@ -92,9 +92,9 @@ impl Exchange {
         self.name_policy(asked, who, effect)?;
         let user = self.user(asked, who)?;
         visit.learnt().user = Some(user.clone());
-        let mut decided = None;
+        let (mut decided, mut charged) = (None, false);
         // A layout that the session does not confirm is fetched again once; nothing had been sent.
-        for _ in 0..2 {
+        for again in [false, true] {
             let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused::by_catalog)?;
             let typed = asked.typed(&layout)?;
             let place = match decided {
@@ -120,7 +120,9 @@ impl Exchange {
             }
             let most = asked.options.max_records.unwrap_or(self.settings.default_records);
             let more = if most == 0 { 0 } else { 1 + u32::from(left_at.is_some()) };
-            self.program_rate(asked, who, visit)?;
+            if !std::mem::replace(&mut charged, true) {
+                self.program_rate(asked, who, visit)?;
+            }
             let call = Call {
                 client: who.client.clone(),
                 user: user.clone(),
@@ -138,11 +140,11 @@ impl Exchange {
                     let listing = Listing::new(flow, most, left_at, pen).under(ceiling);
                     return Ok(Answer { table, inputs, listing, reported });
                 }
-                Err(Sent::LayoutChanged) => self.catalog.forget(Some(asked.program)).await,
+                Err(Sent::LayoutChanged) => self.catalog.disagreed(asked.program, asked.transaction, again).await,
                 Err(Sent::Refused(refused)) => return Err(refused),
             }
         }
-        Err(Problem::new(Kind::LayoutUnstable, "The layout changed again while it was being read.").into())
+        Err(refused::layout_unstable().into())
     }
 
     fn name_policy(&self, asked: &Asked, who: &Principal, effect: Effect) -> Result<(), Problem> {
@@ -183,12 +185,11 @@ impl Exchange {
         }
         let default = match (who.standing.company, who.standing.division) {
             (Some(company), Some(division)) => Place { company, division },
-            (company, _) => {
+            (company, division) => {
                 let home = Box::pin(self.m3.home(user)).await.map_err(|error| refused::by_m3(error, false, ""))?.place;
-                match company {
-                    Some(company) if company != home.company => Place { company, division: Division::BLANK },
-                    Some(_) | None => home,
-                }
+                let company = company.unwrap_or(home.company);
+                let inherited = if company == home.company { home.division } else { Division::BLANK };
+                Place { company, division: division.unwrap_or(inherited) }
             }
         };
         let company: Company = wanted.company.unwrap_or(default.company);

@@ -4,6 +4,7 @@ use super::problem::{self, Kind, Problem};
 use crate::catalog;
 use crate::m3;
 use crate::translate::{Failure, Fault, FaultKind};
+use std::time::Duration;
 
 /// Why there is no answer: in the contract's shape, or on the gateway's own account.
 pub(super) enum Refused {
@@ -38,10 +39,9 @@ pub(super) fn by_catalog(error: catalog::Error) -> Refused {
             field: None,
             message: format!("Transaction {transaction} not found in program {program}"),
         }),
+        catalog::Error::Disagreement { .. } => layout_unstable().into(),
         catalog::Error::Unavailable { source, .. } => match &*source {
-            m3::Error::LayoutChanged { .. } => {
-                Problem::new(Kind::LayoutUnstable, "M3's own lists of fields are changing.").into()
-            }
+            m3::Error::LayoutChanged { .. } => layout_unstable().into(),
             other => {
                 tracing::warn!(error = %other, "a layout could not be fetched");
                 problem::of_m3(other).into()
@@ -69,6 +69,12 @@ pub(super) fn by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
             problem::of_m3(&error).into()
         }
     }
+}
+
+/// M3's lists say one thing and its sessions another: it is being changed.
+pub(super) fn layout_unstable() -> Problem {
+    Problem::new(Kind::LayoutUnstable, "M3's list of the transaction's fields is not what its sessions say.")
+        .retry_after(Duration::from_secs(5))
 }
 
 pub(super) fn outcome_unknown(detail: &'static str, intent: &str) -> Problem {

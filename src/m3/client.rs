@@ -1,17 +1,19 @@
 //! The client: a call in, a session found or opened, M3's first frame awaited.
 
 use super::error::{Error, may_repeat};
+use super::gates::{Gate, Gates};
 use super::home::Homes;
 use super::settings::Settings;
 use super::socket::{Dialler, Key, Lease, Pool, Reply, Session};
-use crate::model::{Call, ClientId, Effect, M3User, ProgramName, Slot, TransactionName};
+use crate::model::{Call, ClientId, Division, Effect, M3User, Place, ProgramName, Slot, TransactionName};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Where the fields of a transaction stand, as a session of M3 says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,18 +31,10 @@ struct Inner {
     dialler: Dialler,
     pool: Pool,
     users: ArcSwap<HashMap<M3User, SecretString>>,
-    gates: Mutex<HashMap<M3User, Arc<tokio::sync::Mutex<Gate>>>>,
+    gates: Gates,
     homes: Homes,
     metrics: Arc<Metrics>,
     tasks: Tasks,
-}
-
-/// What is known of a user's logon.
-#[derive(Debug, Default)]
-struct Gate {
-    let_in: Option<Instant>,
-    /// Why the last attempt failed, and until when it speaks for everybody who waits.
-    failed: Option<(Instant, Error)>,
 }
 
 /// Which session a call may go over.
@@ -51,9 +45,6 @@ pub(super) enum Choice {
     Proven,
     New,
 }
-
-/// How long a failed connection speaks for those who waited behind it: they must not each wait for their own.
-const FAILED_FOR: Duration = Duration::from_secs(1);
 
 /// How often idle sessions are looked through, or as often as they are to end.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -68,7 +59,7 @@ impl Client {
             dialler,
             pool: Pool::new(settings.pool, &metrics),
             users: ArcSwap::from_pointee(settings.users.clone()),
-            gates: Mutex::default(),
+            gates: Gates::default(),
             homes: Homes::new(),
             metrics,
             tasks,
@@ -88,6 +79,10 @@ impl Client {
     /// The gateway's own user.
     pub fn user(&self) -> M3User {
         self.0.settings.user.clone()
+    }
+
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
     }
 
     pub(super) fn homes(&self) -> &Homes {
@@ -121,12 +116,17 @@ impl Client {
 
     async fn attempt(&self, call: &Call, choice: Choice) -> Result<Reply, Error> {
         let layout = &call.layout;
-        let key = Key { user: call.user.clone(), program: layout.program, place: Some(call.place) };
-        let mut lease = self.0.pool.lease(key, &call.client).await?;
+        // Where the call itself says its division, any session of the company carries it. A field that is left out
+        // would be filled by M3 with the session's own division: then the session has to stand where was decided.
+        let says_division = call.says_division();
+        let Place { company, division } = call.place;
+        let division = if says_division { Division::BLANK } else { division };
+        let key = Key { user: call.user.clone(), program: layout.program, place: Some(Place { company, division }) };
+        let lease = self.0.pool.lease(key, &call.client).await?;
         let choice = if call.effect.is_write() { Choice::Proven } else { choice };
-        let mut session = self.session(&mut lease, choice).await?;
-        let elsewhere = session.place.company != call.place.company
-            || (session.place.division != call.place.division && !Session::has_division(layout));
+        let (mut session, lease) = self.session(lease, choice).await?;
+        let elsewhere =
+            session.place.company != company || (!says_division && session.place.division != call.place.division);
         if elsewhere && !(self.0.settings.unproven_reads && call.effect == Effect::Read) {
             let found = session.place;
             // For a while the session answers the same question again, without another logon.
@@ -163,11 +163,11 @@ impl Client {
     }
 
     fn reply(&self, session: Session, lease: Lease, call: &Call) -> Reply {
-        Reply::new((session, lease), call.patience, call.layout.program, &self.0.metrics, self.0.tasks.clone())
+        Reply::new((session, lease), call.patience, &call.layout, &self.0.metrics, self.0.tasks.clone())
     }
 
     /// The lease's idle session if it is good enough, else a new one.
-    async fn session(&self, lease: &mut Lease, choice: Choice) -> Result<Session, Error> {
+    async fn session(&self, mut lease: Lease, choice: Choice) -> Result<(Session, Lease), Error> {
         if let Some(mut session) = lease.take_idle()
             && session.is_quiet()
         {
@@ -178,25 +178,28 @@ impl Client {
                 Choice::New => false,
             };
             if good {
-                return Ok(session);
+                return Ok((session, lease));
             }
         }
-        Box::pin(self.open(lease.key())).await
+        Box::pin(self.open(lease)).await
     }
 
     /// Logs on. While a user is not known to be good one attempt serves all who wait for it.
-    async fn open(&self, key: &Key) -> Result<Session, Error> {
-        let user = &key.user;
+    async fn open(&self, lease: Lease) -> Result<(Session, Lease), Error> {
+        let user = &lease.key().user;
         let password = self.0.users.load().get(user).cloned().ok_or_else(|| Error::UnknownUser(user.clone()))?;
-        let gate = {
-            let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            // Bounded by the users of the settings: others were refused above.
-            gates.entry(user.clone()).or_default().clone()
-        };
+        let gate = self.0.gates.of(user);
         // On a task of its own: a caller who goes away in the middle must not take a refusal with him, for the next one
-        // would try the same wrong password again.
-        let (client, key) = (self.clone(), key.clone());
-        let opened = self.0.tasks.spawn(async move { client.log_on(&gate, &key, &password).await });
+        // would try the same wrong password again. The lease goes along: what is being opened is counted.
+        let (done, opened) = oneshot::channel();
+        let client = self.clone();
+        self.0.tasks.spawn(async move {
+            let opened = client.log_on(&gate, lease.key(), &password).await;
+            // For a caller who has gone the session is as good as for the next one.
+            if let Err(Ok((session, lease))) = done.send(opened.map(|session| (session, lease))) {
+                lease.give_back(session);
+            }
+        });
         let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
         opened.await.map_err(ended)?
     }
@@ -207,19 +210,10 @@ impl Client {
         key: &Key,
         password: &SecretString,
     ) -> Result<Session, Error> {
-        let user = &key.user;
+        let (user, door) = (&key.user, (key.program, key.place));
         let mut known = gate.lock().await;
-        if let Some((until, error)) = &known.failed {
-            let left = until.saturating_duration_since(Instant::now());
-            match error {
-                _ if left.is_zero() => {}
-                Error::LogonRefused { .. } => {
-                    return Err(Error::LogonHeld { user: user.clone(), retry_after: left });
-                }
-                error => return Err(error.clone()),
-            }
-        }
-        let held = if known.let_in.is_some_and(|at| at.elapsed() < self.0.settings.logon_trust) {
+        known.may_try(user, door)?;
+        let held = if known.is_open(self.0.settings.logon_trust) {
             drop(known);
             None
         } else {
@@ -232,29 +226,16 @@ impl Client {
             Err(error) => error.outcome(),
         };
         self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
+        let pause = self.0.settings.logon_pause;
         match held {
-            Some(known) => self.remember(known, &opened),
+            Some(known) => known.learn(door, &opened, pause),
             // Of those who go side by side a refusal alone speaks for others.
             None if matches!(opened, Err(Error::LogonRefused { .. })) => {
-                self.remember(&mut *gate.lock().await, &opened)
+                gate.lock().await.learn(door, &opened, pause);
             }
             None => {}
         }
         opened
-    }
-
-    fn remember(&self, gate: &mut Gate, opened: &Result<Session, Error>) {
-        *gate = match opened {
-            // The user was let in; that the program is not there is no fault of his.
-            Ok(_) | Err(Error::NoSuchProgram(_)) => Gate { let_in: Some(Instant::now()), failed: None },
-            // A connection that broke off at once keeps nobody waiting and says nothing about the user: the next may try.
-            Err(Error::Lost { .. } | Error::Protocol { .. }) => return,
-            Err(error) => {
-                let refused = matches!(error, Error::LogonRefused { .. });
-                let pause = if refused { self.0.settings.logon_pause } else { FAILED_FOR };
-                Gate { let_in: None, failed: Some((Instant::now() + pause, error.clone())) }
-            }
-        };
     }
 
     /// Name and place of a transaction's fields, from a session of the gateway's own user.
@@ -275,9 +256,8 @@ impl Client {
     ) -> Result<(Session, Lease), Error> {
         let client = ClientId { issuer: "".into(), id: "gateway".into() };
         let key = Key { user: user.clone(), program, place: None };
-        let mut lease = self.0.pool.lease(key, &client).await?;
-        let session = self.session(&mut lease, choice).await?;
-        Ok((session, lease))
+        let lease = self.0.pool.lease(key, &client).await?;
+        self.session(lease, choice).await
     }
 
     /// Closes the sessions of one program, or all: after a layout changed, or by an operations call.
@@ -293,8 +273,10 @@ impl Client {
         let changed = |user: &M3User| {
             before.get(user).map(ExposeSecret::expose_secret) != users.get(user).map(ExposeSecret::expose_secret)
         };
-        self.0.gates.lock().unwrap_or_else(PoisonError::into_inner).retain(|user, _| !changed(user));
-        self.0.pool.close(|key| changed(&key.user));
+        let changed: HashSet<M3User> =
+            before.keys().chain(users.keys()).filter(|user| changed(user)).cloned().collect();
+        self.0.gates.forget(&changed);
+        self.0.pool.close(|key| changed.contains(&key.user));
     }
 
     /// Ends every session in good manners: what is idle now, what is lent when it comes back.

@@ -10,6 +10,9 @@ pub enum Error {
     /// NOK: M3 understood and said no; the session stays good.
     #[error("M3 refused: {0}")]
     Refused(Refusal),
+    /// NOK to a question before the call, which was not sent.
+    #[error("M3 refused {question}, which prepares the call: {refusal}")]
+    Unprepared { question: TransactionName, refusal: Refusal },
     #[error("no answer from M3 in {waited:?}")]
     TimedOut { sent: bool, waited: Duration },
     #[error("M3 can't be reached at {address}: {source}")]
@@ -54,6 +57,7 @@ impl Error {
             Self::TimedOut { sent, .. } | Self::Lost { sent, .. } | Self::Protocol { sent, .. } => *sent,
             // Seen, and its outcome is known: M3 did nothing.
             Self::Refused(_)
+            | Self::Unprepared { .. }
             | Self::Unreachable { .. }
             | Self::LogonRefused { .. }
             | Self::LogonHeld { .. }
@@ -74,6 +78,7 @@ impl Error {
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Refused(_) => "nok",
+            Self::Unprepared { .. } => "unprepared",
             Self::TimedOut { .. } => "timeout",
             Self::Lost { .. } | Self::Protocol { .. } => "lost",
             Self::Unreachable { .. } | Self::RerouteRefused { .. } => "unreachable",

@@ -41,13 +41,22 @@ fn anywhere() -> ProgramName {
 impl Client {
     /// The user's own place; one question for many askers.
     pub async fn home(&self, user: &M3User) -> Result<Home, Error> {
-        let ask = async {
-            let (session, lease) = self.session_of(user, anywhere(), Choice::Any).await?;
+        if let Some(home) = self.homes().0.get(user).await {
+            return Ok(home);
+        }
+        let ask = |client: Self, user: M3User| async move {
+            let (session, lease) = client.session_of(&user, anywhere(), Choice::Any).await?;
             let home = Home { place: session.place, language: session.language.clone() };
             lease.give_back(session);
             Ok(home)
         };
-        self.homes().0.try_get_with_by_ref(user, ask).await.map_err(|error: Arc<Error>| (*error).clone())
+        let (client, asking) = (self.clone(), user.clone());
+        // On a task of its own: many may wait for this one answer, and none of them for whoever asked first.
+        let asked = self
+            .tasks()
+            .spawn(async move { client.homes().0.try_get_with(asking.clone(), ask(client.clone(), asking)).await });
+        let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
+        asked.await.map_err(ended)?.map_err(|error: Arc<Error>| (*error).clone())
     }
 
     /// Whether M3 answers, and as whom: for readiness and `check --probe`.

@@ -7,6 +7,7 @@
 
 mod client;
 mod error;
+mod gates;
 mod home;
 mod settings;
 mod socket;

@@ -23,6 +23,8 @@ pub struct Transaction {
     pub multi: bool,
     pub input: Vec<Field>,
     pub output: Vec<Field>,
+    /// MRS001MI has not been told of its last fields yet.
+    pub behind: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl Metadata {
                     multi: word(2) == "M",
                     input: Vec::new(),
                     output: Vec::new(),
+                    behind: false,
                 });
                 continue;
             }
@@ -101,6 +104,18 @@ impl Metadata {
     /// For a second release: layouts that differ.
     pub fn transaction_mut(&mut self, program: &str, name: &str) -> Option<&mut Transaction> {
         self.programs.get_mut(program)?.transactions.iter_mut().find(|transaction| transaction.name == name)
+    }
+
+    pub(super) fn remove(&mut self, program: &str, name: &str) -> Option<Transaction> {
+        let all = &mut self.programs.get_mut(program)?.transactions;
+        let at = all.iter().position(|transaction| transaction.name == name)?;
+        Some(all.remove(at))
+    }
+
+    pub(super) fn add(&mut self, transaction: Transaction) {
+        if let Some(program) = self.programs.get_mut(&transaction.program) {
+            program.transactions.push(transaction);
+        }
     }
 }
 

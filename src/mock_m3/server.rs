@@ -3,7 +3,7 @@
 use super::engine::{Engine, Options, Row};
 use super::faults::Faults;
 use super::logon::{Admitted, Asked, Gatekeeper, welcome};
-use super::metadata::Metadata;
+use super::metadata::{Metadata, Transaction};
 use super::seen::{Seen, SeenCall};
 use super::session::{Kill, Session};
 use super::settings::{Profile, ReplyMode, Settings};
@@ -136,6 +136,26 @@ impl Mock {
     /// A record of the program's main kind, as M3 holds it.
     pub fn record(&self, program: &str, company: u16, key: &[(&str, &str)]) -> Option<Row> {
         self.0.engine.record(program, company, key)
+    }
+
+    /// MRS001MI describes this transaction as it was before its newest fields came.
+    pub fn leave_repository_behind(&self, program: &str, transaction: &str) {
+        self.upgrade(|metadata| {
+            if let Some(found) = metadata.transaction_mut(program, transaction) {
+                found.behind = true;
+            }
+        });
+    }
+
+    /// A release without this transaction, which is given back for a later one.
+    pub fn remove_transaction(&self, program: &str, transaction: &str) -> Transaction {
+        let mut removed = None;
+        self.upgrade(|metadata| removed = metadata.remove(program, transaction));
+        removed.unwrap_or_else(|| panic!("the mock has no {program}/{transaction}"))
+    }
+
+    pub fn add_transaction(&self, transaction: Transaction) {
+        self.upgrade(|metadata| metadata.add(transaction));
     }
 
     /// Another user has this record open: until it is unlocked nobody changes it.

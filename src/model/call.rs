@@ -39,10 +39,9 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn value(&self, field: &str) -> Option<&Value> {
-        self.inputs
-            .iter()
-            .find(|input| self.layout.input.fields()[usize::from(input.at)].name.as_str() == field)
-            .map(|input| &input.value)
+    /// The division is among the fields that are sent; else the session's own holds.
+    pub fn says_division(&self) -> bool {
+        let fields = self.layout.input.fields();
+        self.inputs.iter().any(|input| fields[usize::from(input.at)].name.as_str() == "DIVI")
     }
 }

@@ -2,7 +2,6 @@
 
 use super::names::{FieldName, ProgramName, TransactionName};
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// M3's type letter: A, N or D.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,16 +100,4 @@ pub struct TransactionLayout {
     pub multi: bool,
     pub input: Layout,
     pub output: Layout,
-}
-
-impl TransactionLayout {
-    /// Changes whenever a field moves, grows, comes or goes. Good inside one process; not written anywhere.
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for layout in [&self.input, &self.output] {
-            layout.fields.len().hash(&mut hasher);
-            layout.fields.iter().for_each(|f| f.slot().hash(&mut hasher));
-        }
-        hasher.finish()
-    }
 }

@@ -71,10 +71,6 @@ impl Record {
             (FieldKind::Date, Cow::Owned(text)) => shortened(text, |text| Cow::Borrowed(text.trim_start_matches(' '))),
         }
     }
-
-    pub fn size(&self) -> usize {
-        self.payload.len()
-    }
 }
 
 /// The text itself where nothing was taken from it or put into it: most values are as M3 wrote them.

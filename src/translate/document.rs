@@ -103,10 +103,6 @@ impl Document {
         self.shape
     }
 
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     pub fn head(&self, out: &mut Vec<u8>) {
         match self.shape {
             Shape::V1Json => v1::head(&self.table, self.options.metadata, out),

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a file per promise.
 
 mod bulk;
+mod catalog;
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;

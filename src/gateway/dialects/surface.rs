@@ -5,6 +5,7 @@
 use super::super::body::{Request, Response, full};
 use super::super::exchange::Exchange;
 use super::super::problem::{self, Kind, Problem};
+use super::super::refused;
 use super::super::visit::Visit;
 use crate::catalog;
 use crate::model::{Effect, FieldLayout, Layout, Principal, ProgramName, TransactionLayout, TransactionName};
@@ -114,6 +115,7 @@ async fn one_program(exchange: &Exchange, who: &Principal, name: &str) -> Result
     let layouts: Vec<Arc<TransactionLayout>> =
         layouts.buffered(AT_ONCE).try_collect().await.map_err(|error: catalog::Error| match error {
             catalog::Error::Unavailable { source, .. } => problem::of_m3(&source),
+            catalog::Error::Disagreement { .. } => refused::layout_unstable(),
             catalog::Error::ProgramNotFound(_) | catalog::Error::TransactionNotFound { .. } => unknown(),
         })?;
     let told: Vec<Value> = layouts.iter().map(|layout| transaction(layout)).collect();

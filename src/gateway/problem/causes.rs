@@ -6,6 +6,7 @@ use super::{Kind, Problem};
 use crate::auth::{self, Blame};
 use crate::issuer::TokenError;
 use crate::m3;
+use crate::model::Division;
 use http::StatusCode;
 use std::time::Duration;
 
@@ -50,7 +51,16 @@ pub(in crate::gateway) fn of_m3(error: &m3::Error) -> Problem {
         }
         m3::Error::CompanyNotProvable { wanted, found } => Problem::new(
             Kind::CompanyNotProvable,
-            format!("Company {} was asked for, and M3's session works in {}.", wanted.company, found.company),
+            if wanted.company == found.company {
+                format!(
+                    "Company {} was decided with {}, and M3's session works in {}; say `divi`.",
+                    wanted.company,
+                    told(wanted.division),
+                    told(found.division)
+                )
+            } else {
+                format!("Company {} was asked for, and M3's session works in {}.", wanted.company, found.company)
+            },
         ),
         m3::Error::NotCarried { field, character } => Problem::new(
             Kind::CharacterNotInCharset,
@@ -60,10 +70,15 @@ pub(in crate::gateway) fn of_m3(error: &m3::Error) -> Problem {
             Problem::new(Kind::RequestUnreadable, format!("Field {field} takes more than its {most} columns."))
         }
         m3::Error::Protocol { .. } => Problem::new(Kind::M3Incomprehensible, "M3's answer is not of the MI protocol."),
-        m3::Error::Refused(refusal) => {
-            Problem::new(Kind::M3Refused, format!("M3 refused a preparation: {}", refusal.message))
+        m3::Error::Unprepared { question, .. } => {
+            Problem::new(Kind::M3Refused, format!("M3 refused {question}, which prepares the call."))
         }
+        m3::Error::Refused(_) => Problem::new(Kind::M3Refused, "M3 refused a question of the gateway's own."),
     }
+}
+
+fn told(division: Division) -> String {
+    if division.is_blank() { "no division".to_owned() } else { format!("division {division}") }
 }
 
 /// The statuses of RFC 6749, 5.2, and what it leaves open.

@@ -70,7 +70,9 @@ impl Frames {
 
     /// A quiet connection with nothing in it: not closed, and nothing there that nobody asked for.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.read.is_empty() && self.fill().now_or_never().is_none()
+        // Whatever the task has done since it was woken: the runtime's own budget must not make a dead connection look
+        // quiet.
+        self.read.is_empty() && tokio::task::unconstrained(self.fill()).now_or_never().is_none()
     }
 
     pub(super) async fn send(&mut self, payload: &[u8]) -> io::Result<()> {

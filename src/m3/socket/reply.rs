@@ -3,7 +3,7 @@
 use super::super::error::Error;
 use super::pool::Lease;
 use super::session::Session;
-use crate::model::{ProgramName, Record};
+use crate::model::{Record, TransactionLayout};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::translate::Status;
@@ -19,7 +19,9 @@ pub struct Reply {
     running: Option<(Session, Lease)>,
     patience: Duration,
     reported: bool,
-    /// A record came: what follows is a list, and its OK is the end whatever stands behind it.
+    /// A list: its OK is the end whatever stands behind it.
+    multi: bool,
+    /// A record came: what follows is a list, whatever the transaction is said to be.
     list: bool,
     records: IntCounter,
     tasks: Tasks,
@@ -33,12 +35,13 @@ impl Reply {
     pub(in crate::m3) fn new(
         (session, lease): (Session, Lease),
         patience: Duration,
-        program: ProgramName,
+        layout: &TransactionLayout,
         metrics: &Metrics,
         tasks: Tasks,
     ) -> Self {
-        let records = metrics.m3_records.with_label_values(&[program.as_str()]);
-        Self { first: None, running: Some((session, lease)), patience, reported: true, list: false, records, tasks }
+        let records = metrics.m3_records.with_label_values(&[layout.program.as_str()]);
+        let running = Some((session, lease));
+        Self { first: None, running, patience, reported: true, multi: layout.multi, list: false, records, tasks }
     }
 
     /// Takes M3's first frame: NOK is an error, and after any of them that end the answer the session is free.
@@ -47,10 +50,13 @@ impl Reply {
         Ok(self)
     }
 
-    /// M3 took it and says nothing more.
+    /// M3 took it and says nothing more. The session ends with it: an answer that came after all would be read as the
+    /// next call's.
     pub(in crate::m3) fn unreported(mut self) -> Self {
         self.reported = false;
-        self.end();
+        if let Some((session, _)) = self.running.take() {
+            session.farewell();
+        }
         self
     }
 
@@ -92,7 +98,7 @@ impl Reply {
                 Ok(Some(session.record(payload)))
             }
             Ok((Status::Ok { data }, payload)) => {
-                let record = (data && !self.list).then(|| session.record(payload));
+                let record = (data && !self.multi && !self.list).then(|| session.record(payload));
                 self.records.inc_by(u64::from(record.is_some()));
                 self.end();
                 Ok(record)

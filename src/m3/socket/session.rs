@@ -4,7 +4,7 @@ use super::super::error::Error;
 use super::frame::Frames;
 use super::logon::{Dialler, LoggedOn};
 use crate::model::{
-    Call, Charset, Company, Conventions, DecimalSign, Division, FieldName, M3User, Place, ProgramName, Record, Slot,
+    Call, Charset, Company, Conventions, DecimalSign, Division, M3User, Place, ProgramName, Record, Slot,
     TransactionLayout, TransactionName,
 };
 use crate::translate::{EncodeFault, Status, encode, slots, status, technical};
@@ -112,7 +112,7 @@ impl Session {
         let reply = self.question(name, "", QUESTION).await?;
         match status(&reply, self.charset) {
             Some(Status::Ok { .. }) => {}
-            Some(Status::Refused(refusal)) => return Err(Error::Refused(refusal)),
+            Some(Status::Refused(refusal)) => return Err(Error::Unprepared { question: transaction, refusal }),
             Some(Status::Record) | None => return Err(before_the_call("a technical transaction answered with a list")),
         }
         let unit = self.charset.unit();
@@ -178,9 +178,9 @@ impl Session {
             other => other,
         })?;
         match status(&reply, self.charset) {
-            Some(Status::Ok { .. }) => Ok(()),
+            Some(Status::Ok { data: true }) => Ok(()),
             // Whose answer this is can't be told, so nothing is known of the call.
-            Some(Status::Refused(_) | Status::Record) | None => {
+            Some(Status::Ok { data: false } | Status::Refused(_) | Status::Record) | None => {
                 Err(Error::Protocol { sent: true, what: "an answer to what is never answered" })
             }
         }
@@ -215,13 +215,17 @@ impl Session {
             return Ok(());
         }
         self.max_records = None;
-        let reply = self.question("SetLstMaxRec", &format!("{most:<11}"), QUESTION).await?;
+        let question = "SetLstMaxRec";
+        let reply = self.question(question, &format!("{most:<11}"), QUESTION).await?;
         match status(&reply, self.charset) {
             Some(Status::Ok { .. }) => {
                 self.max_records = Some(most);
                 Ok(())
             }
-            Some(Status::Refused(refusal)) => Err(Error::Refused(refusal)),
+            Some(Status::Refused(refusal)) => {
+                let question = TransactionName::parse(question).expect(NAMED);
+                Err(Error::Unprepared { question, refusal })
+            }
             Some(Status::Record) | None => Err(before_the_call("SetLstMaxRec answered with a list")),
         }
     }
@@ -272,9 +276,5 @@ impl Session {
 
     pub(in crate::m3) fn record(&self, payload: Bytes) -> Record {
         Record::new(payload, self.charset, self.conventions)
-    }
-
-    pub(in crate::m3) fn has_division(layout: &TransactionLayout) -> bool {
-        FieldName::parse("DIVI").is_ok_and(|name| layout.input.position(name).is_some())
     }
 }

@@ -172,7 +172,60 @@ async fn what_is_never_answered_is_proven_by_the_next_question() {
     assert!(reply.next().await.expect("nothing").is_none());
     let mut read = client.call(&get()).await.expect("an answer");
     assert!(read.outcome_reported() && read.next().await.expect("a record").is_some());
-    assert_eq!((fake.asked("GetServerTime").len(), fake.connections()), (1, 1));
+    assert_eq!((fake.asked("GetServerTime").len(), fake.connections()), (1, 2), "its session serves nobody else");
+}
+
+#[tokio::test]
+async fn an_ok_to_what_is_never_answered_is_not_taken_for_the_proof() {
+    let fake = FakeM3::start(PLAIN, |ask| ask.text.starts_with("SndData").then(|| vec![say("OK")])).await;
+    let error = fake.client(|_| {}).call(&call(&layout("SndData"), &[("CUNM", "x")])).await.expect_err("no proof");
+    assert!(matches!(error, Error::Protocol { sent: true, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_division_that_is_not_said_is_the_sessions_own_and_has_to_be_the_one_decided() {
+    let fake = FakeM3::ordinary().await;
+    let client = fake.client(|_| {});
+    let silent = |division| {
+        let mut silent = call(&layout("ChgDivision"), &[("CUNM", "x")]);
+        silent.place = place(100, division);
+        silent
+    };
+    for decided in ["", "BBB"] {
+        let refused = client.call(&silent(decided)).await;
+        let Err(Error::CompanyNotProvable { wanted, found }) = refused else { panic!("{decided:?}: {refused:?}") };
+        assert_eq!((wanted, found), (place(100, decided), place(100, "AAA")));
+    }
+    assert_eq!(fake.asked("ChgDivision"), [""; 0], "nothing ran in another division than the one decided");
+    client.call(&silent("AAA")).await.expect("where the session stands");
+}
+
+#[tokio::test]
+async fn divisions_that_are_said_share_the_sessions_of_their_company() {
+    let fake = FakeM3::ordinary().await;
+    let client = fake.client(|_| {});
+    for division in ["AAA", "BBB", "CCC"] {
+        let mut says = call(&layout("ChgDivision"), &[("DIVI", division), ("CUNM", "x")]);
+        says.place = place(100, division);
+        client.call(&says).await.expect("M3 took it");
+    }
+    assert_eq!((fake.asked("ChgDivision").len(), fake.connections()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_preparation_that_m3_refuses_is_no_answer_to_the_call() {
+    let fake = FakeM3::start(PLAIN, |ask| ask.text.starts_with("SetLst").then(|| vec![say("NOK            no")])).await;
+    let error = fake.client(|_| {}).call(&list()).await.expect_err("not prepared");
+    assert!(matches!(error, Error::Unprepared { .. }) && !error.may_have_been_seen(), "{error:?}");
+    assert_eq!(fake.asked("LstByNumber"), [""; 0]);
+}
+
+#[tokio::test]
+async fn text_behind_the_ok_of_an_empty_list_is_no_record() {
+    let words = "OK             No records were found";
+    let fake = FakeM3::start(PLAIN, move |ask| ask.text.starts_with("LstByNumber").then(|| vec![say(words)])).await;
+    let mut reply = fake.client(|_| {}).call(&list()).await.expect("an answer");
+    assert!(reply.next().await.expect("an end").is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Sessions that die, are left, or come back: a write is never repeated, and nobody reads another's answer.
 
-use super::fake::{Do, Event, FakeM3, PLAIN, change, get, list, say, user};
+use super::fake::{Do, Event, FakeM3, PLAIN, change, get, list, ordinary, say, user};
 use crate::m3::{Client, Error, Settings, may_repeat};
 use crate::tasks::Tasks;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ async fn a_write_whose_preparation_failed_was_not_seen() {
 #[tokio::test]
 async fn a_call_that_is_dropped_takes_its_session_with_it() {
     // Each of these is a point at which a caller may go away.
-    for point in ["PWLOG", "GetUserInfo", "GetMIBuild", "GetInLayout    LstByNumber", "SetLstMaxRec", "LstByNumber"] {
+    for point in ["GetInLayout    LstByNumber", "SetLstMaxRec", "LstByNumber"] {
         let gate = Arc::new(Semaphore::new(0));
         let closed = gate.clone();
         let fake = FakeM3::start(PLAIN, move |ask| {
@@ -160,6 +160,35 @@ async fn a_call_that_is_dropped_takes_its_session_with_it() {
         drop(reply);
         let busy = fake.metrics.m3_sessions.with_label_values(&["busy"]).get();
         assert_eq!(busy, 0, "{point}: no place is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_being_opened_for_a_caller_who_goes_is_counted_and_serves_the_next() {
+    for point in ["GetOutLayout   GetUserInfo", "GetUserInfo", "GetMIBuild"] {
+        let gate = Arc::new(Semaphore::new(0));
+        let closed = gate.clone();
+        let fake = FakeM3::start(PLAIN, move |ask| {
+            let here = ask.connection == 0 && ask.text.starts_with(point);
+            here.then(|| vec![Do::Wait(closed.clone()), say(ordinary(ask.text))])
+        })
+        .await;
+        let client = fake.client(|settings| {
+            (settings.pool.max_sessions, settings.pool.wait) = (1, Duration::from_millis(20));
+        });
+        let get = get();
+        tokio::select! {
+            answer = client.call(&get) => panic!("{point}: {answer:?}"),
+            () = fake.until_asked(point, 1) => {}
+        }
+        assert!(matches!(client.call(&get).await, Err(Error::Busy { .. })), "{point}: the one place is taken");
+        gate.add_permits(1);
+        fake.until_asked("GetMIBuild", 1).await;
+        while fake.metrics.m3_sessions.with_label_values(&["idle"]).get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        client.call(&get).await.expect("an answer");
+        assert_eq!((fake.asked("PWLOG").len(), fake.connections()), (1, 1), "{point}");
     }
 }
 

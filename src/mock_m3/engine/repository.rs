@@ -76,7 +76,8 @@ fn transaction_row(transaction: &Transaction) -> Row {
 }
 
 fn fields<'a>(transaction: &'a Transaction, which: &str) -> &'a [Field] {
-    if which.eq_ignore_ascii_case("O") { &transaction.output } else { &transaction.input }
+    let all = if which.eq_ignore_ascii_case("O") { &transaction.output } else { &transaction.input };
+    all.split_last().map_or(&[], |(_, older)| if transaction.behind { older } else { all })
 }
 
 fn field_row(transaction: &Transaction, field: &Field, which: &str) -> Row {

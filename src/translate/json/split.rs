@@ -98,10 +98,6 @@ impl Splitter {
         if self.state == State::Done { Ok(()) } else { Err(SplitFault::Ends { at: self.at }) }
     }
 
-    pub fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     fn step(&mut self, byte: u8, parts: &mut VecDeque<Part>) -> Result<(), SplitFault> {
         match self.state {
             State::InValue => return self.in_value(byte, parts),
