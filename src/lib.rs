@@ -7,13 +7,14 @@
 //!
 //! The house has floors: a file may use its own folder and any folder on a lower floor, by its door. From the top:
 //! cli · app · config · edge · gateway, admin · issuer, catalog, mock_m3 · auth, limit, m3, policies · translate,
-//! policy · telemetry, tasks, store, outbound · model. A test holds the rule.
+//! policy · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
 
 pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod gateway;

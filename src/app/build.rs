@@ -6,6 +6,7 @@ use crate::auth::{
     ClientFacts, Directory, IssuerRules, KeySource, Keys, RemoteKeys, TypRule, UnknownClients, Verifier,
 };
 use crate::catalog::Catalog;
+use crate::clock::unix_seconds;
 use crate::config::{Backend, Certificate, Settings};
 use crate::edge::{TlsSource, ensure_development};
 use crate::issuer::{Clients, Issuer};
@@ -24,7 +25,6 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Development things are refused where others can reach them, unless somebody said that this is meant.
 pub(super) fn guard(settings: &Settings) -> Result<(), Error> {
@@ -125,7 +125,7 @@ pub(super) async fn tokens(
         let clients = Clients::open(&store, own.hash_cost).await?;
         guard_clients(settings, &clients).await?;
         if matches!(settings.backend, Backend::Mock { .. }) {
-            first_start = first_start::clients(&clients, &settings.state, public_url, now()).await?;
+            first_start = first_start::clients(&clients, &settings.state, public_url, unix_seconds()).await?;
         }
         let ring = Keys::new();
         issuer = Some(Issuer::open(&store, own, ring.clone(), directory.clone(), metrics, tasks).await?);
@@ -204,8 +204,4 @@ pub(super) async fn policies(
         }
     });
     Ok((active, limits))
-}
-
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -7,6 +7,7 @@ use super::operator::actions;
 use crate::admin::{Health, Operations, OperatorToken};
 use crate::auth::install_crypto;
 use crate::catalog::Catalog;
+use crate::clock::unix_seconds;
 use crate::config::Settings;
 use crate::edge::{self, Drained, Edge, raise_open_files, small_pages};
 use crate::gateway::{self, BodyFault, Parts};
@@ -234,7 +235,7 @@ impl Running {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let tenant = TenantId::parse("DEMO_TST").map_err(|_| issuer::Error::Random)?;
         let new = NewClient { name: name.to_owned(), tenant, scopes: words(scopes), groups: words(groups), standing };
-        let (client, credentials) = clients.add(new, build::now()).await?;
+        let (client, credentials) = clients.add(new, unix_seconds()).await?;
         if let Some(issuer) = &self.issuer {
             issuer.reload().await?;
         }

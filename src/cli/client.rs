@@ -4,7 +4,8 @@ use super::args;
 use super::failure::Failure;
 use super::keys::time;
 use super::show;
-use super::state::{issuer_failed, now, public_url, settings, store};
+use super::state::{issuer_failed, public_url, settings, store};
+use crate::clock::unix_seconds;
 use crate::config::Settings;
 use crate::issuer::{self, Client, Clients, Credentials, IonApi, NewClient, write_private};
 use crate::model::{Company, Division, M3User, Standing, TenantId};
@@ -24,13 +25,13 @@ pub(super) async fn client(config: Option<&Path>, words: args::Client) -> Result
         args::Client::Add(add) => added(&clients, *add, &settings).await?,
         args::Client::List { json } => listed(&clients, json).await?,
         args::Client::Revoke { client } => {
-            let client = clients.revoke(&client, now()).await.map_err(issuer_failed)?;
+            let client = clients.revoke(&client, unix_seconds()).await.map_err(issuer_failed)?;
             show::line(&client.id);
             show::note(&format!("{} is revoked; its tokens end within a second.", client.name));
         }
         args::Client::Rotate { client, out } => {
             writable(&out)?;
-            let (client, credentials) = clients.rotate(&client, now()).await.map_err(issuer_failed)?;
+            let (client, credentials) = clients.rotate(&client, unix_seconds()).await.map_err(issuer_failed)?;
             write(&client, &credentials, &out, &settings)?;
             show::note("The old secrets are worth nothing any more; live tokens stay good.");
         }
@@ -43,7 +44,7 @@ async fn added(clients: &Clients, add: args::ClientAdd, settings: &Settings) -> 
     let new = new(&add)?;
     // Before anybody is registered whose secrets could then not be written down.
     writable(&add.out)?;
-    let (client, credentials) = clients.add(new, now()).await.map_err(issuer_failed)?;
+    let (client, credentials) = clients.add(new, unix_seconds()).await.map_err(issuer_failed)?;
     write(&client, &credentials, &add.out, settings)?;
     let mapped =
         client.standing.user.is_some() || client.groups.iter().any(|group| settings.group_users.contains_key(&**group));

@@ -3,7 +3,8 @@
 use super::args;
 use super::failure::Failure;
 use super::show;
-use super::state::{issuer_failed, now, settings, store};
+use super::state::{issuer_failed, settings, store};
+use crate::clock::unix_seconds;
 use crate::issuer::{KeyInfo, SigningAlgorithm, SigningKeys};
 use jiff::Timestamp;
 use serde_json::json;
@@ -24,7 +25,7 @@ pub(super) async fn keys(config: Option<&Path>, words: &args::Keys) -> Result<Ex
         }
         args::Keys::Rotate => {
             let algorithm = settings.tokens.as_ref().map_or(SigningAlgorithm::default(), |tokens| tokens.algorithm);
-            let key = keys.rotate(algorithm, now()).await.map_err(issuer_failed)?;
+            let key = keys.rotate(algorithm, unix_seconds()).await.map_err(issuer_failed)?;
             show::line(&key.kid);
             show::note("New tokens are signed with this key; live tokens stay good.");
         }

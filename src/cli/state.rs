@@ -6,7 +6,6 @@ use crate::issuer;
 use crate::store::Store;
 use serde::Deserialize;
 use std::path::Path;
-use std::time::SystemTime;
 
 pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
     Ok(config::load(config)?)
@@ -43,8 +42,4 @@ pub(super) fn issuer_failed(error: issuer::Error) -> Failure {
         | issuer::Error::File { .. }) => Failure::begin(error.to_string()),
         error => Failure::on_the_way(error.to_string()),
     }
-}
-
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,6 +1,8 @@
 //! Bodies on both ways. Request bodies are read through one capped function; answers are told to the log when they end.
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use std::pin::Pin;
@@ -58,6 +60,13 @@ pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, ReadFault> {
         }
     }
     Ok(out.into())
+}
+
+/// The body is said to be of one of these media types, whatever its parameters.
+pub(super) fn has_media_type(headers: &HeaderMap, wanted: &[&str]) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let said = said.split(';').next().unwrap_or_default().trim();
+    wanted.iter().any(|media| said.eq_ignore_ascii_case(media))
 }
 
 /// Calls `ended` once: with the bytes sent, and whether the body came to its end.

@@ -11,6 +11,7 @@ use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
 use super::visit::Visit;
 use crate::catalog::Catalog;
+use crate::clock::unix_seconds;
 use crate::limit::Limits;
 use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
@@ -21,7 +22,7 @@ use crate::telemetry::Metrics;
 use crate::translate::{self, Asked, Continuation, Shape, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -68,6 +69,7 @@ pub(super) struct Exchange {
 /// A call that M3 has begun to answer.
 pub(super) struct Answer {
     pub(super) table: Table,
+    /// Those that an extended answer repeats.
     pub(super) inputs: Vec<Input>,
     pub(super) listing: Listing,
     /// `Snd…`: M3 took it, and never says whether it worked.
@@ -123,13 +125,17 @@ impl Exchange {
             if !std::mem::replace(&mut charged, true) {
                 self.program_rate(asked, who, visit)?;
             }
+            // What a caller may not see in an answer is not repeated to him either.
+            let repeated =
+                |input: &&Input| asked.options.extended && columns(layout.input.fields()[usize::from(input.at)].name);
+            let shown: Vec<Input> = inputs.iter().filter(repeated).cloned().collect();
             let call = Call {
                 client: who.client.clone(),
                 user: user.clone(),
                 place,
                 layout: layout.clone(),
                 effect,
-                inputs: inputs.clone(),
+                inputs,
                 max_records: most.saturating_add(more),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
@@ -138,7 +144,7 @@ impl Exchange {
                     let most = (layout.multi && most > 0).then_some(u64::from(most));
                     let ceiling = self.settings.list_ceiling.filter(|_| layout.multi);
                     let listing = Listing::new(flow, most, left_at, pen).under(ceiling);
-                    return Ok(Answer { table, inputs, listing, reported });
+                    return Ok(Answer { table, inputs: shown, listing, reported });
                 }
                 Err(Sent::LayoutChanged) => self.catalog.disagreed(asked.program, asked.transaction, again).await,
                 Err(Sent::Refused(refused)) => return Err(refused),
@@ -155,7 +161,7 @@ impl Exchange {
             return Err(Problem::new(Kind::PolicyDenied, detail));
         }
         let set = self.policies.set();
-        if set.may_name(asker(who), asked.program, asked.transaction, effect) {
+        if set.may_name(Asker::from(who), asked.program, asked.transaction, effect) {
             decisions.with_label_values(&["name", "allowed"]).inc();
             return Ok(());
         }
@@ -215,7 +221,7 @@ impl Exchange {
         let left_at = match &asked.cursor {
             None => None,
             Some(cursor) => {
-                let left_at = self.seal.read(&bound, cursor, now()).map_err(|why| {
+                let left_at = self.seal.read(&bound, cursor, unix_seconds()).map_err(|why| {
                     let detail = match why {
                         NoCursor::Foreign => "The cursor was not made for this call of this client.",
                         NoCursor::Expired => "The cursor is too old.",
@@ -243,7 +249,7 @@ impl Exchange {
         user: &M3User,
     ) -> Result<Decision, Problem> {
         let ask = Ask {
-            asker: asker(who),
+            asker: Asker::from(who),
             program: asked.program,
             transaction: asked.transaction,
             effect,
@@ -252,7 +258,7 @@ impl Exchange {
             layout,
             inputs,
             address: visit.peer.address,
-            unix_seconds: now(),
+            unix_seconds: unix_seconds(),
         };
         let decision = self.policies.set().decide(&ask);
         let verdict = if decision.allowed { "allowed" } else { "denied" };
@@ -314,6 +320,7 @@ impl Exchange {
                 Err(error) => Err(Sent::Refused(refused::by_m3(error, false, &intent))),
             };
         }
+        visit.begins_write();
         match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone()).await {
             Ok(flow) => Ok(flow),
             Err(flow::Unknown) => {
@@ -350,12 +357,4 @@ fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place
 
 fn field_of(layout: &TransactionLayout, output: u16) -> FieldName {
     layout.output.fields()[usize::from(output)].name
-}
-
-fn asker(who: &Principal) -> Asker<'_> {
-    Asker { client: &who.client, groups: &who.groups, scopes: &who.scopes }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

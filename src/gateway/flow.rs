@@ -6,13 +6,16 @@
 use crate::m3;
 use crate::model::{Call, Record};
 use crate::tasks::Tasks;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 #[derive(Debug)]
 pub(super) enum Flow {
     Direct(Box<m3::Reply>),
-    Task(mpsc::Receiver<Result<Record, m3::Error>>),
+    /// `Ok(None)` is the end. A channel that closes without it was left by a task that broke down.
+    Task(mpsc::Receiver<Result<Option<Record>, m3::Error>>),
+    Ended,
 }
 
 /// Records that wait for a slow caller of a write; the session waits behind them.
@@ -32,8 +35,19 @@ impl Flow {
     pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {
         match self {
             Self::Direct(reply) => reply.next().await,
-            Self::Task(records) => records.recv().await.transpose(),
+            Self::Task(records) => {
+                let next = records.recv().await.unwrap_or_else(|| Err(broken_down()));
+                self.seen(next)
+            }
+            Self::Ended => Ok(None),
         }
+    }
+
+    fn seen(&mut self, next: Result<Option<Record>, m3::Error>) -> Result<Option<Record>, m3::Error> {
+        if !matches!(next, Ok(Some(_))) {
+            *self = Self::Ended;
+        }
+        next
     }
 
     /// A record that is here already: `None` when it would have to be waited for, `Some(Ok(None))` at the end.
@@ -41,12 +55,17 @@ impl Flow {
         match self {
             Self::Direct(reply) => reply.ready(),
             Self::Task(records) => match records.try_recv() {
-                Ok(record) => Some(record.map(Some)),
+                Ok(next) => Some(self.seen(next)),
                 Err(mpsc::error::TryRecvError::Empty) => None,
-                Err(mpsc::error::TryRecvError::Disconnected) => Some(Ok(None)),
+                Err(mpsc::error::TryRecvError::Disconnected) => Some(self.seen(Err(broken_down()))),
             },
+            Self::Ended => Some(Ok(None)),
         }
     }
+}
+
+fn broken_down() -> m3::Error {
+    m3::Error::Lost { sent: true, source: Arc::new(std::io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// Runs a write on a tracked task, and waits for the first word of its answer.
@@ -85,13 +104,16 @@ pub(super) async fn write(
     }
 }
 
-async fn pump(mut reply: m3::Reply, records: mpsc::Sender<Result<Record, m3::Error>>) {
+async fn pump(mut reply: m3::Reply, records: mpsc::Sender<Result<Option<Record>, m3::Error>>) {
     let mut unheard = 0;
     loop {
         match reply.next().await {
-            Ok(None) => return,
+            Ok(None) => {
+                let _ = records.send(Ok(None)).await;
+                return;
+            }
             Ok(Some(record)) => {
-                if records.send(Ok(record)).await.is_err() {
+                if records.send(Ok(Some(record))).await.is_err() {
                     unheard += 1;
                     if unheard > READ_ON {
                         return;

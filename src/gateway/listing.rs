@@ -5,10 +5,11 @@
 
 use super::cursor::{Bound, Seal};
 use super::flow::Flow;
+use crate::clock::unix_seconds;
 use crate::m3;
 use crate::model::Record;
 use crate::translate::Mark;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -104,7 +105,7 @@ impl Pen {
     }
 
     fn write(&self, last: &Record) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.seal.write(&self.bound, &self.place(last), (now + self.lifetime).as_secs())
+        let until = unix_seconds().saturating_add(self.lifetime.as_secs());
+        self.seal.write(&self.bound, &self.place(last), until)
     }
 }

@@ -1,16 +1,17 @@
 //! The token endpoints: RFC 6749 in and out, over the issuer's own words. Errors keep that RFC's shape.
 
-use super::body::{ReadFault, Request, Response, full, read};
+use super::body::{ReadFault, Request, Response, full, has_media_type, read};
 use super::layers::limits::too_large;
 use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
+use crate::clock::unix_seconds;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
 use crate::model::TenantId;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What the issuer would look at, at most.
 const MOST_FORM: usize = 32 * 1024;
@@ -88,9 +89,7 @@ impl TokenDoor {
             return Err(problem.answer(visit));
         }
         let (parts, body) = request.into_parts();
-        let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !has_media_type(&parts.headers, &["application/x-www-form-urlencoded"]) {
             return Err(Problem::new(Kind::MediaTypeUnsupported, "The body must be a form.").answer(visit));
         }
         let mut given = parts.headers.get_all(AUTHORIZATION).iter();
@@ -110,7 +109,7 @@ impl TokenDoor {
             }
             Err(_) => {
                 let detail = format!("The form did not come within {} s.", FORM_WAIT.as_secs());
-                return Err(Problem::new(Kind::RequestTimeout, detail).answer(visit));
+                return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
             }
         };
         Ok(Asked { issuer, authorization, form })
@@ -130,7 +129,7 @@ impl Asked<'_> {
             authorization: self.authorization.as_deref(),
             form: &self.form,
             address: visit.peer.address,
-            now: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            now: unix_seconds(),
         }
     }
 }

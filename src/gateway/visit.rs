@@ -5,6 +5,7 @@ use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
 use crate::telemetry::{RequestId, TraceContext};
 use http::Extensions;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ pub(super) struct Visit {
     pub(super) route: Route,
     /// Which transaction of a bulk call, from 1.
     ordinal: Option<u32>,
+    /// A write of this request was handed on: whoever ends the waiting does not know what became of it.
+    writing: Arc<AtomicBool>,
     learnt: Mutex<Learnt>,
 }
 
@@ -43,7 +46,8 @@ pub(super) struct Learnt {
 
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
-        Arc::new(Self { id, trace, started: Instant::now(), peer, route, ordinal: None, learnt: Mutex::default() })
+        let (started, writing) = (Instant::now(), Arc::default());
+        Arc::new(Self { id, trace, started, peer, route, ordinal: None, writing, learnt: Mutex::default() })
     }
 
     /// One transaction of this bulk call, with things of its own to learn.
@@ -57,8 +61,17 @@ impl Visit {
             peer: self.peer,
             route,
             ordinal,
+            writing: self.writing.clone(),
             learnt: Mutex::default(),
         })
+    }
+
+    pub(super) fn begins_write(&self) {
+        self.writing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_begun_a_write(&self) -> bool {
+        self.writing.load(Ordering::Relaxed)
     }
 
     /// What a write is called in the log, and to a caller who has to ask for its outcome.

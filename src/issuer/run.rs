@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::signing::SigningKey;
 use super::signing_keys::SigningKeys;
 use crate::auth::{Directory, KeySet, Keys, install_crypto};
+use crate::clock::unix_seconds;
 use crate::store::{Store, Watch};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -21,7 +22,7 @@ use prometheus::IntCounterVec;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// How often expired keys and families are forgotten.
@@ -72,7 +73,7 @@ impl Issuer {
     ) -> Result<Self, Error> {
         install_crypto();
         let (clients, keys) = (Clients::open(store, settings.hash_cost).await?, SigningKeys::open(store).await?);
-        keys.ensure(settings.algorithm, unix_now()).await?;
+        keys.ensure(settings.algorithm, unix_seconds()).await?;
         // Before the first reading: a commit in between is seen as a change.
         let watch = store.watch().await?;
         let known = read(&clients, &keys, store, &settings, &HashMap::new()).await?;
@@ -153,7 +154,7 @@ impl Inner {
     }
 
     async fn tidy(&self) -> Result<(), Error> {
-        let now = unix_now();
+        let now = unix_seconds();
         self.keys.purge(now.saturating_sub(self.settings.longest_life() + 60)).await?;
         let mut write = self.store.write().await?;
         sqlx::query("DELETE FROM ended_families WHERE until < ?").bind(now.cast_signed()).execute(&mut *write).await?;
@@ -211,8 +212,4 @@ fn publish(known: &Known, settings: &Settings, ring: &Keys, directory: &Director
     let facts = known.clients.iter().map(|(id, client)| (Arc::clone(id), client.facts())).collect();
     directory.replace(&settings.public_url, facts, known.ended.clone());
     Ok(())
-}
-
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -62,7 +62,7 @@ impl Client {
     /// Whether M3 answers, and as whom: for readiness and `check --probe`.
     pub async fn probe(&self) -> Result<Identity, Error> {
         let (session, lease) = self.session_of(&self.user(), anywhere(), Choice::Proven).await?;
-        let identity = Identity { user: session.user.clone(), place: session.place, build: session.build.clone() };
+        let identity = Identity { user: session.named.clone(), place: session.place, build: session.build.clone() };
         lease.give_back(session);
         Ok(identity)
     }

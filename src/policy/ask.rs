@@ -1,7 +1,8 @@
 //! The question and the answer.
 
 use crate::model::{
-    ClientId, Effect, FieldName, Input, M3User, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive,
+    ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName,
+    is_sensitive,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +13,12 @@ pub struct Asker<'a> {
     pub client: &'a ClientId,
     pub groups: &'a [Box<str>],
     pub scopes: &'a [Box<str>],
+}
+
+impl<'a> From<&'a Principal> for Asker<'a> {
+    fn from(who: &'a Principal) -> Self {
+        Self { client: &who.client, groups: &who.groups, scopes: &who.scopes }
+    }
 }
 
 /// One call, with exactly the values that will be sent.

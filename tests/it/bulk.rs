@@ -116,41 +116,97 @@ async fn reads_run_beside_each_other_and_a_write_runs_alone() {
     assert!(in_order, "{asked:?}");
 }
 
+/// A bulk call whose body is sent piece by piece, and what is heard of the answer meanwhile.
+struct Slow {
+    sender: Option<mpsc::Sender<Result<Frame<Bytes>, Infallible>>>,
+    body: hyper::body::Incoming,
+    text: String,
+}
+
+impl Slow {
+    /// The head comes before the body has ended.
+    async fn begin(house: &House, caller: &Caller, text: String) -> Self {
+        let (sender, bytes) = mpsc::channel(1);
+        let bytes = futures_util::stream::unfold(bytes, async |mut bytes: mpsc::Receiver<_>| {
+            Some((bytes.recv().await?, bytes))
+        });
+        let request = Request::post(format!("{}{PATH}", house.base))
+            .header("authorization", format!("Bearer {}", caller.token.as_deref().unwrap_or_default()))
+            .header("content-type", "application/json")
+            .body(StreamBody::new(Box::pin(bytes)))
+            .expect("a request");
+        let mut connector = hyper_util::client::legacy::connect::HttpConnector::new();
+        connector.enforce_http(false);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(crate::house::trusting(&house.running.authority))
+            .https_only()
+            .enable_http2()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        sender.send(Ok(Frame::data(text.into()))).await.expect("it is being read");
+        let response = client.request(request).await.expect("the head comes before the body has ended");
+        assert_eq!(response.status(), StatusCode::OK);
+        Self { sender: Some(sender), body: response.into_body(), text: String::new() }
+    }
+
+    async fn send(&self, text: String) {
+        let sender = self.sender.as_ref().expect("not at its end");
+        sender.send(Ok(Frame::data(text.into()))).await.expect("it is being read");
+    }
+
+    async fn until(&mut self, heard: &str) {
+        while !self.text.contains(heard) {
+            assert!(self.more().await, "the answer ended without {heard}: {}", self.text);
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let Some(frame) = self.body.frame().await else { return false };
+        self.text.push_str(&String::from_utf8_lossy(frame.expect("a frame").data_ref().map_or(&[][..], |data| data)));
+        true
+    }
+
+    async fn end(mut self) -> Value {
+        self.sender = None;
+        while self.more().await {}
+        serde_json::from_str(&self.text).expect("one document")
+    }
+}
+
 #[tokio::test]
 async fn the_first_transaction_runs_before_the_last_byte_has_come() {
     let house = House::start().await;
     let demo = house.demo().await;
-    let (sender, bytes) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
-    let bytes = futures_util::stream::unfold(bytes, async |mut bytes| Some((bytes.recv().await?, bytes)));
-    let request = Request::post(format!("{}{PATH}", house.base))
-        .header("authorization", format!("Bearer {}", demo.token.as_deref().unwrap_or_default()))
-        .header("content-type", "application/json")
-        .body(StreamBody::new(Box::pin(bytes)))
-        .expect("a request");
-    let mut connector = hyper_util::client::legacy::connect::HttpConnector::new();
-    connector.enforce_http(false);
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(crate::house::trusting(&house.running.authority))
-        .https_only()
-        .enable_http2()
-        .wrap_connector(connector);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
-    let send = async |text: String| sender.send(Ok(Frame::data(text.into()))).await.expect("it is being read");
-    send(format!(r#"{{"program":"CRS610MI","transactions":[{},"#, read("C00001"))).await;
-    let response = client.request(request).await.expect("the head comes before the body has ended");
-    assert_eq!(response.status(), StatusCode::OK);
-    let mut body = response.into_body();
-    let mut text = String::new();
-    while !text.contains("C00001") {
-        let frame = body.frame().await.expect("more of it").expect("a frame");
-        text.push_str(&String::from_utf8_lossy(frame.data_ref().map_or(&[][..], |data| data)));
-    }
-    send(format!("{}]}}", read("C00002"))).await;
-    drop(sender);
-    while let Some(frame) = body.frame().await {
-        text.push_str(&String::from_utf8_lossy(frame.expect("a frame").data_ref().map_or(&[][..], |data| data)));
-    }
-    assert_eq!(ended(&serde_json::from_str(&text).expect("one document")), (2, 0, 0, ""));
+    let begin = format!(r#"{{"program":"CRS610MI","transactions":[{},"#, read("C00001"));
+    let mut slow = Slow::begin(&house, &demo, begin).await;
+    slow.until("C00001").await;
+    slow.send(format!("{}]}}", read("C00002"))).await;
+    assert_eq!(ended(&slow.end().await), (2, 0, 0, ""));
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_body_belongs_to_it_however_late_it_comes() {
+    let house = House::start().await;
+    let demo = house.demo().await;
+    let whole = format!(r#"{{"program":"CRS610MI","transactions":[{}]}}"#, read("C00001"));
+    let mut slow = Slow::begin(&house, &demo, whole).await;
+    slow.until("C00001").await;
+    slow.send("and more".to_owned()).await;
+    assert_eq!(ended(&slow.end().await), (1, 0, 0, "MalformedRequest"));
+}
+
+#[tokio::test]
+async fn of_far_too_many_transactions_some_are_named_and_the_rest_is_not_read() {
+    let house = House::with(|settings| settings.gateway.bulk.transactions = 3).await;
+    let demo = house.demo().await;
+    let many = vec![json!({ "transaction": "GetNothing" }); 20_000];
+    let json = post(&demo, PATH, &bulk(&many)).await.json();
+    assert_eq!(ended(&json), (0, 3, 1_000, "TooManyTransactions"));
+    // Where the program stands behind them none can run before all are read, and so many are not.
+    let held = format!(r#"{{"transactions":{},"program":"CRS610MI"}}"#, json!(many));
+    let reply = demo.send(Method::POST, PATH, &[("content-type", "application/json")], held.into()).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"));
+    assert!(reply.text().contains("3 transactions"), "{}", reply.text());
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (4, &["issuer", "catalog", "mock_m3"]),
     (3, &["auth", "limit", "m3", "policies"]),
     (2, &["translate", "policy"]),
-    (1, &["telemetry", "tasks", "store", "outbound"]),
+    (1, &["telemetry", "tasks", "clock", "store", "outbound"]),
     (0, &["model"]),
 ];
 

@@ -86,17 +86,13 @@ pub(in crate::gateway) async fn metadata(
 }
 
 fn may_call(exchange: &Exchange, who: &Principal, program: ProgramName, transaction: TransactionName) -> bool {
-    exchange.policies.set().may_name(asker(who), program, transaction, Effect::of(program, transaction))
-}
-
-fn asker(who: &Principal) -> Asker<'_> {
-    Asker { client: &who.client, groups: &who.groups, scopes: &who.scopes }
+    exchange.policies.set().may_name(Asker::from(who), program, transaction, Effect::of(program, transaction))
 }
 
 async fn programs(exchange: &Exchange, who: &Principal) -> Result<Value, Problem> {
     let all = exchange.catalog.programs().await.map_err(|error| problem::of_m3(&error))?;
     let policies = exchange.policies.set();
-    let told = all.iter().filter(|program| policies.may_enter(asker(who), program.name));
+    let told = all.iter().filter(|program| policies.may_enter(Asker::from(who), program.name));
     let told: Vec<_> =
         told.map(|one| json!({ "@name": one.name.as_str(), "@description": &*one.description })).collect();
     Ok(json!({ "Program": told }))

@@ -4,12 +4,12 @@ use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
 use crate::auth::Verifier;
+use crate::clock::unix_seconds;
 use crate::telemetry::Metrics;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 #[derive(Clone)]
 pub(crate) struct Authn {
@@ -30,7 +30,7 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
             return ControlFlow::Break(problem.answer(&visit));
         }
     };
-    let principal = match state.verifier.verify(token, now()).await {
+    let principal = match state.verifier.verify(token, unix_seconds()).await {
         Ok(principal) => principal,
         Err(error) => {
             verdict("refused");
@@ -68,8 +68,4 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
         _ => Err(missing("The Authorization header is not of the form Bearer TOKEN.")),
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

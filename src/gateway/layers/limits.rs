@@ -2,6 +2,7 @@
 
 use super::super::body::{Body, Fault, Request, Response};
 use super::super::problem::{Kind, Problem};
+use super::super::refused;
 use super::super::route::Route;
 use super::super::visit::Visit;
 use super::checkpoint::Below;
@@ -44,6 +45,9 @@ pub(crate) async fn wait(bounds: Bounds, request: Request, below: Below) -> Resp
     let visit = Visit::of(request.extensions());
     match tokio::time::timeout(bounds.wait, below(request)).await {
         Ok(response) => response,
+        Err(_) if visit.has_begun_a_write() => {
+            refused::outcome_unknown("M3 has not answered yet.", &visit.intent()).answer(&visit)
+        }
         Err(_) => {
             let detail = format!("No answer within {} s.", bounds.wait.as_secs());
             Problem::new(Kind::RequestTimeout, detail).answer(&visit)

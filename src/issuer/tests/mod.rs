@@ -8,6 +8,7 @@ use super::{
     TokenError,
 };
 use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Verifier};
+pub(super) use crate::clock::unix_seconds as now;
 use crate::model::{Company, Division, M3User, Principal, Standing, TenantId};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -51,10 +52,6 @@ impl Running {
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Principal>, Refused> {
         self.verifier.verify(token, now()).await
     }
-}
-
-pub(super) fn now() -> u64 {
-    super::run::unix_now()
 }
 
 pub(super) fn new_client(name: &str) -> NewClient {

@@ -22,6 +22,8 @@ pub(in crate::m3) struct Session {
     charset: Charset,
     conventions: Conventions,
     pub(in crate::m3) user: M3User,
+    /// Who M3 says that it is; what was logged on with where it does not say.
+    pub(in crate::m3) named: M3User,
     pub(in crate::m3) place: Place,
     pub(in crate::m3) language: String,
     pub(in crate::m3) build: String,
@@ -71,6 +73,7 @@ impl Session {
                 charset,
                 conventions: Conventions::default(),
                 user: user.clone(),
+                named: user.clone(),
                 place: unproven,
                 language: String::new(),
                 build: String::new(),
@@ -93,6 +96,7 @@ impl Session {
         let division =
             Division::parse(text("ZDDIVI")).map_err(|_| before_the_call("GetUserInfo without a division"))?;
         self.place = Place { company, division };
+        self.named = M3User::parse(text("ZZUSID")).unwrap_or_else(|_| self.user.clone());
         self.language = text("ZDLANC").to_owned();
         self.conventions.decimal = if text("DSEP") == "," { DecimalSign::Comma } else { DecimalSign::Point };
         let dates = text("ZDDTFM");

@@ -221,6 +221,11 @@ impl Bulk {
         }
     }
 
+    /// Transactions are given out as they come, and not held until the body has ended.
+    pub fn gives_out(&self) -> bool {
+        self.begun && !self.held
+    }
+
     /// The name of the next transaction that will not run.
     pub fn next_left_out(&mut self) -> Option<String> {
         let raw = self.waiting.pop_front().or_else(|| self.behind.pop_front())?;

@@ -2,22 +2,22 @@
 //!
 //! The body is read as a stream and its transactions run while it arrives: reads beside each other, a write alone and in
 //! its place. Reading never waits for the caller to read results: those wait in a bounded buffer, and when it is full
-//! running pauses while reading goes on up to the body's limit.
+//! running pauses while reading goes on, up to the body's limits of bytes and transactions.
 //! Invariant: every transaction has one result in the call's order, and none runs after the reason to end the run.
 
+mod item;
 mod out;
 mod read;
 mod run;
 
-use super::super::body::{Request, Response};
+use super::super::body::{Request, Response, has_media_type};
 use super::super::exchange::Exchange;
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
 use super::execute::dress;
 use crate::model::Principal;
 use crate::translate::{Bulk, Shape};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method};
+use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -54,7 +54,7 @@ pub(in crate::gateway) async fn bulk(
     let Some(who) = request.extensions.get::<Arc<Principal>>() else {
         return Problem::new(Kind::TokenMissing, "The call has no principal.").challenge(None).answer(visit);
     };
-    if !is_json(&request.headers) {
+    if !has_media_type(&request.headers, &["application/json", "text/json"]) {
         return Problem::new(Kind::MediaTypeUnsupported, "A bulk call has a body of application/json.").answer(visit);
     }
     let bulk = match Bulk::new(matrix, request.uri.query()) {
@@ -67,7 +67,7 @@ pub(in crate::gateway) async fn bulk(
     let run = run::Run::new(exchange.clone(), settings, who.clone(), visit.clone(), bulk, out, begin);
     // On a tracked task: results are made, and the body read, also while nobody takes the answer's bytes.
     exchange.tasks.spawn(async move {
-        tokio::join!(read::read(body, parts), run.run(read));
+        tokio::join!(read::read(body, settings.transactions, parts), run.run(read));
     });
     match begun.await {
         Ok(None) => {
@@ -78,10 +78,4 @@ pub(in crate::gateway) async fn bulk(
         Ok(Some(problem)) => problem.answer(visit),
         Err(_) => Problem::new(Kind::Internal, "The run ended without a word.").answer(visit),
     }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("text/json")
 }

@@ -17,18 +17,29 @@ pub(super) struct Gone;
 
 #[derive(Debug)]
 pub(super) struct Out {
-    chunks: mpsc::UnboundedSender<Bytes>,
+    /// `None` is the end. A channel that closes without it was left by a run that broke down.
+    chunks: mpsc::UnboundedSender<Option<Bytes>>,
     room: Arc<Semaphore>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the run ended before its answer did")]
+struct Broken;
+
 pub(super) fn pipe() -> (Out, Body) {
-    let (chunks, taken) = mpsc::unbounded_channel::<Bytes>();
+    let (chunks, taken) = mpsc::unbounded_channel::<Option<Bytes>>();
     let room = Arc::new(Semaphore::new(ROOM));
     let freed = room.clone();
-    let stream = futures_util::stream::unfold((taken, freed), |(mut taken, freed)| async move {
-        let chunk = taken.recv().await?;
-        freed.add_permits(chunk.len().min(ROOM));
-        Some((Ok::<_, Fault>(Frame::data(chunk)), (taken, freed)))
+    let stream = futures_util::stream::unfold(Some((taken, freed)), |taken| async move {
+        let (mut taken, freed) = taken?;
+        match taken.recv().await {
+            Some(Some(chunk)) => {
+                freed.add_permits(chunk.len().min(ROOM));
+                Some((Ok(Frame::data(chunk)), Some((taken, freed))))
+            }
+            Some(None) => None,
+            None => Some((Err(Fault::new(Broken)), None)),
+        }
     });
     // Whatever compresses it asks once more after its end.
     (Out { chunks, room }, StreamBody::new(stream.fuse()).boxed_unsync())
@@ -41,7 +52,13 @@ impl Out {
             permit = self.room.acquire_many(room) => permit.map_err(|_| Gone)?.forget(),
             () = self.chunks.closed() => return Err(Gone),
         }
-        self.chunks.send(chunk.into()).map_err(|_| Gone)
+        self.chunks.send(Some(chunk.into())).map_err(|_| Gone)
+    }
+
+    /// Everything was said.
+    pub(super) fn end(&self) {
+        // Whether it is taken changes nothing any more.
+        let _ = self.chunks.send(None);
     }
 
     /// When the caller has gone nothing more has to be begun.

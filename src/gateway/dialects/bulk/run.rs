@@ -5,23 +5,21 @@ use super::super::super::problem::{Kind, Problem};
 use super::super::super::refused::Refused;
 use super::super::super::visit::Visit;
 use super::Settings;
+use super::item::{self, Done, Pace};
 use super::out::{Gone, Out};
 use super::read::Read;
 use crate::m3;
 use crate::model::{Effect, Principal};
-use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next, Shape};
+use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// A chunk is sent when it is this large, or when the next result is not here yet.
 const CHUNK: usize = 16 * 1024;
-/// How long a run may be held back by rates, in all.
-const PACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Run {
     exchange: Arc<Exchange>,
@@ -38,23 +36,8 @@ pub(super) struct Run {
     until: tokio::time::Instant,
     /// Transactions that were begun.
     begun: u32,
-}
-
-/// The time that rates may still cost.
-struct Pace(AtomicU64);
-
-impl Pace {
-    fn take(&self, wait: Duration) -> bool {
-        let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wait)).is_ok()
-    }
-}
-
-/// A transaction that was begun, with the first word of its answer.
-struct Done {
-    name: String,
-    extended: bool,
-    answer: Result<Answer, Refused>,
+    /// The body has more than was read.
+    unread: bool,
 }
 
 /// Why a run ended where it did.
@@ -81,10 +64,24 @@ impl Run {
         begin: oneshot::Sender<Option<Problem>>,
     ) -> Self {
         let document = BulkDocument::new(bulk.options().format);
-        let pace = Arc::new(Pace(AtomicU64::new(PACE.as_micros() as u64)));
+        let pace = Arc::new(Pace::new());
         let until = tokio::time::Instant::from_std(Instant::now() + settings.time);
         let chunk = Vec::with_capacity(1024);
-        Self { exchange, settings, who, visit, bulk, document, chunk, out, begin: Some(begin), pace, until, begun: 0 }
+        Self {
+            exchange,
+            settings,
+            who,
+            visit,
+            bulk,
+            document,
+            chunk,
+            out,
+            begin: Some(begin),
+            pace,
+            until,
+            begun: 0,
+            unread: false,
+        }
     }
 
     pub(super) async fn run(mut self, mut read: mpsc::UnboundedReceiver<Read>) {
@@ -99,8 +96,9 @@ impl Run {
             _ => "nok",
         });
         self.document.tail(&self.visit.id.to_string(), &mut self.chunk);
-        // The last one: whether it is taken changes nothing any more.
-        let _ = self.flush().await;
+        if self.flush().await.is_ok() {
+            self.out.end();
+        }
     }
 
     /// Runs until the body has ended or the run is cut short, and everything that was begun has its result.
@@ -138,7 +136,7 @@ impl Run {
                 if let Some(item) = next {
                     self.document.left_out(&item.name, &mut self.chunk);
                 }
-                return Ok(());
+                return self.read_to_the_end(read).await;
             }
             if !self.chunk.is_empty() && self.begin.is_none() {
                 self.flush().await?;
@@ -149,7 +147,7 @@ impl Run {
                     alone = false;
                     self.write(done).await?;
                 }
-                part = read.recv(), if next.is_none() && !ended => self.take(part)?,
+                part = read.recv(), if next.is_none() && !ended && !self.unread => self.take(part)?,
                 () = tokio::time::sleep_until(self.until), if !ended => self.document.cut_short(
                     format!("The run took longer than {} s.", self.settings.time.as_secs()),
                     "TimeLimit",
@@ -157,6 +155,27 @@ impl Run {
                 () = self.out.gone() => return Err(Stop::Gone),
             }
         }
+    }
+
+    /// What stands behind the last transaction belongs to the body too, however late it comes.
+    async fn read_to_the_end(&mut self, read: &mut mpsc::UnboundedReceiver<Read>) -> Result<(), Stop> {
+        while !self.document.is_cut_short() {
+            if self.begin.is_none() {
+                self.flush().await?;
+            }
+            let part = tokio::select! {
+                biased;
+                part = read.recv() => part,
+                () = tokio::time::sleep_until(self.until) => return Ok(()),
+                () = self.out.gone() => return Err(Stop::Gone),
+            };
+            match part {
+                None => return Ok(()),
+                Some(Read::NoJson(fault)) => self.broken(&BulkFault::Json(fault))?,
+                part => self.take(part)?,
+            }
+        }
+        Ok(())
     }
 
     /// A part of the body. After its end, or after what broke it, the channel is closed.
@@ -174,7 +193,18 @@ impl Run {
                 let detail = format!("The body of a bulk call may have {} bytes.", self.settings.body);
                 self.stop(Kind::BodyTooLarge, detail, "BodyTooLarge")
             }
-            Some(Read::Lost) => Err(Stop::Gone),
+            // What waits is more than may run: where it begins to be too many is found in its turn.
+            Some(Read::TooMany) if self.bulk.gives_out() => {
+                self.unread = true;
+                Ok(())
+            }
+            Some(Read::TooMany) => {
+                let detail = format!("A bulk call may have {} transactions.", self.settings.transactions);
+                self.stop(Kind::BodyTooLarge, detail, "TooManyTransactions")
+            }
+            Some(Read::Lost) => {
+                self.stop(Kind::RequestUnreadable, "The body broke off before its end.".to_owned(), "MalformedRequest")
+            }
             // A body that ended has an end or a fault in it; without either the reader was ended with the house.
             None => Err(Stop::Gone),
         }
@@ -240,34 +270,17 @@ impl Run {
             learnt.transactions = Some(self.begun);
             learnt.program = item.asked.as_ref().map_or(learnt.program, |asked| Some(asked.program));
         }
-        let visit = self.visit.item(self.begun);
-        let (exchange, who, pace) = (self.exchange.clone(), self.who.clone(), self.pace.clone());
-        let first = self.begun == 1;
-        Box::pin(async move {
-            let asked = match item.asked {
-                Ok(asked) => asked,
-                Err(fault) => return Done { name: item.name, extended: false, answer: Err(fault.into()) },
-            };
-            loop {
-                let answer = exchange.run(&asked, Shape::V2, &who, &visit).await;
-                // The program's own rate is asked before M3 is: nothing was done yet.
-                if let Err(Refused::Problem(problem)) = &answer
-                    && let Some(wait) = problem.wait.filter(|_| problem.kind == Kind::RateLimited && !first)
-                    && pace.take(wait)
-                {
-                    tokio::time::sleep(wait).await;
-                    continue;
-                }
-                return Done { name: item.name, extended: asked.options.extended, answer };
-            }
-        })
+        // The first one's rate was paid for at the door, so it does not wait for it.
+        let pace = (self.begun > 1).then(|| self.pace.clone());
+        item::begin(self.exchange.clone(), self.who.clone(), self.visit.item(self.begun), pace, item)
     }
 
     async fn write(&mut self, done: Done) -> Result<(), Stop> {
         let answer = match done.answer {
             Ok(answer) => answer,
             Err(Refused::Problem(problem)) if problem.kind == Kind::RateLimited => {
-                if self.begin.is_some() && self.begun == 1 {
+                // Others that were begun beside the first are reads: nothing of them is missed.
+                if self.begin.is_some() {
                     self.refuse(problem);
                     return Err(Stop::Refused);
                 }
@@ -363,7 +376,7 @@ impl Run {
             };
             match more {
                 Some(Read::Part(part)) => self.bulk.take(part),
-                Some(Read::NoJson(_) | Read::TooLarge | Read::Lost) | None => return Ok(()),
+                Some(Read::NoJson(_) | Read::TooLarge | Read::TooMany | Read::Lost) | None => return Ok(()),
             }
         }
     }
