@@ -150,6 +150,19 @@ async fn a_list_that_breaks_off_is_valid_and_says_so() {
 }
 
 #[tokio::test]
+async fn whoever_ends_the_waiting_for_a_write_says_that_its_outcome_is_unknown() {
+    let house = House::with(|settings| settings.gateway.wait = Duration::from_secs(2)).await;
+    let demo = warm(&house).await;
+    house.faults(&fault("ChgBasicData", r#""latency_ms":8000"#));
+    let write = demo.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Slow").await;
+    assert_eq!((write.status, write.problem().as_str()), (StatusCode::GATEWAY_TIMEOUT, "outcome-unknown"));
+    assert!(write.json()["intent"].is_string(), "{}", write.text());
+    house.faults(&fault("GetBasicData", r#""latency_ms":8000"#));
+    let read = demo.m3(READ).await;
+    assert_eq!((read.status, read.problem().as_str()), (StatusCode::GATEWAY_TIMEOUT, "request-timeout"));
+}
+
+#[tokio::test]
 async fn a_second_release_never_puts_a_value_into_another_field() {
     let house = house().await;
     let demo = warm(&house).await;

@@ -252,6 +252,26 @@ async fn a_client_works_where_it_is_bound_to_whatever_the_rules_permit() {
 }
 
 #[tokio::test]
+async fn a_division_of_the_client_holds_where_its_company_is_the_users_own() {
+    let (house, _) = house("MIDEMO", |_| {}).await;
+    let standing = Standing { division: Division::parse("BBB").ok(), ..Standing::default() };
+    house.running.add_client_with("branch", &[], &["test"], standing).await.expect("a client");
+    let branch = house.caller("branch").await;
+    assert_eq!(branch.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status, StatusCode::OK);
+    let calls = house.m3().calls();
+    let seen = calls.iter().find(|call| call.transaction == "GetBasicData").expect("it was asked");
+    assert_eq!((seen.company, seen.division.as_str()), (100, "BBB"));
+}
+
+#[tokio::test]
+async fn an_extended_answer_repeats_what_was_sent_but_no_secret() {
+    let (_house, caller) = house("MIDEMO", |_| {}).await;
+    let reply = caller.m3("CRS620MI/UpdSupplier?SUNO=S00001&PWMT=1234&extendedresult=true").await;
+    let parameters = &reply.json()["results"][0]["parameters"];
+    assert_eq!((&parameters["SUNO"], parameters.get("PWMT")), (&"S00001".into(), None), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn who_may_run_as_another_is_that_one_to_m3_and_in_the_pool() {
     let (house, _) = house("MIDEMO", |_| {}).await;
     let standing = Standing { run_as: vec![M3User::parse("MIREAD").expect("a user")], ..Standing::default() };
