@@ -33,8 +33,10 @@ impl Watched {
         let good = m3.is_ok() && keys.is_ok();
         self.health.set("m3", m3);
         self.health.set("issuers", keys);
-        // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is.
-        if !self.policies.set().warnings().is_empty() && self.catalog.has_learnt() {
+        // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
+        // and once one that they were read with is another.
+        let may_help = self.catalog.has_learnt() && !self.policies.set().warnings().is_empty();
+        if self.catalog.has_moved() || may_help {
             self.policies.layouts_changed();
         }
         good

@@ -73,6 +73,7 @@ struct Inner {
     /// Held while the copy is written.
     writing: tokio::sync::Mutex<()>,
     learnt: AtomicBool,
+    moved: AtomicBool,
 }
 
 type Key = (ProgramName, TransactionName);
@@ -133,6 +134,7 @@ impl Catalog {
             changed: tokio::sync::Notify::new(),
             writing: tokio::sync::Mutex::new(()),
             learnt: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
             settings,
             metrics,
             tasks,
@@ -187,6 +189,7 @@ impl Catalog {
     /// and is not asked for until the disagreement may have ended: not every call is to fetch it twice.
     pub async fn disagreed(&self, program: ProgramName, transaction: TransactionName, again: bool) {
         self.0.layouts.invalidate(&(program, transaction)).await;
+        self.0.moved.store(true, Ordering::Relaxed);
         self.0.programs.invalidate(&technical_home(program, transaction)).await;
         if again {
             let disagreement = Error::Disagreement { program, transaction };
@@ -258,6 +261,11 @@ impl Catalog {
         self.0.learnt.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether a layout that was known became another since this was asked last.
+    pub fn has_moved(&self) -> bool {
+        self.0.moved.swap(false, Ordering::Relaxed)
+    }
+
     /// Every layout at hand; a snapshot.
     pub fn all_at_hand(&self) -> Vec<Arc<TransactionLayout>> {
         self.0.layouts.iter().map(|(_, entry)| entry.layout.clone()).collect()
@@ -320,7 +328,7 @@ impl Catalog {
                     let entry = if another { fresh } else { Entry::new(entry.layout.clone(), false) };
                     catalog.0.layouts.insert(key, entry).await;
                     if another {
-                        catalog.0.learnt.store(true, Ordering::Relaxed);
+                        catalog.0.moved.store(true, Ordering::Relaxed);
                         catalog.0.changed.notify_one();
                     }
                 }
