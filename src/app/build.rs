@@ -37,7 +37,7 @@ pub(super) fn guard(settings: &Settings) -> Result<(), Error> {
         (_, Backend::Mock { .. }) => {
             refused("the mock M3 and the demo client would be used", "set m3.backend = \"socket\" and m3.address")
         }
-        (Certificate::Files { .. }, Backend::Socket(_)) => Ok(()),
+        (Certificate::Files { .. }, Backend::Real(_)) => Ok(()),
     }
 }
 
@@ -83,13 +83,16 @@ pub(super) async fn m3(
     tasks: &Tasks,
 ) -> Result<(m3::Client, Option<Mock>), Error> {
     let (settings, mock) = match backend {
-        Backend::Socket(client) => ((**client).clone(), None),
+        Backend::Real(client) => ((**client).clone(), None),
         Backend::Mock { mock, client } => {
             let address = mock.listen;
             let started = Mock::start((**mock).clone(), tasks).await;
             let started = started.map_err(|source| Error::Mock { address, source })?;
             let mut client = (**client).clone();
             client.address = started.address().to_string();
+            if let (Some(rest), Some(address)) = (&mut client.rest, started.rest_address()) {
+                rest.base = format!("http://{address}");
+            }
             (client, Some(started))
         }
     };

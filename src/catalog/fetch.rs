@@ -127,6 +127,7 @@ impl Fetch {
             effect: Effect::Read,
             inputs,
             max_records: 0,
+            language: None,
             patience: self.patience,
         };
         let mut reply = match self.m3.call(&call).await {

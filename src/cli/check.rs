@@ -107,7 +107,7 @@ fn certificate(settings: &Settings, found: &mut Found) {
         let message = format!("is the mock, and {address} can be reached by others");
         found.fault("settings", "m3.backend", message, "set m3.backend = \"socket\"");
     }
-    if let Backend::Socket(client) = &settings.backend
+    if let Backend::Real(client) = &settings.backend
         && client.is_exposed()
     {
         let hint = "give m3.tls_ca and m3.tls_name, or say plaintext = \"accepted\"";
@@ -187,7 +187,7 @@ fn machine(settings: &Settings, found: &mut Found) {
 }
 
 async fn probe(settings: &Settings, found: &mut Found) {
-    let Backend::Socket(client) = &settings.backend else {
+    let Backend::Real(client) = &settings.backend else {
         found.good.push("M3 is the mock of this process; there is nothing to probe".into());
         return;
     };

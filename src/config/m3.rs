@@ -14,19 +14,23 @@ const MOST_SECRET: u64 = 4_096;
 const MOST_PEM: u64 = 1_048_576;
 
 pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
-    let kind = reader.one("m3.backend", "mock or socket", |text| match text {
-        "mock" => Some(true),
-        "socket" => Some(false),
+    let kind = reader.one("m3.backend", "mock, socket or rest", |text| match text {
+        "mock" => Some(Kind::Mock),
+        "socket" => Some(Kind::Socket),
+        "rest" => Some(Kind::Rest),
         _ => None,
     });
+    let kind = kind.unwrap_or(Kind::Mock);
     let group_users = group_users(reader);
-    let given = given(reader);
-    let backend = match kind.unwrap_or(true) {
-        true => {
+    let given = given(reader, kind);
+    let rest = rest(reader);
+    let backend = match kind {
+        Kind::Mock => {
             not_for_a_mock(reader, &given);
             mock(given)
         }
-        false => socket(reader, given),
+        Kind::Socket => socket(reader, given),
+        Kind::Rest => over_rest(reader, given, rest),
     };
     let group_users = match (&backend, group_users.is_empty()) {
         // The groups of the shipped policy, and the mock's own users for them.
@@ -39,6 +43,14 @@ pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
     (backend, group_users)
 }
 
+/// How M3 is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Mock,
+    Socket,
+    Rest,
+}
+
 /// What the keys say, whichever backend takes it.
 struct Given {
     address: Option<String>,
@@ -48,50 +60,39 @@ struct Given {
     shape: Box<dyn FnOnce(&mut m3::Settings)>,
 }
 
-fn given(reader: &mut Reader) -> Given {
+fn given(reader: &mut Reader, kind: Kind) -> Given {
     let user = |text: &str| M3User::parse(text).ok();
     let address = reader.one("m3.address", "a host and a port, like m3.example.com:26800", |text| {
         let (host, port) = text.rsplit_once(':')?;
         (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| text.to_owned())
     });
     let own = reader.one("m3.user", "an M3 user: A-Z, 0-9 and _, at most 10", user);
-    let password = path(reader, "m3.password_file").and_then(|file| secret(reader, "m3.password_file", &file));
+    let password = path(reader, "m3.password_file").and_then(|file| secret(reader, "m3.password_file", &file, kind));
     let mut users = Vec::new();
     for name in reader.below("m3.users") {
         let key = format!("m3.users.{name}");
         let Some(file) = path(reader, &key) else { continue };
         // Names from the environment come in lower case; M3's users have none.
         match M3User::parse(&name.to_ascii_uppercase()) {
-            Ok(user) => users.extend(secret(reader, &key, &file).map(|password| (user, password))),
+            Ok(user) => users.extend(secret(reader, &key, &file, kind).map(|password| (user, password))),
             Err(fault) => {
                 let place = reader.place(&key);
                 reader.faults.add(place, key, fault.to_string(), "correct the user's name");
             }
         }
     }
-    Given { address, user: own, users, password, shape: shape(reader) }
+    Given { address, user: own, users, password, shape: shape(reader, kind) }
 }
 
 /// Everything that only changes a number or a flag of the client's settings.
-fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
+fn shape(reader: &mut Reader, kind: Kind) -> Box<dyn FnOnce(&mut m3::Settings)> {
     let charset = reader.one("m3.charset", &format!("one of {}", Charset::NAMES.join(" ")), Charset::named);
     let plaintext = reader.one("m3.plaintext", "accepted", |text| (text == "accepted").then_some(true));
     let unproven_reads = reader.one("m3.unproven_reads", "accepted", |text| (text == "accepted").then_some(true));
     let tls_name = reader.one("m3.tls_name", "the name in M3's certificate", |text| Some(text.to_owned()));
-    let tls_ca = path(reader, "m3.tls_ca").and_then(|file| match bounded(&file, MOST_PEM) {
-        Ok(pem) => Some(pem.into_bytes()),
-        Err(error) => {
-            let place = reader.place("m3.tls_ca");
-            reader.faults.add(
-                place,
-                "m3.tls_ca",
-                format!("{}: {error}", file.display()),
-                "name a PEM file that can be read",
-            );
-            None
-        }
-    });
-    if tls_name.is_some() != tls_ca.is_some() {
+    let tls_ca = path(reader, "m3.tls_ca").and_then(|file| readable(reader, "m3.tls_ca", &file));
+    // Over REST the name is the URL's.
+    if tls_name.is_some() != tls_ca.is_some() && kind != Kind::Rest {
         let place = reader.place(if tls_name.is_some() { "m3.tls_name" } else { "m3.tls_ca" });
         reader.faults.add(place, "m3.tls_name and m3.tls_ca", "go together", "give both or none");
     }
@@ -115,8 +116,10 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
         set(&mut settings.pool.idle, idle);
         set(&mut settings.pool.wait, wait);
         set(&mut settings.pool.max_waiting, waiting);
-        if let (Some(ca_pem), Some(server_name)) = (tls_ca, tls_name) {
-            settings.tls = Some(m3::TlsSettings { ca_pem, server_name });
+        match (tls_ca, tls_name) {
+            (Some(ca_pem), Some(server_name)) => settings.tls = Some(m3::TlsSettings { ca_pem, server_name }),
+            (Some(ca_pem), None) => settings.rest.iter_mut().for_each(|rest| rest.ca_pem = Some(ca_pem.clone())),
+            (None, _) => {}
         }
     })
 }
@@ -125,12 +128,25 @@ fn shape(reader: &mut Reader) -> Box<dyn FnOnce(&mut m3::Settings)> {
 fn not_for_a_mock(reader: &mut Reader, given: &Given) {
     let local = |address: &str| address.parse().is_ok_and(|at: std::net::SocketAddr| at.ip().is_loopback());
     let address = given.address.as_deref().is_some_and(|address| !local(address)).then_some("m3.address");
-    let others = ["m3.user", "m3.password_file", "m3.tls_ca", "m3.tls_name", "m3.reroute_hosts"];
+    let others = [
+        "m3.url",
+        "m3.user",
+        "m3.password_file",
+        "m3.tls_ca",
+        "m3.tls_name",
+        "m3.client_certificate",
+        "m3.reroute_hosts",
+    ];
     let users = reader.below("m3.users").first().map(|_| "m3.users");
     let named: Vec<&str> = others.into_iter().filter(|key| reader.has(key)).collect();
     for key in address.into_iter().chain(users).chain(named) {
         let place = reader.place(key);
-        reader.faults.add(place, key, "is for a real M3, and m3.backend is mock", "set m3.backend = \"socket\"");
+        reader.faults.add(
+            place,
+            key,
+            "is for a real M3, and m3.backend is mock",
+            "set m3.backend = \"socket\" or \"rest\"",
+        );
     }
 }
 
@@ -166,7 +182,55 @@ fn socket(reader: &mut Reader, given: Given) -> Backend {
     let mut client = m3::Settings::new(given.address.unwrap_or_default(), user.clone());
     client.users = given.users.into_iter().chain(given.password.map(|password| (user, password))).collect();
     (given.shape)(&mut client);
-    Backend::Socket(Box::new(client))
+    Backend::Real(Box::new(client))
+}
+
+/// The keys of m3api-rest alone.
+fn rest(reader: &mut Reader) -> Option<m3::RestSettings> {
+    let base = reader.one("m3.url", "the URL before /m3api-rest, like https://m3.example.com:21108", |text| {
+        let url: http::Uri = text.parse().ok()?;
+        let plain = url.host().is_some() && matches!(url.scheme_str(), Some("https" | "http")) && url.query().is_none();
+        let plain = plain && url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        plain.then(|| text.trim_end_matches('/').trim_end_matches("/m3api-rest").to_owned())
+    });
+    let version = reader.one("m3.rest_version", "v1 or v2", |text| match text {
+        "v1" => Some(m3::RestVersion::V1),
+        "v2" => Some(m3::RestVersion::V2),
+        _ => None,
+    });
+    let names_users = reader.one("m3.names_users", "true or false", |text| text.parse().ok());
+    let mut pem = |key: &'static str| path(reader, key).and_then(|file| readable(reader, key, &file));
+    let (chain, key) = (pem("m3.client_certificate"), pem("m3.client_key"));
+    if chain.is_some() != key.is_some() {
+        let place = reader.place("m3.client_certificate");
+        reader.faults.add(place, "m3.client_certificate and m3.client_key", "go together", "give both or none");
+    }
+    let mut rest = m3::RestSettings::new(base?);
+    set(&mut rest.version, version);
+    set(&mut rest.names_users, names_users);
+    rest.identity = chain.zip(key).map(|(chain_pem, key_pem)| m3::RestIdentity { chain_pem, key_pem });
+    Some(rest)
+}
+
+fn over_rest(reader: &mut Reader, given: Given, rest: Option<m3::RestSettings>) -> Backend {
+    for (there, key, what) in [
+        (rest.is_some(), "m3.url", "the URL before /m3api-rest"),
+        (given.user.is_some(), "m3.user", "the gateway's own M3 user"),
+        (given.password.is_some(), "m3.password_file", "the file with that user's password, or his .ionapi file"),
+    ] {
+        if !there && !reader.has(key) {
+            reader.faults.add("settings", key, "is missing", format!("m3.backend = \"rest\" needs {what}"));
+        }
+    }
+    // With a fault noted nothing of this is used.
+    let user = given.user.unwrap_or_else(|| M3User::parse(mock_m3::GATEWAY_USER).expect("a constant of the mock"));
+    let rest = rest.unwrap_or_else(|| m3::RestSettings::new(String::new()));
+    let address = rest.base.split_once("://").map_or("", |(_, host)| host).split('/').next().unwrap_or_default();
+    let mut client = m3::Settings::new(address.to_owned(), user.clone());
+    client.users = given.users.into_iter().chain(given.password.map(|password| (user, password))).collect();
+    client.rest = Some(rest);
+    (given.shape)(&mut client);
+    Backend::Real(Box::new(client))
 }
 
 fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
@@ -193,10 +257,25 @@ fn bounded(file: &Path, most: u64) -> std::io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-/// The first line of a secret's file. The file is named in a fault, its content never.
-fn secret(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
+/// The bytes of a PEM file.
+fn readable(reader: &mut Reader, key: &str, file: &Path) -> Option<Vec<u8>> {
+    match bounded(file, MOST_PEM) {
+        Ok(pem) => Some(pem.into_bytes()),
+        Err(error) => {
+            let place = reader.place(key);
+            let fault = format!("{}: {error}", file.display());
+            reader.faults.add(place, key, fault, "name a PEM file that can be read");
+            None
+        }
+    }
+}
+
+/// The first line of a secret's file, or over REST the whole of an `.ionapi` file. The file is named in a fault, its
+/// content never.
+fn secret(reader: &mut Reader, key: &str, file: &Path, kind: Kind) -> Option<SecretString> {
     let read = || -> std::io::Result<String> { bounded(file, MOST_SECRET) };
     let fault = match read() {
+        Ok(text) if kind == Kind::Rest && text.trim_start().starts_with('{') => return Some(SecretString::from(text)),
         Ok(text) => match text.lines().next() {
             Some(line) if !line.is_empty() => return Some(SecretString::from(line.to_owned())),
             _ => "it is empty".to_owned(),

@@ -49,11 +49,9 @@ pub struct Operations {
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// In this process; the client's settings get its address when it is known.
-    Mock {
-        mock: Box<mock_m3::Settings>,
-        client: Box<m3::Settings>,
-    },
-    Socket(Box<m3::Settings>),
+    Mock { mock: Box<mock_m3::Settings>, client: Box<m3::Settings> },
+    /// Over its socket or over m3api-rest, as the settings say.
+    Real(Box<m3::Settings>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ fn faults(text: &str) -> Vec<String> {
 /// Everything but passwords, whose map has no order.
 fn shown(settings: &Settings) -> String {
     let Settings { edge, certificate, gateway, operations, tokens, issuers, clients, catalog, log, .. } = settings;
-    let (Backend::Mock { client, .. } | Backend::Socket(client)) = &settings.backend;
+    let (Backend::Mock { client, .. } | Backend::Real(client)) = &settings.backend;
     let pool = client.pool;
     format!(
         "{edge:?}{certificate:?}{gateway:?}{operations:?}{tokens:?}{issuers:?}{clients:?}{catalog:?}{log:?}{pool:?}{:?}{:?}{:?}{:?}",
@@ -73,9 +73,9 @@ fn who_names_a_real_m3_does_not_get_a_mock() {
     let found =
         faults("[m3]\naddress = \"m3.example.com:26800\"\nuser = \"MVX\"\nreroute_hosts = [\"a\"]\n").join("\n");
     insta::assert_snapshot!(found, @r#"
-    gateway.toml:2:11: m3.address is for a real M3, and m3.backend is mock; set m3.backend = "socket"
-    gateway.toml:3:8: m3.user is for a real M3, and m3.backend is mock; set m3.backend = "socket"
-    gateway.toml:4:17: m3.reroute_hosts is for a real M3, and m3.backend is mock; set m3.backend = "socket"
+    gateway.toml:2:11: m3.address is for a real M3, and m3.backend is mock; set m3.backend = "socket" or "rest"
+    gateway.toml:3:8: m3.user is for a real M3, and m3.backend is mock; set m3.backend = "socket" or "rest"
+    gateway.toml:4:17: m3.reroute_hosts is for a real M3, and m3.backend is mock; set m3.backend = "socket" or "rest"
     "#);
     assert_eq!(faults("[m3]\naddress = \"127.0.0.1:7000\"\n"), Vec::<String>::new(), "where the mock listens");
 }

@@ -1,25 +1,33 @@
-//! The client: a call in, a session found or opened, M3's first frame awaited.
+//! The way to M3, whichever it is: over sockets or over m3api-rest. Nothing above this room knows which.
 
 use super::error::{Error, may_repeat};
-use super::gates::{Gate, Gates};
 use super::home::Homes;
+use super::reply::Reply;
+use super::rest::Rest;
 use super::settings::Settings;
-use super::socket::{Dialler, Key, Lease, Pool, Reply, Session};
-use crate::model::{Call, ClientId, Division, Effect, M3User, Place, ProgramName, Slot, TransactionName};
+use super::socket::Sockets;
+use crate::model::{Call, Effect, M3User, Place, ProgramName, Slot, TransactionName};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use arc_swap::ArcSwap;
-use secrecy::{ExposeSecret, SecretString};
-use std::collections::{HashMap, HashSet};
+use secrecy::SecretString;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Instant;
 
-/// Where the fields of a transaction stand, as a session of M3 says.
+/// Where the fields of a transaction stand, as M3 says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots {
     pub input: Vec<Slot>,
     pub output: Vec<Slot>,
+}
+
+/// Who M3 says that a user is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Who {
+    pub(super) user: M3User,
+    pub(super) place: Place,
+    pub(super) language: String,
+    pub(super) build: String,
 }
 
 #[derive(Debug, Clone)]
@@ -28,13 +36,16 @@ pub struct Client(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Arc<Settings>,
-    dialler: Dialler,
-    pool: Pool,
-    users: ArcSwap<HashMap<M3User, SecretString>>,
-    gates: Gates,
+    way: Way,
     homes: Homes,
     metrics: Arc<Metrics>,
     tasks: Tasks,
+}
+
+#[derive(Debug)]
+enum Way {
+    Socket(Sockets),
+    Rest(Rest),
 }
 
 /// Which session a call may go over.
@@ -46,34 +57,14 @@ pub(super) enum Choice {
     New,
 }
 
-/// How often idle sessions are looked through, or as often as they are to end.
-const SWEEP: Duration = Duration::from_secs(5);
-
 impl Client {
     pub fn new(settings: Settings, metrics: Arc<Metrics>, tasks: Tasks) -> Result<Self, Error> {
         let settings = Arc::new(settings);
-        let unreachable =
-            |source: std::io::Error| Error::Unreachable { address: settings.address.clone(), source: source.into() };
-        let dialler = Dialler::new(settings.clone()).map_err(unreachable)?;
-        let client = Self(Arc::new(Inner {
-            dialler,
-            pool: Pool::new(settings.pool, &metrics),
-            users: ArcSwap::from_pointee(settings.users.clone()),
-            gates: Gates::default(),
-            homes: Homes::new(),
-            metrics,
-            tasks,
-            settings,
-        }));
-        let every = client.0.settings.pool.idle.clamp(Duration::from_millis(10), SWEEP);
-        let (pool, stopping) = (client.0.pool.clone(), client.0.tasks.stopping());
-        client.0.tasks.spawn(async move {
-            while tokio::time::timeout(every, stopping.cancelled()).await.is_err() {
-                pool.sweep();
-            }
-            pool.shut();
-        });
-        Ok(client)
+        let way = match &settings.rest {
+            None => Way::Socket(Sockets::new(settings.clone(), metrics.clone(), tasks.clone())?),
+            Some(rest) => Way::Rest(Rest::new(rest, &settings, metrics.clone(), tasks.clone())?),
+        };
+        Ok(Self(Arc::new(Inner { way, homes: Homes::new(), metrics, tasks, settings })))
     }
 
     /// The gateway's own user.
@@ -94,7 +85,7 @@ impl Client {
         self.0.settings.pool.share()
     }
 
-    /// Awaits M3's first frame; NOK as the first frame is an error.
+    /// Awaits M3's first word; NOK as the first word is an error.
     pub async fn call(&self, call: &Call) -> Result<Reply, Error> {
         let metrics = &self.0.metrics;
         let program = call.layout.program;
@@ -115,172 +106,49 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call, choice: Choice) -> Result<Reply, Error> {
-        let layout = &call.layout;
-        // Where the call itself says its division, any session of the company carries it. A field that is left out
-        // would be filled by M3 with the session's own division: then the session has to stand where was decided.
-        let says_division = call.says_division();
-        let Place { company, division } = call.place;
-        let division = if says_division { Division::BLANK } else { division };
-        let key = Key { user: call.user.clone(), program: layout.program, place: Some(Place { company, division }) };
-        let lease = self.0.pool.lease(key, &call.client).await?;
-        let choice = if call.effect.is_write() { Choice::Proven } else { choice };
-        let (mut session, lease) = self.session(lease, choice).await?;
-        let elsewhere =
-            session.place.company != company || (!says_division && session.place.division != call.place.division);
-        if elsewhere && !(self.0.settings.unproven_reads && call.effect == Effect::Read) {
-            let found = session.place;
-            // For a while the session answers the same question again, without another logon.
-            if session.opened.elapsed() < self.0.settings.pool.idle {
-                lease.give_back(session);
-            }
-            return Err(Error::CompanyNotProvable { wanted: call.place, found });
+        match &self.0.way {
+            Way::Socket(sockets) => Ok(sockets.attempt(call, choice).await?.into()),
+            Way::Rest(rest) => Ok(Box::pin(rest.attempt(call)).await?.into()),
         }
-        // What a warm session seldom has to do lives in boxes: this future is moved with every call, and stays small.
-        if !session.has_confirmed(layout) {
-            match Box::pin(session.confirm(layout)).await {
-                Ok(()) => {}
-                Err(error @ Error::LayoutChanged { .. }) => {
-                    self.forget(Some(layout.program));
-                    return Err(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if layout.multi {
-            Box::pin(session.limit(call.max_records)).await?;
-        }
-        if let Err(error) = session.encode(call) {
-            // Nothing was sent: the session is as good as before.
-            lease.give_back(session);
-            return Err(error);
-        }
-        session.send(call.patience).await?;
-        if Effect::is_unanswered(layout.name) {
-            Box::pin(session.has_taken_it(call.patience)).await?;
-            return Ok(self.reply(session, lease, call).unreported());
-        }
-        self.reply(session, lease, call).begin().await
     }
 
-    fn reply(&self, session: Session, lease: Lease, call: &Call) -> Reply {
-        Reply::new((session, lease), call.patience, &call.layout, &self.0.metrics, self.0.tasks.clone())
-    }
-
-    /// The lease's idle session if it is good enough, else a new one.
-    async fn session(&self, mut lease: Lease, choice: Choice) -> Result<(Session, Lease), Error> {
-        if let Some(mut session) = lease.take_idle()
-            && session.is_quiet()
-        {
-            let fresh = session.answered.elapsed() <= self.0.settings.pool.fresh_for;
-            let good = match choice {
-                Choice::Any => true,
-                Choice::Proven => fresh || Box::pin(session.is_alive()).await,
-                Choice::New => false,
-            };
-            if good {
-                return Ok((session, lease));
-            }
-        }
-        Box::pin(self.open(lease)).await
-    }
-
-    /// Logs on. While a user is not known to be good one attempt serves all who wait for it.
-    async fn open(&self, lease: Lease) -> Result<(Session, Lease), Error> {
-        let user = &lease.key().user;
-        let password = self.0.users.load().get(user).cloned().ok_or_else(|| Error::UnknownUser(user.clone()))?;
-        let gate = self.0.gates.of(user);
-        // On a task of its own: a caller who goes away in the middle must not take a refusal with him, for the next one
-        // would try the same wrong password again. The lease goes along: what is being opened is counted.
-        let (done, opened) = oneshot::channel();
-        let client = self.clone();
-        self.0.tasks.spawn(async move {
-            let opened = client.log_on(&gate, lease.key(), &password).await;
-            // For a caller who has gone the session is as good as for the next one.
-            if let Err(Ok((session, lease))) = done.send(opened.map(|session| (session, lease))) {
-                lease.give_back(session);
-            }
-        });
-        let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
-        opened.await.map_err(ended)?
-    }
-
-    async fn log_on(
-        &self,
-        gate: &tokio::sync::Mutex<Gate>,
-        key: &Key,
-        password: &SecretString,
-    ) -> Result<Session, Error> {
-        let (user, door) = (&key.user, (key.program, key.place));
-        let mut known = gate.lock().await;
-        known.may_try(user, door)?;
-        let held = if known.is_open(self.0.settings.logon_trust) {
-            drop(known);
-            None
-        } else {
-            Some(&mut known)
-        };
-        let limit = self.0.settings.logon_timeout;
-        let opened = Session::open(&self.0.dialler, user, password, key.program, key.place, limit).await;
-        let outcome = match &opened {
-            Ok(_) => "ok",
-            Err(error) => error.outcome(),
-        };
-        self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
-        let pause = self.0.settings.logon_pause;
-        match held {
-            Some(known) => known.learn(door, &opened, pause),
-            // Of those who go side by side a refusal alone speaks for others.
-            None if matches!(opened, Err(Error::LogonRefused { .. })) => {
-                gate.lock().await.learn(door, &opened, pause);
-            }
-            None => {}
-        }
-        opened
-    }
-
-    /// Name and place of a transaction's fields, from a session of the gateway's own user.
+    /// Name and place of a transaction's fields, as the gateway's own user is told.
     pub async fn slots(&self, program: ProgramName, transaction: TransactionName) -> Result<Slots, Error> {
-        let (mut session, lease) = self.session_of(&self.0.settings.user, program, Choice::Proven).await?;
-        let input = session.slots("GetInLayout", transaction).await?;
-        let output = session.slots("GetOutLayout", transaction).await?;
-        lease.give_back(session);
-        Ok(Slots { input, output })
+        match &self.0.way {
+            Way::Socket(sockets) => sockets.slots(program, transaction).await,
+            Way::Rest(_) => Rest::slots(program, transaction),
+        }
     }
 
-    /// A session of this user, wherever he is at home.
-    pub(super) async fn session_of(
-        &self,
-        user: &M3User,
-        program: ProgramName,
-        choice: Choice,
-    ) -> Result<(Session, Lease), Error> {
-        let client = ClientId { issuer: "".into(), id: "gateway".into() };
-        let key = Key { user: user.clone(), program, place: None };
-        let lease = self.0.pool.lease(key, &client).await?;
-        self.session(lease, choice).await
+    /// Whom M3 sees in this user. `Any`: as was seen a moment ago; else M3 is asked now.
+    pub(super) async fn who(&self, user: &M3User, choice: Choice) -> Result<Who, Error> {
+        match &self.0.way {
+            Way::Socket(sockets) => sockets.who(user, choice).await,
+            Way::Rest(rest) => rest.who(user, None).await,
+        }
     }
 
     /// Closes the sessions of one program, or all: after a layout changed, or by an operations call.
     pub fn forget(&self, program: Option<ProgramName>) {
-        self.0.pool.close(|key| program.is_none_or(|program| key.program == program));
+        match &self.0.way {
+            Way::Socket(sockets) => sockets.forget(program),
+            Way::Rest(rest) => rest.forget(),
+        }
     }
 
     /// New passwords. Users whose secret changed may try again at once, and their sessions are closed; a user whom M3
     /// refused and whose secret is the same is still left alone.
     pub fn set_users(&self, users: HashMap<M3User, SecretString>) {
-        let users = Arc::new(users);
-        let before = self.0.users.swap(users.clone());
-        let changed = |user: &M3User| {
-            before.get(user).map(ExposeSecret::expose_secret) != users.get(user).map(ExposeSecret::expose_secret)
-        };
-        let changed: HashSet<M3User> =
-            before.keys().chain(users.keys()).filter(|user| changed(user)).cloned().collect();
-        self.0.gates.forget(&changed);
-        self.0.pool.close(|key| changed.contains(&key.user));
+        match &self.0.way {
+            Way::Socket(sockets) => sockets.set_users(users),
+            Way::Rest(rest) => rest.set_users(users),
+        }
     }
 
     /// Ends every session in good manners: what is idle now, what is lent when it comes back.
     pub fn close(&self) {
-        self.0.pool.shut();
+        if let Way::Socket(sockets) = &self.0.way {
+            sockets.close();
+        }
     }
 }

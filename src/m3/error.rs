@@ -74,6 +74,16 @@ impl Error {
         }
     }
 
+    /// The same of a question before the call, which was not sent yet.
+    pub(super) fn before_the_call(self) -> Self {
+        match self {
+            Self::TimedOut { waited, .. } => Self::TimedOut { sent: false, waited },
+            Self::Lost { source, .. } => Self::Lost { sent: false, source },
+            Self::Protocol { what, .. } => Self::Protocol { sent: false, what },
+            other => other,
+        }
+    }
+
     /// The word for metrics.
     pub(super) fn outcome(&self) -> &'static str {
         match self {

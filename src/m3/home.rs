@@ -2,7 +2,7 @@
 
 use super::client::{Choice, Client};
 use super::error::Error;
-use crate::model::{M3User, Place, ProgramName};
+use crate::model::{M3User, Place};
 use moka::future::Cache;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +33,6 @@ impl Homes {
     }
 }
 
-/// Any program tells who its session's user is; every M3 has this one.
-fn anywhere() -> ProgramName {
-    ProgramName::parse("MNS150MI").expect("a name of this file")
-}
-
 impl Client {
     /// The user's own place; one question for many askers.
     pub async fn home(&self, user: &M3User) -> Result<Home, Error> {
@@ -45,10 +40,8 @@ impl Client {
             return Ok(home);
         }
         let ask = |client: Self, user: M3User| async move {
-            let (session, lease) = client.session_of(&user, anywhere(), Choice::Any).await?;
-            let home = Home { place: session.place, language: session.language.clone() };
-            lease.give_back(session);
-            Ok(home)
+            let who = client.who(&user, Choice::Any).await?;
+            Ok(Home { place: who.place, language: who.language })
         };
         let (client, asking) = (self.clone(), user.clone());
         // On a task of its own: many may wait for this one answer, and none of them for whoever asked first.
@@ -61,9 +54,7 @@ impl Client {
 
     /// Whether M3 answers, and as whom: for readiness and `check --probe`.
     pub async fn probe(&self) -> Result<Identity, Error> {
-        let (session, lease) = self.session_of(&self.user(), anywhere(), Choice::Proven).await?;
-        let identity = Identity { user: session.named.clone(), place: session.place, build: session.build.clone() };
-        lease.give_back(session);
-        Ok(identity)
+        let who = self.who(&self.user(), Choice::Proven).await?;
+        Ok(Identity { user: who.user, place: who.place, build: who.build })
     }
 }

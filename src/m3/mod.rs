@@ -9,14 +9,20 @@ mod client;
 mod error;
 mod gates;
 mod home;
+mod pool;
+mod queue;
+mod reply;
+mod rest;
 mod settings;
 mod socket;
 
 pub use client::{Client, Slots};
 pub use error::{Error, may_repeat};
 pub use home::{Home, Identity};
-pub use settings::{PoolSettings, Settings, TlsSettings};
-pub use socket::{Reply, read_frame};
+pub use reply::Reply;
+pub use rest::{Found, Reader as RestReader};
+pub use settings::{PoolSettings, RestIdentity, RestSettings, RestVersion, Settings, TlsSettings};
+pub use socket::read_frame;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use crate::model::{Charset, M3User};
 use secrecy::SecretString;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,6 +38,49 @@ pub struct Settings {
     pub reroute_map: HashMap<String, String>,
     /// A larger frame is not of the protocol.
     pub max_frame: usize,
+    /// M3 is asked over m3api-rest and not over its socket. A user's secret is then his password, or the text of an
+    /// `.ionapi` file.
+    pub rest: Option<RestSettings>,
+}
+
+/// Where m3api-rest is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestSettings {
+    /// What stands before `/m3api-rest`, without a slash at its end.
+    pub base: String,
+    pub version: RestVersion,
+    /// The authorities to trust; `None`: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The certificate that the gateway shows.
+    pub identity: Option<RestIdentity>,
+    /// Users without a secret of their own are run by the gateway's own account, which names them (`m3user`).
+    pub names_users: bool,
+    /// A larger value in an answer is none of M3's.
+    pub max_value: usize,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct RestIdentity {
+    pub chain_pem: Vec<u8>,
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for RestIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RestIdentity")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestVersion {
+    V1,
+    V2,
+}
+
+impl RestSettings {
+    pub fn new(base: String) -> Self {
+        Self { base, version: RestVersion::V2, ca_pem: None, identity: None, names_users: false, max_value: 256 * 1024 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +135,7 @@ impl Settings {
             reroute_hosts: Vec::new(),
             reroute_map: HashMap::new(),
             max_frame: 256 * 1024,
+            rest: None,
         }
     }
 
@@ -100,8 +145,12 @@ impl Settings {
 
     /// Passwords would cross a network readable, and nobody said that this is known.
     pub fn is_exposed(&self) -> bool {
+        let encrypted = match &self.rest {
+            Some(rest) => rest.base.starts_with("https://"),
+            None => self.tls.is_some(),
+        };
         let host = self.host();
         let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-        !loopback && self.tls.is_none() && !self.plaintext_accepted
+        !loopback && !encrypted && !self.plaintext_accepted
     }
 }

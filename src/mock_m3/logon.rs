@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub(super) struct Asked {
     pub(super) place: String,
     pub(super) user: String,
-    password: String,
+    pub(super) password: String,
     pub(super) program: String,
 }
 
@@ -81,6 +81,14 @@ impl Gatekeeper {
             return Err("User or password is not valid".to_owned());
         }
         *refused = 0;
+        self.enter(asked)
+    }
+
+    /// A user who is known already: by his password, or by a token of his.
+    pub(super) fn enter(&self, asked: &Asked) -> Result<Admitted, String> {
+        let Some(user) = self.users.iter().find(|user| user.name == asked.user) else {
+            return Err(format!("User {} is not known", asked.user));
+        };
         let (company, division) = match self.place(asked) {
             Some(place) => place,
             None => (user.company, user.division.clone()),

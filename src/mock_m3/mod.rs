@@ -1,13 +1,16 @@
-//! A mock M3: the MI socket protocol as Java M3 speaks it, over real layouts and seeded, changing data.
+//! A mock M3: the MI socket protocol as Java M3 speaks it, and m3api-rest as a grid serves it, over real layouts and
+//! seeded, changing data.
 //!
 //! It decodes and encodes with column arithmetic of its own, so that it can't share a misunderstanding with the client.
-//! Does not know: the client, the gateway, or HTTP.
+//! Does not know: the client, or the gateway.
 
 mod columns;
+mod desk;
 mod engine;
 mod faults;
 mod logon;
 mod metadata;
+mod rest;
 mod seen;
 mod server;
 mod session;

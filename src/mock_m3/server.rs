@@ -27,6 +27,9 @@ pub struct Mock(Arc<Shared>);
 pub(super) struct Shared {
     address: SocketAddr,
     second: SocketAddr,
+    rest: Option<SocketAddr>,
+    /// Tokens that were given, and whose they are.
+    pub(super) tokens: Mutex<HashMap<String, String>>,
     pub(super) profile: Profile,
     pub(super) engine: Engine,
     pub(super) metadata: RwLock<Arc<Metadata>>,
@@ -60,12 +63,18 @@ impl Mock {
         if let Some(folder) = settings.journal.as_deref().and_then(Path::parent) {
             std::fs::create_dir_all(folder)?;
         }
+        let rest = match settings.rest {
+            Some(address) => Some(TcpListener::bind(address).await?),
+            None => None,
+        };
         let metadata = Arc::new(Metadata::shipped());
         let options = Options { big_list: settings.big_list, journal: settings.journal };
         let engine = Engine::new(metadata.clone(), options);
         let shared = Arc::new(Shared {
             address: first.local_addr()?,
             second: second.local_addr()?,
+            rest: rest.as_ref().map(TcpListener::local_addr).transpose()?,
+            tokens: Mutex::default(),
             engine,
             metadata: RwLock::new(metadata),
             build: AtomicU64::new(1),
@@ -79,13 +88,26 @@ impl Mock {
             logons: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         });
-        accept(first, shared.clone(), tasks, false);
-        accept(second, shared.clone(), tasks, true);
+        accept(first, shared.clone(), tasks, Port::First);
+        accept(second, shared.clone(), tasks, Port::Second);
+        if let Some(rest) = rest {
+            accept(rest, shared.clone(), tasks, Port::Rest);
+        }
         Ok(Self(shared))
     }
 
     pub fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// Where m3api-rest is served, if it is.
+    pub fn rest_address(&self) -> Option<SocketAddr> {
+        self.0.rest
+    }
+
+    /// Every token that was given is worth nothing from now on.
+    pub fn end_tokens(&self) {
+        locked(&self.0.tokens).clear();
     }
 
     /// The newest calls, technical ones too.
@@ -208,7 +230,16 @@ impl Mock {
 /// After an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, rerouted: bool) {
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy)]
+enum Port {
+    First,
+    /// Of rerouted sessions.
+    Second,
+    Rest,
+}
+
+fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, port: Port) {
     let on = tasks.clone();
     tasks.spawn_until_stop(async move {
         loop {
@@ -224,7 +255,11 @@ fn accept(listener: TcpListener, shared: Arc<Shared>, tasks: &Tasks, rerouted: b
             on.spawn_until_stop(async move {
                 let _ = stream.set_nodelay(true);
                 // A peer that breaks off ends its own session and nothing else.
-                let _ = if rerouted { shared.second(stream).await } else { shared.first(stream).await };
+                let _ = match port {
+                    Port::First => shared.first(stream).await,
+                    Port::Second => shared.second(stream).await,
+                    Port::Rest => shared.rest(stream).await,
+                };
             });
         }
     });
@@ -309,11 +344,36 @@ impl Shared {
         self.serve(connection, admitted, Wide::Two).await
     }
 
-    async fn serve(self: Arc<Self>, connection: Connection, admitted: Admitted, wide: Wide) -> io::Result<()> {
+    async fn rest(self: Arc<Self>, stream: TcpStream) -> io::Result<()> {
+        let (_listed, killed) = self.listed();
+        super::rest::serve(self.clone(), stream, killed).await
+    }
+
+    /// On the list of those that can be ended from outside.
+    fn listed(self: &Arc<Self>) -> (Listed, watch::Receiver<Option<Kill>>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (kill, killed) = watch::channel(None);
         locked(&self.sessions).insert(id, kill);
-        let _listed = Listed { shared: self.clone(), id };
+        (Listed { shared: self.clone(), id }, killed)
+    }
+
+    pub(super) fn admit(&self, asked: &Asked) -> Result<Admitted, String> {
+        locked(&self.gatekeeper).admit(asked).inspect_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    pub(super) fn enter(&self, asked: &Asked) -> Result<Admitted, String> {
+        locked(&self.gatekeeper).enter(asked)
+    }
+
+    /// Another number each time.
+    pub(super) fn number(&self) -> u32 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn serve(self: Arc<Self>, connection: Connection, admitted: Admitted, wide: Wide) -> io::Result<()> {
+        let (_listed, killed) = self.listed();
         Session::new(self.clone(), connection, admitted, wide).run(killed).await
     }
 }

@@ -1,18 +1,15 @@
 //! One session of the mock: requests in order, technical transactions answered here, the rest by the engine.
 
 use super::columns::{Habits, cut, nok, put, status};
-use super::engine::{Answer, Context, Row};
+use super::desk::{Desk, TECHNICAL};
+use super::engine::{Answer, Row};
 use super::faults::{Action, Fault};
 use super::logon::Admitted;
 use super::metadata::{Field, Metadata, Transaction};
-use super::seen::SeenCall;
 use super::server::Shared;
 use super::wire::{Connection, Wide};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -27,36 +24,14 @@ pub enum Kill {
 
 #[derive(Debug)]
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    desk: Desk,
     connection: Connection,
-    who: Admitted,
     wide: Wide,
     habits: Habits,
     /// SetLstMaxRec, which sticks; 0 is without end.
     max_records: u32,
 }
 
-/// Technical transactions that the mock answers itself.
-const TECHNICAL: &[&str] = &[
-    "GetInLayout",
-    "GetOutLayout",
-    "SetLstMaxRec",
-    "GetMIBuild",
-    "GetServerTime",
-    "ServerTimeZone",
-    "GetFixLevel",
-    "GetCurrentUser",
-    "GetUserInfo",
-    "GetMessageText",
-    "GetFieldHeading",
-    "FpwVersion",
-    "LOOPBACK",
-    "LOOPB",
-    "ZipTransOn",
-    "ZipTransOff",
-    "setblob",
-    "getblob",
-];
 /// Written records wait for this much before they are sent.
 const BATCH: usize = 32 * 1024;
 
@@ -64,14 +39,6 @@ const BATCH: usize = 32 * 1024;
 enum Then {
     GoOn,
     End,
-}
-
-/// yyyyMMdd of the calendar, or one of M3's two words for no date.
-fn is_date(given: &str) -> bool {
-    let digits = given.len() == 8 && given.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |from: usize, to: usize| given.get(from..to).and_then(|part| part.parse::<i16>().ok()).unwrap_or(-1);
-    let day = || jiff::civil::Date::new(number(0, 4), number(4, 6) as i8, number(6, 8) as i8).is_ok();
-    ["0", "99999999"].contains(&given) || (digits && day())
 }
 
 pub(super) async fn wait(latency: Option<u64>) {
@@ -88,11 +55,11 @@ impl Session {
             right: profile.numbers_right,
             trailing_minus: profile.trailing_minus,
         };
-        Self { shared, connection, who, wide, habits, max_records: 100 }
+        Self { desk: Desk { shared, who }, connection, wide, habits, max_records: 100 }
     }
 
     pub(super) async fn run(mut self, mut killed: watch::Receiver<Option<Kill>>) -> io::Result<()> {
-        let life = self.shared.profile.session_life;
+        let life = self.desk.shared.profile.session_life;
         let told = tokio::select! {
             ended = self.serve() => return ended,
             told = killed.wait_for(Option::is_some) => told.ok().and_then(|kill| *kill),
@@ -123,18 +90,18 @@ impl Session {
             return Ok(Then::End);
         }
         let technical = TECHNICAL.contains(&name.as_str());
-        let metadata = self.shared.metadata();
-        let found = metadata.transaction(&self.who.program, &name).filter(|_| !technical);
+        let metadata = self.desk.shared.metadata();
+        let found = metadata.transaction(&self.desk.who.program, &name).filter(|_| !technical);
         let input = match found {
             Some(transaction) => self.input(transaction, units),
             None if technical => Row::from([("DATA".to_owned(), cut(units, 16, 60))]),
             None => Row::new(),
         };
         // Noted when it arrives: a test that waits for M3 to have a call needs no answer for it.
-        self.note(&name, input.clone(), technical);
-        let fault = self.shared.fault(&self.who.program, &name, technical);
+        self.desk.note(&name, input.clone(), technical);
+        let fault = self.desk.shared.fault(&self.desk.who.program, &name, technical);
         wait(fault.as_ref().and_then(|fault| fault.latency_ms)).await;
-        wait(Some(self.shared.latency())).await;
+        wait(Some(self.desk.shared.latency())).await;
         let action = fault.and_then(|fault: Fault| fault.action);
         if action == Some(Action::DropBefore) {
             return Ok(Then::End);
@@ -143,18 +110,18 @@ impl Session {
             let reply = if technical {
                 self.technical(&name, units, &metadata)
             } else {
-                nok(&format!("Transaction {name} not found in program {}", self.who.program), "MI00001", "")
+                nok(&format!("Transaction {name} not found in program {}", self.desk.who.program), "MI00001", "")
             };
             return self.say(&reply, action).await;
         };
-        if let Some(refusal) = self.refusal(transaction, &input) {
-            return self.say(&refusal, action).await;
+        if let Some(refusal) = self.desk.refusal(transaction, &input) {
+            return self.say(&nok(&refusal.text, &refusal.id, &refusal.field), action).await;
         }
         if let Some(Action::Nok { id, field, text }) = &action {
             let reply = nok(text, id, field);
             return self.say(&reply, None).await;
         }
-        let answer = self.shared.engine.run(&self.context(), transaction, &input);
+        let answer = self.desk.shared.engine.run(&self.desk.context(), transaction, &input);
         if name.starts_with("Snd") {
             // Never answered, whatever became of it.
             return Ok(Then::GoOn);
@@ -167,53 +134,6 @@ impl Session {
                 self.say(&reply, action).await
             }
             Answer::List(rows) => self.list(rows, &transaction.output, action).await,
-        }
-    }
-
-    /// What M3 looks at before any program does: authority, then the shape of the values.
-    fn refusal(&self, transaction: &Transaction, input: &Row) -> Option<Vec<u16>> {
-        let user = &self.who.user;
-        if user.denied || user.denied_programs.contains(&self.who.program) {
-            let text = format!("User {} is not authorised for program {}", user.name, self.who.program);
-            return Some(nok(&text, "XAU0008", ""));
-        }
-        let company = input.get("CONO").and_then(|given| given.parse::<u16>().ok());
-        if let Some(company) = company.filter(|company| !user.may_work_in(*company)) {
-            let text = format!("User {} is not authorised for company {company}", user.name);
-            return Some(nok(&text, "XAU0008", "CONO"));
-        }
-        transaction.input.iter().find_map(|field| {
-            let given = input.get(&field.name)?;
-            let (good, kind) = match field.kind {
-                'N' => (given.parse::<f64>().is_ok_and(f64::is_finite), "number"),
-                'D' => (is_date(given), "date"),
-                _ => (true, ""),
-            };
-            (!good && given != "?")
-                .then(|| nok(&format!("{} is not a valid {kind}", field.name), "XMI0005", &field.name))
-        })
-    }
-
-    fn note(&self, name: &str, fields: Row, technical: bool) {
-        self.shared.note(SeenCall {
-            user: self.who.user.name.clone(),
-            company: self.who.company,
-            division: self.who.division.clone(),
-            program: self.who.program.clone(),
-            transaction: name.to_owned(),
-            fields,
-            technical,
-        });
-    }
-
-    fn context(&self) -> Context {
-        let now = TimeZone::UTC.to_datetime(Timestamp::now());
-        Context {
-            user: self.who.user.name.clone(),
-            company: self.who.company,
-            division: self.who.division.clone(),
-            today: now.strftime("%Y%m%d").to_string(),
-            time: now.strftime("%H%M%S").to_string(),
         }
     }
 
@@ -234,7 +154,7 @@ impl Session {
             let value = row.get(&field.name).map_or("", String::as_str);
             put(&self.habits.write(field, value), field.from, field.length, self.habits.right(field), &mut units);
         }
-        if self.shared.profile.cut_replies {
+        if self.desk.shared.profile.cut_replies {
             let end = units.iter().rposition(|unit| *unit != u16::from(b' ')).map_or(0, |at| at + 1);
             units.truncate(end.max(15));
         }
@@ -275,7 +195,7 @@ impl Session {
         action: Option<Action>,
     ) -> io::Result<Then> {
         let most = if self.max_records == 0 { usize::MAX } else { self.max_records as usize };
-        let most = most.min(self.shared.profile.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize));
+        let most = most.min(self.desk.shared.profile.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize));
         let stops_at = match &action {
             Some(Action::NokAfter { records, .. } | Action::SilentAfter { records }) => *records as usize,
             Some(Action::HalfAnswer) => 1,
@@ -309,7 +229,7 @@ impl Session {
         match name {
             "GetInLayout" | "GetOutLayout" => {
                 let of = cut(units, 16, 15);
-                let found = metadata.transaction(&self.who.program, &of);
+                let found = metadata.transaction(&self.desk.who.program, &of);
                 let fields = found.map(|found| if name == "GetInLayout" { &found.input } else { &found.output });
                 match fields.filter(|fields| !fields.is_empty()) {
                     Some(fields) => {
@@ -332,58 +252,12 @@ impl Session {
                 nok(&format!("{name} is not supported"), "MI00004", "")
             }
             _ => match metadata.transaction("GENERAL", name) {
-                Some(transaction) => self.record("OK", &self.general(name, units, transaction), &transaction.output),
+                Some(transaction) => {
+                    let row = self.desk.general(name, &cut(units, 16, 15), transaction);
+                    self.record("OK", &row, &transaction.output)
+                }
                 None => nok(&format!("{name} is not supported"), "MI00004", ""),
             },
         }
-    }
-
-    fn general(&self, name: &str, units: &[u16], transaction: &Transaction) -> Row {
-        let now = TimeZone::UTC.to_datetime(Timestamp::now());
-        let user = &self.who.user;
-        let (date, time) = (now.strftime("%Y%m%d").to_string(), now.strftime("%H%M%S").to_string());
-        let build = self.shared.build.load(Ordering::Relaxed).to_string();
-        let millis = Timestamp::now().as_millisecond().to_string();
-        let company = self.who.company.to_string();
-        let stamped = now.strftime("%Y-%m-%d %H:%M:%S +0000").to_string();
-        let known: &[(&str, &str)] = &[
-            ("ZZUSID", &user.name),
-            ("ZDCONO", &company),
-            ("ZDDIVI", &self.who.division),
-            ("ZDFACI", "A01"),
-            ("ZZWHLO", "001"),
-            ("ZDLANC", &user.language),
-            ("ZDDTFM", &user.date_form),
-            ("DSEP", if user.decimal_comma { "," } else { "." }),
-            ("TIZO", "UTC"),
-            ("TMTZ", &stamped),
-            ("UTCT", &stamped),
-            ("USFN", &user.name),
-            ("USER", &user.name),
-            ("PRUS", &user.name),
-            ("TEID", "DEMO_TST"),
-            ("VER", "2.0.0"),
-            ("DATE", &date),
-            ("TIME", &time),
-            ("LMTS", &millis),
-            ("VERS", "20"),
-            ("MBLD", &build),
-            ("SYID", "MOCK"),
-            ("PGNM", &self.who.program),
-            ("SLVL", "0"),
-            ("TSEP", ":"),
-        ];
-        let asked = cut(units, 16, 15);
-        let mut row = Row::new();
-        for (at, field) in transaction.output.iter().enumerate() {
-            let value = match known.iter().find(|(name, _)| *name == field.name) {
-                Some((_, value)) => (*value).to_owned(),
-                None if field.kind == 'D' => date.clone(),
-                None if at == 0 && field.kind == 'A' => format!("{name} {asked}"),
-                None => String::new(),
-            };
-            row.insert(field.name.clone(), value);
-        }
-        row
     }
 }

@@ -12,6 +12,8 @@ pub const READER_USER: &str = "MIREAD";
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub listen: SocketAddr,
+    /// Where m3api-rest is served; `None`: nowhere.
+    pub rest: Option<SocketAddr>,
     pub users: Vec<User>,
     pub profile: Profile,
     /// Records of the list that is made for streaming; 0: as many as there are.
@@ -68,6 +70,8 @@ pub struct Profile {
     pub cut_replies: bool,
     pub numbers_right: bool,
     pub trailing_minus: bool,
+    /// m3api-rest wants a CSRF token of its own with every call.
+    pub csrf: bool,
     /// No list has more records than this, whatever SetLstMaxRec says.
     pub ceiling: Option<u32>,
     /// A session falls silent after this long: neither answered nor closed, as behind a firewall that forgot it.
@@ -100,6 +104,7 @@ impl Default for Profile {
             cut_replies: false,
             numbers_right: false,
             trailing_minus: false,
+            csrf: false,
             ceiling: None,
             session_life: None,
             latency_ms: (0, 0),
@@ -135,6 +140,7 @@ impl Default for Settings {
         let plain = |name| User::new(name, 100, "AAA");
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            rest: None,
             users: vec![
                 plain(GATEWAY_USER),
                 plain(DEMO_USER),

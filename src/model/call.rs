@@ -34,6 +34,8 @@ pub struct Call {
     pub inputs: Vec<Input>,
     /// SetLstMaxRec; 0 asks M3 for all of them. Meaningful on lists alone.
     pub max_records: u32,
+    /// The caller's own language, where M3 can be told of it call by call.
+    pub language: Option<Box<str>>,
     /// How long M3 may take until its first frame, and then between frames.
     pub patience: Duration,
 }

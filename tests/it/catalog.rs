@@ -1,6 +1,6 @@
 //! What M3 says of itself may be late, wrong or missing: nothing of that is believed for longer than it has to be.
 
-use crate::house::{Caller, House};
+use crate::house::{Caller, House, sockets_alone};
 use http::StatusCode;
 use std::time::Duration;
 
@@ -65,6 +65,9 @@ async fn a_refresh_that_finds_nothing_leaves_what_was_good() {
 
 #[tokio::test]
 async fn while_m3s_lists_and_sessions_disagree_it_is_not_asked_by_every_call() {
+    if sockets_alone("there is no session that could disagree") {
+        return;
+    }
     let house = House::start().await;
     let demo = demo(&house).await;
     house.m3().leave_repository_behind("CRS610MI", "LstByNumber");

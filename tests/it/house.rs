@@ -8,7 +8,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mi_gateway::app::{self, Running};
-use mi_gateway::config::Settings;
+use mi_gateway::config::{Backend, Settings};
+use mi_gateway::m3::RestSettings;
 use mi_gateway::mock_m3::{Faults, Mock};
 use mi_gateway::model::M3User;
 use rustls::pki_types::CertificateDer;
@@ -62,6 +63,10 @@ impl House {
     /// A house over the state that another one left.
     pub(crate) async fn again(state: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::embedded(state.path());
+        if let (true, Backend::Mock { mock, client }) = (over_rest(), &mut settings.backend) {
+            mock.rest = Some(([127, 0, 0, 1], 0).into());
+            client.rest = Some(RestSettings::new(String::new()));
+        }
         change(&mut settings);
         let running = app::start(settings).await.expect("a house that starts");
         let base = format!("https://localhost:{}", running.addresses.public[0].port());
@@ -136,6 +141,20 @@ impl House {
 
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}"))
+}
+
+/// The contract's tests run a second time with M3 behind m3api-rest.
+#[expect(clippy::disallowed_methods, reason = "the tests' own setting, which no configuration of the product has")]
+pub(crate) fn over_rest() -> bool {
+    std::env::var_os("MI_GATEWAY_TESTS_OVER").is_some_and(|way| way == "rest")
+}
+
+/// For what m3api-rest has no part in: `why` says so to whoever reads the run.
+pub(crate) fn sockets_alone(why: &str) -> bool {
+    if over_rest() {
+        eprintln!("not over m3api-rest: {why}");
+    }
+    over_rest()
 }
 
 /// A client that trusts the development authority and nothing else, over HTTP/2 or 1.1 as agreed.

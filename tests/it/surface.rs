@@ -1,6 +1,6 @@
 //! The rest of m3api-rest's surface: CSRF, sessions, metadata, browsers of other origins, compressed answers.
 
-use crate::house::{Caller, House, Reply};
+use crate::house::{Caller, House, Reply, sockets_alone};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -56,6 +56,9 @@ async fn metadata_names_what_the_client_may_call_and_nothing_else() {
 
 #[tokio::test]
 async fn who_has_the_newest_metadata_gets_nothing_again() {
+    if sockets_alone("fields travel by name, so a layout that only grew is not noticed") {
+        return;
+    }
     let house = House::start().await;
     let demo = house.demo().await;
     let path = "/m3api-rest/metadata/CRS610MI";

@@ -197,6 +197,7 @@ fn call(transaction: &str, most: u32, values: &[&str]) -> Call {
         }),
         effect: if writes { Effect::Write } else { Effect::Read },
         inputs,
+        language: None,
         max_records: most,
         patience: Duration::from_secs(20),
     }

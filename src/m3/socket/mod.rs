@@ -1,14 +1,11 @@
-//! The MI socket protocol: frames, logon, sessions, and the pool of them.
+//! The MI socket protocol: frames, logon, sessions.
 
+mod client;
 mod frame;
 mod logon;
-mod pool;
-mod queue;
 mod reply;
 mod session;
 
+pub(super) use client::Sockets;
 pub use frame::read_frame;
-pub(super) use logon::Dialler;
-pub(super) use pool::{Key, Lease, Pool};
-pub use reply::Reply;
-pub(super) use session::Session;
+pub(super) use reply::Reply;

@@ -1,7 +1,7 @@
 //! M3's answer to one call, a record at a time, straight from the session.
 
 use super::super::error::Error;
-use super::pool::Lease;
+use super::super::pool::{Lease, Lent};
 use super::session::Session;
 use crate::model::{Record, TransactionLayout};
 use crate::tasks::Tasks;
@@ -13,10 +13,10 @@ use tokio::runtime::Handle;
 
 /// Whoever drops it before its end gives the session up, after a short look whether the end is near.
 #[derive(Debug)]
-pub struct Reply {
+pub(in crate::m3) struct Reply {
     first: Option<Record>,
     /// Gone when the answer has ended and the session is back in the pool.
-    running: Option<(Session, Lease)>,
+    running: Option<(Session, Lease<Session>)>,
     patience: Duration,
     reported: bool,
     /// A list: its OK is the end whatever stands behind it.
@@ -33,7 +33,7 @@ const READ_ON_FOR: Duration = Duration::from_secs(5);
 
 impl Reply {
     pub(in crate::m3) fn new(
-        (session, lease): (Session, Lease),
+        (session, lease): (Session, Lease<Session>),
         patience: Duration,
         layout: &TransactionLayout,
         metrics: &Metrics,
@@ -61,12 +61,12 @@ impl Reply {
     }
 
     /// `Snd…`: M3 took it, and never says whether it worked.
-    pub fn outcome_reported(&self) -> bool {
+    pub(in crate::m3) fn outcome_reported(&self) -> bool {
         self.reported
     }
 
     /// The next record; `None` at the end. NOK in the middle of a list is an error and the end.
-    pub async fn next(&mut self) -> Result<Option<Record>, Error> {
+    pub(in crate::m3) async fn next(&mut self) -> Result<Option<Record>, Error> {
         match self.first.take() {
             Some(record) => Ok(Some(record)),
             None => self.read_on().await,
@@ -74,7 +74,7 @@ impl Reply {
     }
 
     /// What is here already: `None` when it would have to be waited for, `Some(Ok(None))` at the end.
-    pub fn ready(&mut self) -> Option<Result<Option<Record>, Error>> {
+    pub(in crate::m3) fn ready(&mut self) -> Option<Result<Option<Record>, Error>> {
         if let Some(record) = self.first.take() {
             return Some(Ok(Some(record)));
         }

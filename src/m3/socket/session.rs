@@ -1,6 +1,7 @@
 //! One session: a connection that is logged on as one user, in one program, in one proven company.
 
 use super::super::error::Error;
+use super::super::pool::Lent;
 use super::frame::Frames;
 use super::logon::{Dialler, LoggedOn};
 use crate::model::{
@@ -190,14 +191,6 @@ impl Session {
         }
     }
 
-    /// Tells M3 that the session ends, if that can be said without waiting.
-    pub(in crate::m3) fn farewell(mut self) {
-        let mut close = Vec::new();
-        let _ = self.charset.encode("CLOSE", &mut close);
-        self.charset.pad(16 - "CLOSE".len(), &mut close);
-        let _ = self.frames.send(&close).now_or_never();
-    }
-
     /// The layout is this session's own: asked once for each transaction, before anything is encoded with it.
     pub(in crate::m3) fn has_confirmed(&self, layout: &std::sync::Arc<TransactionLayout>) -> bool {
         self.confirmed.get(&layout.name).is_some_and(|known| known.as_ptr() == std::sync::Arc::as_ptr(layout))
@@ -280,5 +273,15 @@ impl Session {
 
     pub(in crate::m3) fn record(&self, payload: Bytes) -> Record {
         Record::new(payload, self.charset, self.conventions)
+    }
+}
+
+impl Lent for Session {
+    /// Tells M3 that the session ends, if that can be said without waiting.
+    fn farewell(mut self) {
+        let mut close = Vec::new();
+        let _ = self.charset.encode("CLOSE", &mut close);
+        self.charset.pad(16 - "CLOSE".len(), &mut close);
+        let _ = self.frames.send(&close).now_or_never();
     }
 }

@@ -355,6 +355,7 @@ pub(super) fn call(layout: &Arc<TransactionLayout>, given: &[(&str, &str)]) -> C
         effect: Effect::of(layout.program, layout.name),
         inputs: given.iter().map(input).collect(),
         max_records: 100,
+        language: None,
         patience: Duration::from_secs(10),
     }
 }

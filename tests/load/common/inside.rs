@@ -26,7 +26,7 @@ impl Inside {
         if let Backend::Mock { client, .. } = &settings.backend {
             let mut client = client.clone();
             client.address = mock_elsewhere(mock).to_string();
-            settings.backend = Backend::Socket(client);
+            settings.backend = Backend::Real(client);
         }
         let running = app::start(settings).await.expect("a house that starts");
         std::fs::create_dir_all(state.path().join("clients")).expect("a folder");

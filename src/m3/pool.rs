@@ -4,10 +4,9 @@
 //! closed. Everything is counted and bounded: sessions in all, for one key, for one client, and who waits.
 //! Does not know: how a session is opened, or what is said on it.
 
-use super::super::error::Error;
-use super::super::settings::PoolSettings;
+use super::error::Error;
 use super::queue::{Full, Queue};
-use super::session::Session;
+use super::settings::PoolSettings;
 use crate::model::{ClientId, M3User, Place, ProgramName};
 use crate::telemetry::Metrics;
 use prometheus::IntGauge;
@@ -23,54 +22,76 @@ pub(in crate::m3) struct Key {
     pub(in crate::m3) place: Option<Place>,
 }
 
-#[derive(Debug, Clone)]
-pub(in crate::m3) struct Pool(Arc<Inner>);
+/// What is lent. Where nothing is kept between calls it is `()`, and the pool only counts.
+pub(in crate::m3) trait Lent: std::fmt::Debug + Send + 'static {
+    /// It is not wanted any longer.
+    fn farewell(self);
+}
+
+impl Lent for () {
+    fn farewell(self) {}
+}
 
 #[derive(Debug)]
-struct Inner {
+pub(in crate::m3) struct Pool<S: Lent>(Arc<Inner<S>>);
+
+impl<S: Lent> Clone for Pool<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Inner<S: Lent> {
     settings: PoolSettings,
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
     idle: IntGauge,
     busy: IntGauge,
     waiting: IntGauge,
 }
 
 #[derive(Debug)]
-struct State {
-    keys: HashMap<Key, Bucket>,
+struct State<S: Lent> {
+    keys: HashMap<Key, Bucket<S>>,
     /// Idle and busy together.
     total: usize,
     by_client: HashMap<ClientId, usize>,
-    queue: Queue<oneshot::Sender<Lease>>,
+    queue: Queue<oneshot::Sender<Lease<S>>>,
     /// Good sessions that are not wanted any longer; they are told so when the lock is free.
-    leaving: Vec<Session>,
+    leaving: Vec<S>,
     /// The house stops: nothing is kept any longer.
     shut: bool,
 }
 
-#[derive(Debug, Default)]
-struct Bucket {
-    idle: Vec<(Session, Instant)>,
+#[derive(Debug)]
+struct Bucket<S> {
+    idle: Vec<(S, Instant)>,
     busy: usize,
     by_client: HashMap<ClientId, usize>,
     /// Sessions lent before this moment are not taken back: their layout or their secret has changed.
     closed_before: Option<Instant>,
 }
 
+impl<S> Default for Bucket<S> {
+    fn default() -> Self {
+        Self { idle: Vec::new(), busy: 0, by_client: HashMap::new(), closed_before: None }
+    }
+}
+
 /// The right to one session of a key, perhaps with an idle one in it.
 #[derive(Debug)]
-pub(in crate::m3) struct Lease {
-    pool: Pool,
+pub(in crate::m3) struct Lease<S: Lent> {
+    pool: Pool<S>,
     key: Key,
     client: ClientId,
     since: Instant,
-    idle: Option<Session>,
-    back: Option<Session>,
+    idle: Option<S>,
+    back: Option<S>,
     /// Booked out already.
     settled: bool,
 }
 
-impl Pool {
+impl<S: Lent> Pool<S> {
     pub(in crate::m3) fn new(settings: PoolSettings, metrics: &Metrics) -> Self {
         Self(Arc::new(Inner {
             settings,
@@ -89,19 +110,19 @@ impl Pool {
     }
 
     /// Does the books, then says farewell to the sessions that they dropped: nothing is sent while the lock is held.
-    fn books<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    fn books<T>(&self, work: impl FnOnce(&mut State<S>) -> T) -> T {
         let (done, leaving) = {
             // Held for bookkeeping alone; the books are right between any two lines that can panic.
             let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
             let done = work(&mut state);
             (done, std::mem::take(&mut state.leaving))
         };
-        leaving.into_iter().for_each(Session::farewell);
+        leaving.into_iter().for_each(S::farewell);
         done
     }
 
     /// A session's place, at once or after waiting in line.
-    pub(in crate::m3) async fn lease(&self, key: Key, client: &ClientId) -> Result<Lease, Error> {
+    pub(in crate::m3) async fn lease(&self, key: Key, client: &ClientId) -> Result<Lease<S>, Error> {
         let waiting = self.books(|state| {
             if !state.queue.is_waited_for(&key)
                 && let Some(lease) = self.grant(state, &key, client)
@@ -127,7 +148,7 @@ impl Pool {
     }
 
     /// One lease if the key, the client's share and the whole pool have room.
-    fn grant(&self, state: &mut State, key: &Key, client: &ClientId) -> Option<Lease> {
+    fn grant(&self, state: &mut State<S>, key: &Key, client: &ClientId) -> Option<Lease<S>> {
         let settings = &self.0.settings;
         let share = |most: usize| (most / 2).max(1);
         let (held, busy, idle) = state.keys.get(key).map_or((0, 0, 0), |bucket| {
@@ -165,7 +186,7 @@ impl Pool {
     }
 
     /// Closes the idle session that has been idle longest, of whatever key.
-    fn evict(&self, state: &mut State) -> bool {
+    fn evict(&self, state: &mut State<S>) -> bool {
         let oldest = state
             .keys
             .iter()
@@ -184,7 +205,7 @@ impl Pool {
     }
 
     /// Gives what is free to those who wait: a client with less goes before one with more, then first come, first served.
-    fn serve(&self, state: &mut State) {
+    fn serve(&self, state: &mut State<S>) {
         loop {
             state.queue.forget(oneshot::Sender::is_closed);
             let held = |key: &Key, client: &ClientId| {
@@ -208,7 +229,7 @@ impl Pool {
         }
     }
 
-    fn settle(&self, state: &mut State, key: &Key, client: &ClientId, since: Instant, session: Option<Session>) {
+    fn settle(&self, state: &mut State<S>, key: &Key, client: &ClientId, since: Instant, session: Option<S>) {
         self.0.busy.dec();
         Self::less(&mut state.by_client, client);
         let Some(bucket) = state.keys.get_mut(key) else { return };
@@ -237,13 +258,13 @@ impl Pool {
         }
     }
 
-    fn tidy(state: &mut State, key: &Key) {
+    fn tidy(state: &mut State<S>, key: &Key) {
         if state.keys.get(key).is_some_and(|bucket| bucket.busy == 0 && bucket.idle.is_empty()) {
             state.keys.remove(key);
         }
     }
 
-    fn release(&self, lease: &mut Lease) {
+    fn release(&self, lease: &mut Lease<S>) {
         let session = lease.back.take();
         self.books(|state| {
             self.settle(state, &lease.key, &lease.client, lease.since, session);
@@ -293,23 +314,23 @@ impl Pool {
     }
 }
 
-impl Lease {
+impl<S: Lent> Lease<S> {
     pub(in crate::m3) fn key(&self) -> &Key {
         &self.key
     }
 
     /// The idle session that came with the lease.
-    pub(in crate::m3) fn take_idle(&mut self) -> Option<Session> {
+    pub(in crate::m3) fn take_idle(&mut self) -> Option<S> {
         self.idle.take()
     }
 
     /// The exchange came to its end: the session may serve another call.
-    pub(in crate::m3) fn give_back(mut self, session: Session) {
+    pub(in crate::m3) fn give_back(mut self, session: S) {
         self.back = Some(session);
     }
 }
 
-impl Drop for Lease {
+impl<S: Lent> Drop for Lease<S> {
     fn drop(&mut self) {
         if self.settled {
             return;

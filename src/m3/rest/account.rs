@@ -1,0 +1,265 @@
+//! Whom M3 lets in: a password for a grid, or a service account whose token is kept warm.
+//!
+//! One fetch of a token serves many callers. Nothing secret is ever printed.
+
+use super::super::error::Error;
+use super::super::settings::RestSettings;
+use super::wire::{Http, short};
+use crate::model::M3User;
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::Serializer;
+use http::{HeaderValue, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// What a request shows at M3's door.
+#[derive(Clone)]
+pub(super) struct Pass {
+    pub(super) authorization: HeaderValue,
+    pub(super) csrf: Option<HeaderValue>,
+}
+
+/// A clone is the same account.
+#[derive(Clone)]
+pub(super) struct Account(Arc<Inner>);
+
+struct Inner {
+    /// Whose it is.
+    user: M3User,
+    secret: Secret,
+    token: Mutex<Option<Token>>,
+    csrf: Mutex<Csrf>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({})", self.0.user)
+    }
+}
+
+enum Secret {
+    Password(HeaderValue),
+    Ion(Box<IonApi>),
+}
+
+/// The members of an `.ionapi` file that a backend service needs.
+#[derive(Deserialize)]
+struct IonApi {
+    pu: String,
+    ot: String,
+    ci: String,
+    cs: SecretString,
+    saak: Option<String>,
+    sask: Option<SecretString>,
+}
+
+struct Token {
+    authorization: HeaderValue,
+    /// From then on another is asked for.
+    until: Instant,
+}
+
+/// Some grids want a token of theirs with every request; asked for once one has said so.
+#[derive(Default)]
+struct Csrf {
+    wanted: bool,
+    held: Option<(HeaderValue, Instant)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the secret of {user} is not the text of an .ionapi file: {source}")]
+    IonApi { user: M3User, source: serde_json::Error },
+    #[error("the secret of {0} can't be sent in a header")]
+    Header(M3User),
+}
+
+#[derive(Debug)]
+pub(super) struct Accounts {
+    all: ArcSwap<HashMap<M3User, Account>>,
+    secrets: ArcSwap<HashMap<M3User, SecretString>>,
+    names_users: bool,
+}
+
+/// A token is not used in its last minute, or tenth.
+const MARGIN: Duration = Duration::from_secs(60);
+/// What Infor's own clients believe a CSRF token to be good for.
+const CSRF_FOR: Duration = Duration::from_secs(30);
+const QUESTION: Duration = Duration::from_secs(10);
+
+impl Accounts {
+    pub(super) fn new(rest: &RestSettings, users: HashMap<M3User, SecretString>) -> Result<Self, Fault> {
+        let all = accounts(&users)?;
+        let (all, secrets) = (ArcSwap::from_pointee(all), ArcSwap::from_pointee(users));
+        Ok(Self { all, secrets, names_users: rest.names_users })
+    }
+
+    /// The users whose secret is another now.
+    pub(super) fn replace(&self, users: HashMap<M3User, SecretString>) -> Result<HashSet<M3User>, Fault> {
+        let before = self.secrets.load_full();
+        let fresh = accounts(&users)?;
+        let secret = |of: &HashMap<M3User, SecretString>, user| {
+            of.get(user).map(|s: &SecretString| s.expose_secret().to_owned())
+        };
+        let changed = before.keys().chain(users.keys()).filter(|user| secret(&before, user) != secret(&users, user));
+        let changed: HashSet<M3User> = changed.cloned().collect();
+        let kept = self.all.load_full();
+        // The others keep their tokens.
+        let all = fresh.into_iter().map(|(user, account)| match kept.get(&user) {
+            Some(kept) if !changed.contains(&user) => (user, kept.clone()),
+            _ => (user, account),
+        });
+        self.all.store(Arc::new(all.collect()));
+        self.secrets.store(Arc::new(users));
+        Ok(changed)
+    }
+
+    /// The user's own account, or the gateway's where that may name others.
+    pub(super) fn of(&self, user: &M3User, gateway: &M3User) -> Result<Account, Error> {
+        let all = self.all.load();
+        let found = all.get(user).or_else(|| all.get(gateway).filter(|_| self.names_users));
+        found.cloned().ok_or_else(|| Error::UnknownUser(user.clone()))
+    }
+}
+
+fn accounts(users: &HashMap<M3User, SecretString>) -> Result<HashMap<M3User, Account>, Fault> {
+    users.iter().map(|(user, secret)| Ok((user.clone(), Account::new(user, secret)?))).collect()
+}
+
+fn basic(name: &str, password: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl IonApi {
+    /// A service account's keys where there are some, else the application's own.
+    fn form(&self) -> String {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("client_id", &self.ci).append_pair("client_secret", self.cs.expose_secret());
+        match (&self.saak, &self.sask) {
+            (Some(name), Some(key)) => form
+                .append_pair("grant_type", "password")
+                .append_pair("username", name)
+                .append_pair("password", key.expose_secret()),
+            _ => form.append_pair("grant_type", "client_credentials"),
+        };
+        form.finish()
+    }
+}
+
+impl Account {
+    /// The text of an `.ionapi` file is an object; a password is never taken for one that can be read as such.
+    fn new(user: &M3User, secret: &SecretString) -> Result<Self, Fault> {
+        let text = secret.expose_secret();
+        let secret = if text.trim_start().starts_with('{') {
+            let read = serde_json::from_str(text);
+            Secret::Ion(Box::new(read.map_err(|source| Fault::IonApi { user: user.clone(), source })?))
+        } else {
+            Secret::Password(basic(user.as_str(), text).ok_or_else(|| Fault::Header(user.clone()))?)
+        };
+        Ok(Self(Arc::new(Inner { user: user.clone(), secret, token: Mutex::default(), csrf: Mutex::default() })))
+    }
+
+    /// The user to be named to M3, where this account is another's.
+    pub(super) fn names<'a>(&self, user: &'a M3User) -> Option<&'a M3User> {
+        (self.0.user != *user).then_some(user)
+    }
+
+    pub(super) async fn pass(&self, http: &Http) -> Result<Pass, Error> {
+        match &self.0.secret {
+            Secret::Ion(ion) => Ok(Pass { authorization: self.token(ion, http).await?, csrf: None }),
+            Secret::Password(basic) => {
+                let pass = Pass { authorization: basic.clone(), csrf: None };
+                Ok(Pass { csrf: self.csrf(&pass, http).await?, ..pass })
+            }
+        }
+    }
+
+    /// Whether another try may be let in: what this pass showed is forgotten then.
+    pub(super) async fn may_have_lapsed(&self, status: StatusCode, pass: &Pass) -> bool {
+        match &self.0.secret {
+            Secret::Ion(_) if status == StatusCode::UNAUTHORIZED => {
+                let mut token = self.0.token.lock().await;
+                // Another caller may have fetched a new one meanwhile.
+                if token.as_ref().is_some_and(|token| token.authorization == pass.authorization) {
+                    *token = None;
+                }
+                true
+            }
+            Secret::Password(_) if status == StatusCode::FORBIDDEN => {
+                let mut csrf = self.0.csrf.lock().await;
+                csrf.wanted = true;
+                if csrf.held.as_ref().map(|(token, _)| token) == pass.csrf.as_ref() {
+                    csrf.held = None;
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Held while it is fetched: one fetch for all who wait.
+    async fn token(&self, ion: &IonApi, http: &Http) -> Result<HeaderValue, Error> {
+        let mut held = self.0.token.lock().await;
+        if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
+            return Ok(token.authorization.clone());
+        }
+        *held = None;
+        let url = format!("{}{}", ion.pu, ion.ot);
+        // Whatever goes wrong here, the call itself was not sent.
+        let (status, answer) = http.post(&url, ion.form(), QUESTION).await.map_err(Error::before_the_call)?;
+        let refused = |message: String| Error::LogonRefused { user: self.0.user.clone(), message };
+        if matches!(status.as_u16(), 400 | 401 | 403) {
+            return Err(refused(format!("the token service answered HTTP {status}")));
+        }
+        let granted: Granted = (status == StatusCode::OK)
+            .then(|| serde_json::from_slice(&answer).ok())
+            .flatten()
+            .ok_or(Error::Protocol { sent: false, what: "the token service gave no token" })?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
+            .map_err(|_| refused("the token can't be sent in a header".to_owned()))?;
+        authorization.set_sensitive(true);
+        let life = Duration::from_secs(granted.expires_in.clamp(1, 86_400));
+        let until = Instant::now() + life.saturating_sub(MARGIN.min(life / 10));
+        *held = Some(Token { authorization: authorization.clone(), until });
+        Ok(authorization)
+    }
+
+    async fn csrf(&self, pass: &Pass, http: &Http) -> Result<Option<HeaderValue>, Error> {
+        let mut csrf = self.0.csrf.lock().await;
+        if !csrf.wanted {
+            return Ok(None);
+        }
+        if let Some((token, _)) = csrf.held.as_ref().filter(|(_, since)| since.elapsed() < CSRF_FOR) {
+            return Ok(Some(token.clone()));
+        }
+        let response = http.get("/m3api-rest/csrf", pass, QUESTION).await.map_err(Error::before_the_call)?;
+        // An older M3 has none, and does without.
+        if response.status() != StatusCode::OK {
+            return Ok(None);
+        }
+        let text = short(response, QUESTION).await?;
+        let token = std::str::from_utf8(&text).ok().and_then(|text| HeaderValue::try_from(text.trim()).ok());
+        csrf.held = token.clone().map(|token| (token, Instant::now()));
+        Ok(token)
+    }
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: SecretString,
+    #[serde(default = "two_hours")]
+    expires_in: u64,
+}
+
+fn two_hours() -> u64 {
+    7_200
+}

@@ -1,0 +1,199 @@
+//! M3 over m3api-rest: the same calls, asked as URLs and answered as JSON documents.
+//!
+//! What is kept from call to call is no session but who M3 says that a user is in a place: asked once, remembered for a
+//! while, and a call runs only where that is the company that was decided.
+//! Does not know: columns of the socket protocol; fields travel by name.
+
+mod account;
+mod answer;
+mod image;
+mod reply;
+mod url;
+mod wire;
+
+pub use answer::{Found, Reader};
+pub(super) use reply::Reply;
+
+use super::client::{Slots, Who};
+use super::error::Error;
+use super::gates::Gates;
+use super::pool::{Key, Pool};
+use super::settings::{RestSettings, Settings};
+use crate::model::{Call, Company, Division, Effect, M3User, Place, ProgramName, TransactionName};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use account::{Account, Accounts};
+use hyper::body::Incoming;
+use moka::future::Cache;
+use secrecy::SecretString;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::Http;
+
+#[derive(Debug, Clone)]
+pub(super) struct Rest(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rest: RestSettings,
+    settings: Arc<Settings>,
+    http: Http,
+    pool: Pool<()>,
+    accounts: Accounts,
+    gates: Gates,
+    /// Who M3 says that a user is who asked for a place, or for none.
+    proven: Cache<(M3User, Option<Place>), Who>,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+}
+
+const MOST_PROVEN: u64 = 10_000;
+/// How long what M3 said of a user and a place is believed.
+const PROVEN_FOR: Duration = Duration::from_secs(300);
+/// How long a question of the gateway's own may take.
+const QUESTION: Duration = Duration::from_secs(10);
+
+impl Rest {
+    pub(super) fn new(
+        rest: &RestSettings,
+        settings: &Arc<Settings>,
+        metrics: Arc<Metrics>,
+        tasks: Tasks,
+    ) -> Result<Self, Error> {
+        let unusable = |source: io::Error| Error::Unreachable { address: rest.base.clone(), source: source.into() };
+        let http = Http::new(rest, settings).map_err(unusable)?;
+        let accounts =
+            Accounts::new(rest, settings.users.clone()).map_err(|fault| unusable(io::Error::other(fault)))?;
+        Ok(Self(Arc::new(Inner {
+            http,
+            accounts,
+            pool: Pool::new(settings.pool, &metrics),
+            gates: Gates::default(),
+            proven: Cache::builder().max_capacity(MOST_PROVEN).time_to_live(PROVEN_FOR).build(),
+            rest: rest.clone(),
+            settings: settings.clone(),
+            metrics,
+            tasks,
+        })))
+    }
+
+    /// A read is repeated by who calls, as with sessions; a write never is.
+    pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, Error> {
+        let settings = &self.0.settings;
+        let found = self.proven(&call.user, call.place).await?;
+        let elsewhere =
+            found.company != call.place.company || (!call.says_division() && found.division != call.place.division);
+        if elsewhere && !(settings.unproven_reads && call.effect == Effect::Read) {
+            return Err(Error::CompanyNotProvable { wanted: call.place, found });
+        }
+        let key = Key { user: call.user.clone(), program: call.layout.program, place: None };
+        let lease = self.0.pool.lease(key, &call.client).await?;
+        let account = self.0.accounts.of(&call.user, &settings.user)?;
+        let path = url::call(self.0.rest.version, call, account.names(&call.user));
+        let response = self.ask(&account, &call.user, &path, call.patience).await?;
+        let reply = Reply::new(response, lease, call, &self.0.rest, &self.0.metrics);
+        let reply = reply.begin().await?;
+        // Answered or not, it is never said whether it worked.
+        if Effect::is_unanswered(call.layout.name) { Ok(reply.unreported()) } else { Ok(reply) }
+    }
+
+    /// One request; a token that is not taken any more, and a lapsed CSRF token, are had anew once: M3 refused at the
+    /// door, so nothing was done.
+    async fn ask(
+        &self,
+        account: &Account,
+        user: &M3User,
+        path: &str,
+        patience: Duration,
+    ) -> Result<http::Response<Incoming>, Error> {
+        for last in [false, true] {
+            let pass = account.pass(&self.0.http).await?;
+            let response = self.0.http.get(path, &pass, patience).await?;
+            let status = response.status();
+            if !matches!(status.as_u16(), 401 | 403) {
+                return Ok(response);
+            }
+            if last || !account.may_have_lapsed(status, &pass).await {
+                let known: Vec<_> = self.0.proven.iter().map(|(key, _)| key).filter(|key| key.0 == *user).collect();
+                for key in known {
+                    self.0.proven.invalidate(&*key).await;
+                }
+                return Err(Error::LogonRefused { user: user.clone(), message: format!("HTTP {status}") });
+            }
+        }
+        unreachable!("the second round returns")
+    }
+
+    async fn proven(&self, user: &M3User, place: Place) -> Result<Place, Error> {
+        let key = (user.clone(), Some(place));
+        if let Some(who) = self.0.proven.get(&key).await {
+            return Ok(who.place);
+        }
+        // On a task of its own: many may wait for this one answer, and none of them for whoever asked first.
+        let rest = self.clone();
+        let asked = self.0.tasks.spawn(async move {
+            let (user, place) = key.clone();
+            rest.0.proven.try_get_with(key, rest.who(&user, place)).await
+        });
+        let ended = |_| Error::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) };
+        let who = asked.await.map_err(ended)?.map_err(|error: Arc<Error>| (*error).clone())?;
+        Ok(who.place)
+    }
+
+    /// Asks M3 now. One logon at a time for each user: a wrong password must not be tried by a crowd.
+    pub(super) async fn who(&self, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
+        let program = ProgramName::parse("GENERAL").expect("a name of this file");
+        let gate = self.0.gates.of(user);
+        let mut gate = gate.lock().await;
+        let door = (program, place);
+        gate.may_try(user, door)?;
+        let found = self.introduce(user, place).await;
+        gate.learn(door, &found, self.0.settings.logon_pause);
+        let outcome = found.as_ref().map_or_else(Error::outcome, |_| "ok");
+        self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
+        found
+    }
+
+    async fn introduce(&self, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
+        let account = self.0.accounts.of(user, &self.0.settings.user)?;
+        let path = url::who(self.0.rest.version, place, account.names(user));
+        let response = self.ask(&account, user, &path, QUESTION).await?;
+        let told = reply::only_record(response, &self.0.rest, QUESTION).await?;
+        let text = |name: &str| told.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.trim());
+        let wrong = |what| Error::Protocol { sent: false, what };
+        let company = Company::parse(text("ZDCONO")).map_err(|_| wrong("GetUserInfo without a company"))?;
+        let division = Division::parse(text("ZDDIVI")).map_err(|_| wrong("GetUserInfo without a division"))?;
+        let named = M3User::parse(text("ZZUSID")).unwrap_or_else(|_| user.clone());
+        // An account of another user would write in his name.
+        if named != *user {
+            let message = format!("its account is {named}'s");
+            return Err(Error::LogonRefused { user: user.clone(), message });
+        }
+        let build = format!("m3api-rest {}", self.0.rest.version);
+        Ok(Who { user: named, place: Place { company, division }, language: text("ZDLANC").to_owned(), build })
+    }
+
+    /// The lists of MRS001MI, which the catalog begins with. Fields travel by name here: where they stand in a session's
+    /// columns nobody asks.
+    pub(super) fn slots(program: ProgramName, transaction: TransactionName) -> Result<Slots, Error> {
+        image::repository(program, transaction)
+            .ok_or(Error::Protocol { sent: false, what: "m3api-rest has no transaction that tells where fields stand" })
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.proven.invalidate_all();
+    }
+
+    /// Secrets that can't be read leave the old ones in force.
+    pub(super) fn set_users(&self, users: HashMap<M3User, SecretString>) {
+        match self.0.accounts.replace(users) {
+            Ok(changed) => {
+                self.0.gates.forget(&changed);
+                self.0.proven.invalidate_all();
+            }
+            Err(fault) => tracing::error!(%fault, "the secrets of M3's users were not taken over"),
+        }
+    }
+}
