@@ -5,7 +5,7 @@ use crate::mock_m3;
 use crate::model::{BadId, Company, Division, M3User, Standing, TenantId};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub const DEMO: &str = "demo";
 pub const READER: &str = "reader";
@@ -23,9 +23,7 @@ pub(super) async fn clients(
     if !clients.list().await?.is_empty() {
         return Ok(false);
     }
-    let folder = state.join("clients");
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    made.map_err(|source| issuer::Error::File { path: folder.clone(), source })?;
+    let folder = folder(state)?;
     let ionapi = IonApi { public_url, environment: ENVIRONMENT };
     for (name, group, user) in [(DEMO, "demo", mock_m3::DEMO_USER), (READER, "readers", mock_m3::READER_USER)] {
         // The words are constants of this file and of the mock.
@@ -34,6 +32,14 @@ pub(super) async fn clients(
         write_private(&folder.join(format!("{name}.ionapi")), &ionapi.text(&client, &credentials))?;
     }
     Ok(true)
+}
+
+/// Where files of clients are written, for the owner's eyes alone.
+pub(super) fn folder(state: &Path) -> Result<PathBuf, issuer::Error> {
+    let folder = state.join("clients");
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|source| issuer::Error::File { path: folder.clone(), source })?;
+    Ok(folder)
 }
 
 fn client(name: &str, group: &str, user: &str) -> Result<NewClient, BadId> {

@@ -240,7 +240,7 @@ impl Running {
             issuer.reload().await?;
         }
         let ionapi = IonApi { public_url: &self.addresses.public_url, environment: super::first_start::ENVIRONMENT };
-        let path = self.settings.state.join("clients").join(format!("{name}.ionapi"));
+        let path = super::first_start::folder(&self.settings.state)?.join(format!("{name}.ionapi"));
         write_private(&path, &ionapi.text(&client, &credentials))
     }
 }

@@ -1,6 +1,7 @@
 //! What one caller meets at M3, whichever way he came: who he is, where he works, what he may, and what is noted of him.
 
-use super::engine::{Context, Nok, Row};
+use super::engine::{Answer, Context, Nok, Row};
+use super::faults::{Action, Refusal};
 use super::logon::Admitted;
 use super::metadata::Transaction;
 use super::seen::SeenCall;
@@ -44,6 +45,32 @@ fn is_date(given: &str) -> bool {
     let number = |from: usize, to: usize| given.get(from..to).and_then(|part| part.parse::<i16>().ok()).unwrap_or(-1);
     let day = || jiff::civil::Date::new(number(0, 4), number(4, 6) as i8, number(6, 8) as i8).is_ok();
     ["0", "99999999"].contains(&given) || (digits && day())
+}
+
+/// An answer that was given in advance, and what befalls it.
+pub(super) fn played(action: Option<Action>, transaction: &Transaction) -> (Option<Answer>, Option<Action>) {
+    let Some(Action::Answer { mut records, nok }) = action else { return (None, action) };
+    let after = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    let action = match nok {
+        Some(Refusal { id, field, text }) if records.is_empty() => {
+            return (Some(Answer::Nok(Nok { id, field, text })), None);
+        }
+        Some(Refusal { id, field, text }) => {
+            // Behind the last of them, where the list is not at its end yet.
+            records.extend(records.last().cloned());
+            Some(Action::NokAfter { records: after, id, field, text })
+        }
+        None => None,
+    };
+    let answer = match (transaction.multi, records.pop()) {
+        (true, last) => {
+            records.extend(last);
+            Answer::List(Box::new(records.into_iter()))
+        }
+        (false, Some(record)) => Answer::Record(record),
+        (false, None) => Answer::Done,
+    };
+    (Some(answer), action)
 }
 
 impl Desk {

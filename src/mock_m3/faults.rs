@@ -1,6 +1,7 @@
 //! Faults on request: latency, NOK, half an answer, a dropped connection, no answer.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The rules in force; the first that fits a call is applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub enum Action {
         field: String,
         text: String,
     },
+    /// Answered so, whatever the mock holds: with these records, and then with a refusal if there is one.
+    Answer {
+        records: Vec<BTreeMap<String, String>>,
+        #[serde(default)]
+        nok: Option<Refusal>,
+    },
     /// After so many records of a list.
     NokAfter {
         records: u32,
@@ -51,6 +58,16 @@ pub enum Action {
     SilentAfter {
         records: u32,
     },
+}
+
+/// M3's words, its message id, and the field that it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    pub id: String,
+    #[serde(default)]
+    pub field: String,
+    pub text: String,
 }
 
 impl Faults {

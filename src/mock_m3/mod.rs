@@ -20,7 +20,7 @@ mod tests;
 mod wire;
 
 pub use engine::Row;
-pub use faults::{Action, Fault, Faults};
+pub use faults::{Action, Fault, Faults, Refusal};
 pub use metadata::{Field, Metadata, Program, Transaction};
 pub use seen::SeenCall;
 pub use server::Mock;

@@ -3,7 +3,7 @@
 //! Requests are answered by the same engine as the socket's; documents are written by the house's own writer.
 
 use super::columns::{Habits, put, status};
-use super::desk::{Desk, TECHNICAL};
+use super::desk::{Desk, TECHNICAL, played};
 use super::engine::{Answer, Row};
 use super::faults::Action;
 use super::logon::{Admitted, Asked};
@@ -155,8 +155,7 @@ async fn token(shared: &Shared, request: Request<Incoming>) -> Result<Response<B
     if shared.admit(&Asked { place: String::new(), user: user.clone(), password, program }).is_err() {
         return Ok(plain(StatusCode::BAD_REQUEST, r#"{"error":"invalid_grant"}"#));
     }
-    let token = format!("mock-{}", shared.number());
-    locked(&shared.tokens).insert(token.clone(), user);
+    let token = shared.grant(user);
     let text = serde_json::json!({ "access_token": token, "token_type": "Bearer", "expires_in": 7200 }).to_string();
     Ok(document(StatusCode::OK, text.into_bytes()))
 }
@@ -206,10 +205,11 @@ impl Counter {
         if let Some(nok) = self.desk.refusal(transaction, &input) {
             return Ok(self.failed(&Failure::refused(&refusal(&nok.text, &nok.id, &nok.field))));
         }
-        let answer = if technical {
-            Answer::Record(self.desk.general(&name, "", transaction))
-        } else {
-            shared.engine.run(&self.desk.context(), transaction, &input)
+        let (played, action) = played(action, transaction);
+        let answer = match played {
+            Some(answer) => answer,
+            None if technical => Answer::Record(self.desk.general(&name, "", transaction)),
+            None => shared.engine.run(&self.desk.context(), transaction, &input),
         };
         match &action {
             Some(Action::DropAfter) => return Err(io::ErrorKind::ConnectionReset.into()),

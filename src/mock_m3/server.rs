@@ -30,6 +30,7 @@ pub(super) struct Shared {
     rest: Option<SocketAddr>,
     /// Tokens that were given, and whose they are.
     pub(super) tokens: Mutex<HashMap<String, String>>,
+    granted: Mutex<HashMap<String, u64>>,
     pub(super) profile: Profile,
     pub(super) engine: Engine,
     pub(super) metadata: RwLock<Arc<Metadata>>,
@@ -75,6 +76,7 @@ impl Mock {
             second: second.local_addr()?,
             rest: rest.as_ref().map(TcpListener::local_addr).transpose()?,
             tokens: Mutex::default(),
+            granted: Mutex::default(),
             engine,
             metadata: RwLock::new(metadata),
             build: AtomicU64::new(1),
@@ -103,6 +105,11 @@ impl Mock {
     /// Where m3api-rest is served, if it is.
     pub fn rest_address(&self) -> Option<SocketAddr> {
         self.0.rest
+    }
+
+    /// Tokens that this user was given since the start.
+    pub fn tokens_of(&self, user: &str) -> u64 {
+        locked(&self.0.granted).get(user).copied().unwrap_or(0)
     }
 
     /// Every token that was given is worth nothing from now on.
@@ -367,9 +374,12 @@ impl Shared {
         locked(&self.gatekeeper).enter(asked)
     }
 
-    /// Another number each time.
-    pub(super) fn number(&self) -> u32 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+    /// A token of this user, another one each time.
+    pub(super) fn grant(&self, user: String) -> String {
+        *locked(&self.granted).entry(user.clone()).or_default() += 1;
+        let token = format!("mock-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
+        locked(&self.tokens).insert(token.clone(), user);
+        token
     }
 
     async fn serve(self: Arc<Self>, connection: Connection, admitted: Admitted, wide: Wide) -> io::Result<()> {

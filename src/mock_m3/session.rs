@@ -1,7 +1,7 @@
 //! One session of the mock: requests in order, technical transactions answered here, the rest by the engine.
 
 use super::columns::{Habits, cut, nok, put, status};
-use super::desk::{Desk, TECHNICAL};
+use super::desk::{Desk, TECHNICAL, played};
 use super::engine::{Answer, Row};
 use super::faults::{Action, Fault};
 use super::logon::Admitted;
@@ -121,7 +121,9 @@ impl Session {
             let reply = nok(text, id, field);
             return self.say(&reply, None).await;
         }
-        let answer = self.desk.shared.engine.run(&self.desk.context(), transaction, &input);
+        let (played, action) = played(action, transaction);
+        let run = || self.desk.shared.engine.run(&self.desk.context(), transaction, &input);
+        let answer = played.unwrap_or_else(run);
         if name.starts_with("Snd") {
             // Never answered, whatever became of it.
             return Ok(Then::GoOn);
@@ -166,7 +168,7 @@ impl Session {
         let mut out = Vec::new();
         self.wide.frame(reply, &mut out);
         match action {
-            None | Some(Action::Nok { .. } | Action::DropBefore) => {
+            None | Some(Action::Nok { .. } | Action::Answer { .. } | Action::DropBefore) => {
                 self.connection.send(&out).await.map(|()| Then::GoOn)
             }
             Some(Action::DropAfter | Action::NokAfter { records: 0, .. }) => Ok(Then::End),

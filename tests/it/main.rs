@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a file per promise.
 
 mod bulk;
+mod cases;
 mod catalog;
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
@@ -15,6 +16,7 @@ mod outcomes;
 mod places;
 mod process;
 mod refusals;
+mod rest;
 mod scan;
 mod sdk;
 mod spellings;

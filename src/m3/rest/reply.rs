@@ -37,13 +37,17 @@ struct Document {
     reader: Reader,
     status: StatusCode,
     patience: Duration,
+    /// Bytes in which something has to be found.
+    most: usize,
 }
 
 impl Document {
     fn new(response: Response<Incoming>, rest: &RestSettings, patience: Duration) -> Self {
         let status = response.status();
         let reader = Reader::new(rest.version == RestVersion::V2, rest.max_value);
-        Self { body: response.into_body(), reader, status, patience }
+        // One frame of HTTP/2 may end a value and hold most of the next.
+        let most = rest.max_value.saturating_mul(4);
+        Self { body: response.into_body(), reader, status, patience, most }
     }
 
     /// A status that speaks for itself. 400 is v2's way to say no, with the reason in its document.
@@ -59,6 +63,8 @@ impl Document {
     }
 
     async fn next(&mut self) -> Result<Found, Error> {
+        // What comes without ever being something is no answer of M3's, however patiently it comes.
+        let mut left = self.most;
         loop {
             if let Some(found) = self.reader.found() {
                 return Ok(found);
@@ -72,6 +78,8 @@ impl Document {
                 Some(Err(error)) => return Err(Error::Lost { sent: true, source: Arc::new(io::Error::other(error)) }),
                 None => return Err(self.cut_off()),
             };
+            let Some(fewer) = left.checked_sub(data.len()) else { return Err(self.incomprehensible()) };
+            left = fewer;
             if let Err(fault) = self.reader.feed(&data) {
                 tracing::debug!(%fault, "an answer of m3api-rest");
                 // What was whole before it is given out first.

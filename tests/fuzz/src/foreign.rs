@@ -5,7 +5,7 @@ use mi_gateway::config;
 use mi_gateway::edge::Heads;
 use mi_gateway::issuer::{basic_readable, form_readable};
 use mi_gateway::limit::Plan;
-use mi_gateway::m3::read_frame;
+use mi_gateway::m3::{Found, RestReader, read_frame};
 use mi_gateway::mock_m3::Faults;
 use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
 use mi_gateway::telemetry::TraceContext;
@@ -206,4 +206,38 @@ fn given(bytes: &[u8], piece: usize) -> Vec<Next> {
     }
     give(&mut body);
     given
+}
+
+/// What m3api-rest answers is found the same however it arrives, ends at most once, and is no larger than what came.
+///
+/// The first byte picks the version.
+pub fn answers(bytes: &[u8]) {
+    let [version, rest @ ..] = bytes else { return };
+    let v2 = version % 2 == 1;
+    let (whole, pieces) = (found(v2, rest, rest.len().max(1)), found(v2, rest, 1));
+    assert_eq!(whole, pieces);
+    let ends = whole.iter().filter(|found| !matches!(found, Found::Record(_))).count();
+    assert!(ends <= 1, "an answer ends once");
+    let text = |found: &Found| match found {
+        Found::Record(values) => values.iter().map(|(name, value)| name.len() + value.len()).sum(),
+        Found::Refused(refusal) => refusal.message.len() + refusal.id.len(),
+        Found::Terminated(why) => why.len(),
+        Found::End => 0,
+    };
+    let told: usize = whole.iter().map(text).sum();
+    // An escape of six bytes is at most three; what is no text of UTF-8 is none at all.
+    assert!(told <= rest.len() * 3);
+}
+
+fn found(v2: bool, bytes: &[u8], piece: usize) -> Vec<Found> {
+    let mut reader = RestReader::new(v2, 4_096);
+    let mut found = Vec::new();
+    for piece in bytes.chunks(piece) {
+        let fed = reader.feed(piece);
+        found.extend(std::iter::from_fn(|| reader.found()));
+        if fed.is_err() {
+            break;
+        }
+    }
+    found
 }

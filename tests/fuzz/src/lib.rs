@@ -7,7 +7,7 @@
 mod foreign;
 
 pub use foreign::{
-    bulk, documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
+    answers, bulk, documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -34,6 +34,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("heads", heads),
     ("documents", documents),
     ("bulk", bulk),
+    ("answers", answers),
 ];
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.

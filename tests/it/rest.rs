@@ -1,0 +1,317 @@
+//! M3 behind m3api-rest: accounts and their tokens, whose place a call runs in, and answers that are none of M3's.
+
+use crate::house::{Caller, House};
+use http::StatusCode;
+use mi_gateway::config::Backend;
+use mi_gateway::m3::{self, RestIdentity, RestSettings, RestVersion};
+use mi_gateway::mock_m3::{self, Mock, Profile};
+use mi_gateway::model::M3User;
+use mi_gateway::tasks::Tasks;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use secrecy::SecretString;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001&returncols=CUNO,CUNM";
+const WRITE: &str = "CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Changed";
+
+fn user(name: &str) -> M3User {
+    M3User::parse(name).expect("a user of the test")
+}
+
+/// A mock that serves m3api-rest, on a port of its own.
+async fn mock(tasks: &Tasks, profile: Profile) -> (Mock, String) {
+    let rest = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let settings = mock_m3::Settings { rest, profile, ..mock_m3::Settings::default() };
+    let mock = Mock::start(settings, tasks).await.expect("a mock");
+    let base = format!("http://{}", mock.rest_address().expect("its port"));
+    (mock, base)
+}
+
+/// The text of the `.ionapi` file of a service account.
+fn ionapi(base: &str, name: &str, password: &str) -> SecretString {
+    let text = json!({
+        "ti": "DEMO_TST", "cn": "gateway", "dt": "12", "ci": "DEMO_TST~1", "cs": "secret", "iu": base,
+        "pu": format!("{base}/DEMO_TST/as/"), "oa": "authorization.oauth2", "ot": "token.oauth2",
+        "or": "revoke_token.oauth2", "saak": name, "sask": password, "v": "1.0",
+    });
+    SecretString::from(text.to_string())
+}
+
+fn dev(name: &str) -> SecretString {
+    SecretString::from(format!("{}-dev", name.to_lowercase()))
+}
+
+/// A house in front of this base, and a caller who may do everything as MIDEMO.
+async fn before(base: &str, change: impl FnOnce(&mut m3::Settings)) -> (House, Caller) {
+    House::open_to_all("MIDEMO", "rate = \"10000/second\"\nburst = 10000", |settings| {
+        let address = base.trim_start_matches("http://").to_owned();
+        let mut client = m3::Settings::new(address, user("MIGATE"));
+        client.users = ["MIGATE", "MIDEMO"].into_iter().map(|name| (user(name), dev(name))).collect();
+        client.rest = Some(RestSettings::new(base.to_owned()));
+        change(&mut client);
+        settings.backend = Backend::Real(Box::new(client));
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_service_accounts_token_is_fetched_once_for_many_and_again_when_it_is_refused() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) = before(&base, |client| {
+        client.users =
+            [(user("MIGATE"), dev("MIGATE")), (user("MIDEMO"), ionapi(&base, "MIDEMO", "midemo-dev"))].into();
+    })
+    .await;
+    let all = async |call: &'static str| {
+        for reply in futures_util::future::join_all((0..20).map(|_| caller.m3(call))).await {
+            assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        }
+    };
+    all(READ).await;
+    assert_eq!(m3.tokens_of("MIDEMO"), 1);
+    m3.end_tokens();
+    all(WRITE).await;
+    assert_eq!(m3.tokens_of("MIDEMO"), 2, "one renewal serves all, and a write that was not let in is not lost");
+    assert_eq!(m3.calls().iter().filter(|call| call.transaction == "ChgBasicData").count(), 20, "nor done twice");
+}
+
+#[tokio::test]
+async fn an_applications_own_keys_will_do_where_there_is_no_service_account() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) = before(&base, |client| {
+        let text = json!({ "ci": "MIDEMO", "cs": "midemo-dev", "pu": format!("{base}/as/"), "ot": "token.oauth2" });
+        client.users.insert(user("MIDEMO"), SecretString::from(text.to_string()));
+    })
+    .await;
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_tried_once_however_many_wait() {
+    for keys in [false, true] {
+        let tasks = Tasks::new();
+        let (m3, base) = mock(&tasks, Profile::default()).await;
+        let (_house, caller) = before(&base, |client| {
+            let wrong = if keys { ionapi(&base, "MIDEMO", "wrong") } else { SecretString::from("wrong") };
+            client.users.insert(user("MIDEMO"), wrong);
+        })
+        .await;
+        for reply in futures_util::future::join_all((0..10).map(|_| caller.m3(READ))).await {
+            assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "m3-logon-refused"));
+            assert!(!reply.text().contains("wrong"), "{}", reply.text());
+        }
+        assert_eq!(m3.refused(), 1, "a crowd would lock the user");
+    }
+}
+
+#[tokio::test]
+async fn an_account_of_somebody_else_writes_nothing_in_his_name() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) = before(&base, |client| {
+        client.users.insert(user("MIDEMO"), ionapi(&base, "MIREAD", "miread-dev"));
+    })
+    .await;
+    assert_eq!(caller.m3(WRITE).await.problem(), "m3-logon-refused");
+    assert!(m3.calls().iter().all(|call| call.transaction != "ChgBasicData"));
+}
+
+#[tokio::test]
+async fn the_gateways_account_names_users_only_where_it_may() {
+    for names_users in [false, true] {
+        let tasks = Tasks::new();
+        let (m3, base) = mock(&tasks, Profile::default()).await;
+        let (_house, caller) = before(&base, |client| {
+            client.users.remove(&user("MIDEMO"));
+            client.rest.as_mut().expect("over REST").names_users = names_users;
+        })
+        .await;
+        let reply = caller.m3(READ).await;
+        let seen: Vec<_> = m3.calls().into_iter().filter(|call| call.transaction == "GetBasicData").collect();
+        if names_users {
+            assert_eq!((reply.status, seen[0].user.as_str()), (StatusCode::OK, "MIDEMO"));
+        } else {
+            assert_eq!((reply.problem().as_str(), seen.len()), ("m3-logon-refused", 0));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_grid_that_wants_a_csrf_token_gets_one() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile { csrf: true, ..Profile::default() }).await;
+    let (_house, caller) = before(&base, |_| {}).await;
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+    assert_eq!(caller.m3(WRITE).await.json()["nrOfSuccessfullTransactions"], 1);
+}
+
+#[tokio::test]
+async fn an_m3_that_speaks_v1_alone_serves_both_versions_of_callers() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) =
+        before(&base, |client| client.rest.as_mut().expect("over REST").version = RestVersion::V1).await;
+    assert_eq!(caller.m3(WRITE).await.json()["nrOfSuccessfullTransactions"], 1);
+    assert_eq!(caller.m3(READ).await.records()[0]["CUNM"], "Changed");
+    assert_eq!(caller.m3("CRS610MI/LstByNumber?maxrecs=3").await.records().len(), 3);
+    let nok = caller.v1("CRS610MI/GetBasicData?CUNO=NOBODY").await.json();
+    assert_eq!((&nok["@type"], &nok["@field"]), (&json!("ServerReturnedNOK"), &json!("CUNO")));
+}
+
+#[tokio::test]
+async fn a_company_that_m3_does_not_take_over_is_not_written_in() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile { honours_place: false, ..Profile::default() }).await;
+    let (_house, caller) = before(&base, |_| {}).await;
+    let reply = caller.m3("PPS200MI/GetHead;cono=200?PUNO=2000001").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "company-not-provable"));
+    assert!(m3.calls().iter().all(|call| call.transaction != "GetHead"));
+}
+
+#[tokio::test]
+async fn a_value_that_outgrew_its_layout_is_read_again_with_the_new_one() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) = before(&base, |_| {}).await;
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+    m3.widen("CRS610MI", "GetBasicData", "CUNM", 20);
+    let long = "A name that is longer than thirty-six characters";
+    let faults = json!({ "rules": [{ "transaction": "GetBasicData", "action": { "answer": { "records": [{ "CUNM": long }] } } }] });
+    m3.set_faults(serde_json::from_value(faults).expect("faults"));
+    assert_eq!(caller.m3(READ).await.records()[0]["CUNM"], long);
+}
+
+/// Answers the gateway's own questions well, and every other request with these bytes, again and again where told.
+async fn hostile(tasks: &Tasks, answer: &'static [u8], again: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let (_, good) = mock(tasks, Profile::default()).await;
+    let good: SocketAddr = good.trim_start_matches("http://").parse().expect("an address");
+    let serving = tasks.clone();
+    tasks.spawn_until_stop(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            serving.spawn_until_stop(async move {
+                let mut request = vec![0; 16 * 1024];
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                let head = String::from_utf8_lossy(&request[..length]).into_owned();
+                if head.contains("/GetBasicData") || head.contains("/ChgBasicData") {
+                    while stream.write_all(answer).await.is_ok() && again {}
+                    return;
+                }
+                let mut on = tokio::net::TcpStream::connect(good).await.expect("the mock");
+                let once = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+                on.write_all(once.as_bytes()).await.expect("it listens");
+                let _ = tokio::io::copy(&mut on, &mut stream).await;
+            });
+        }
+    });
+    base
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_of_m3s_neither_stalls_nor_fells_the_gateway() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let endless_blanks: &'static [u8] =
+        Box::leak(format!("{HEAD}8000\r\n{}\r\n", " ".repeat(0x8000)).into_bytes().into());
+    for (answer, again, read) in [
+        (&b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"[..], false, "m3-incomprehensible"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
+        (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
+        (b"not HTTP at all\r\n\r\n", false, "m3-unreachable"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"results\":[{\"records\":[{\"CUNO\":",
+            false,
+            "m3-unreachable",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 44\r\n\r\n{\"results\":[{\"records\":[{\"CUNO\":{\"a\":1}}]}]}",
+            false,
+            "m3-incomprehensible",
+        ),
+        (endless_blanks, true, "m3-unreachable"),
+    ] {
+        let tasks = Tasks::new();
+        let base = hostile(&tasks, answer, again).await;
+        let (_house, caller) = before(&base, |_| {}).await;
+        let told = String::from_utf8_lossy(&answer[..answer.len().min(120)]).into_owned();
+        let reply = tokio::time::timeout(Duration::from_secs(20), caller.m3(READ)).await.expect("an answer in time");
+        let problem = reply.problem();
+        assert!(problem == read || (again && problem == "m3-incomprehensible"), "{told}: {problem}");
+        let write = tokio::time::timeout(Duration::from_secs(20), caller.m3(WRITE)).await.expect("an answer in time");
+        assert_eq!(write.problem(), "outcome-unknown", "{told}");
+    }
+}
+
+/// TLS in front of this mock, for those who show the certificate that is asked for; its base and its certificate.
+async fn behind_tls(tasks: &Tasks, base: &str, guest: &CertifiedKey<KeyPair>) -> (String, Vec<u8>) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut guests = rustls::RootCertStore::empty();
+    guests.add(guest.cert.der().clone()).expect("a root");
+    let asks =
+        WebPkiClientVerifier::builder_with_provider(guests.into(), provider.clone()).build().expect("a verifier");
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions of the library's own")
+        .with_client_cert_verifier(asks)
+        .with_single_cert(vec![cert.der().clone()], key)
+        .expect("a server");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let behind: SocketAddr = base.trim_start_matches("http://").parse().expect("an address");
+    let serving = tasks.clone();
+    tasks.spawn_until_stop(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            serving.spawn_until_stop(async move {
+                let Ok(mut outer) = acceptor.accept(stream).await else { return };
+                let Ok(mut inner) = tokio::net::TcpStream::connect(behind).await else { return };
+                let _ = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
+            });
+        }
+    });
+    (format!("https://localhost:{port}"), cert.pem().into_bytes())
+}
+
+#[tokio::test]
+async fn over_tls_m3_is_the_one_that_was_meant_and_sees_the_gateways_certificate() {
+    let tasks = Tasks::new();
+    let (m3, plain) = mock(&tasks, Profile::default()).await;
+    let guest = generate_simple_self_signed(["mi-gateway".to_owned()]).expect("a certificate");
+    let (base, ca) = behind_tls(&tasks, &plain, &guest).await;
+    let (_, stranger) = behind_tls(&tasks, &plain, &guest).await;
+    let identity = RestIdentity {
+        chain_pem: guest.cert.pem().into_bytes(),
+        key_pem: guest.signing_key.serialize_pem().into_bytes(),
+    };
+    for (ca, identity, let_in) in
+        [(&ca, Some(&identity), true), (&ca, None, false), (&stranger, Some(&identity), false)]
+    {
+        m3.clear_calls();
+        let (_house, caller) = before(&base, |client| {
+            let rest = client.rest.as_mut().expect("over REST");
+            (rest.ca_pem, rest.identity) = (Some(ca.clone()), identity.cloned());
+        })
+        .await;
+        let reply = caller.m3(READ).await;
+        if let_in {
+            assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        } else {
+            assert_eq!(reply.problem(), "m3-unreachable");
+            assert!(m3.calls().is_empty(), "nobody was asked anything");
+        }
+    }
+}
