@@ -111,6 +111,9 @@ pub(super) struct ClientAdd {
     /// The division a call runs in when it names none.
     #[arg(long, value_name = "DIVI")]
     pub(super) division: Option<String>,
+    /// The language of its calls that name none, where M3 is reached over m3api-rest.
+    #[arg(long, value_name = "LANC")]
+    pub(super) language: Option<String>,
     /// A company that its calls may run in and reach; may be given more than once. Without it the rules alone decide.
     #[arg(long, value_name = "CONO")]
     pub(super) may_company: Vec<String>,

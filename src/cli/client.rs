@@ -8,7 +8,7 @@ use super::state::{issuer_failed, public_url, settings, store};
 use crate::clock::unix_seconds;
 use crate::config::Settings;
 use crate::issuer::{self, Client, Clients, Credentials, IonApi, NewClient, write_private};
-use crate::model::{Company, Division, M3User, Standing, TenantId};
+use crate::model::{Company, Division, Language, M3User, Standing, TenantId};
 use serde_json::json;
 use std::fmt::Display;
 use std::path::Path;
@@ -65,6 +65,7 @@ fn new(add: &args::ClientAdd) -> Result<NewClient, Failure> {
             user: one("m3-user", add.m3_user.as_deref(), M3User::parse)?,
             company: one("company", add.company.as_deref(), Company::parse)?,
             division: one("division", add.division.as_deref(), Division::parse)?,
+            language: one("language", add.language.as_deref(), Language::parse)?,
             companies: many("may-company", &add.may_company, Company::parse)?,
             divisions: many("may-division", &add.may_division, Division::parse)?,
             run_as: many("run-as", &add.run_as, M3User::parse)?,
@@ -130,6 +131,7 @@ async fn listed(clients: &Clients, as_json: bool) -> Result<(), Failure> {
                 "m3_user": client.standing.user.as_ref().map(M3User::as_str),
                 "company": client.standing.company.map(Company::number),
                 "division": client.standing.division.map(|division| division.to_string()),
+                "language": client.standing.language.as_ref().map(Language::as_str),
                 "may_company": client.standing.companies.iter().map(|one| one.number()).collect::<Vec<_>>(),
                 "may_division": client.standing.divisions.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),

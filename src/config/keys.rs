@@ -4,7 +4,7 @@ use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
 use crate::auth::Algorithm;
-use crate::model::{ClientId, Company, Division, M3User, Standing, TenantId};
+use crate::model::{ClientId, Company, Division, Language, M3User, Standing, TenantId};
 use crate::{catalog, edge, gateway, issuer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -215,6 +215,7 @@ fn standing(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Standing {
         user: reader.one(&key("m3_user"), USER, user),
         company: reader.one(&key("company"), COMPANY, company),
         division: reader.one(&key("division"), DIVISION, division),
+        language: reader.one(&key("language"), "a language like GB", |text| Language::parse(text).ok()),
         companies: reader.many(&key("companies"), COMPANY, company).unwrap_or_default(),
         divisions: reader.many(&key("divisions"), DIVISION, division).unwrap_or_default(),
         run_as: reader.many(&key("run_as"), USER, user).unwrap_or_default(),

@@ -137,7 +137,7 @@ impl Exchange {
                 effect,
                 inputs,
                 max_records: most.saturating_add(more),
-                language: asked.options.language.as_deref().map(Box::from),
+                language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
             match self.send(call, visit).await {

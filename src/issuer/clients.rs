@@ -6,7 +6,7 @@ use super::client::{Client, Credentials, NewClient};
 use super::error::Error;
 use super::schema;
 use super::secrets::{HashCost, Hashed, hash, random};
-use crate::model::{Company, Division, M3User, Standing, TenantId};
+use crate::model::{Company, Division, Language, M3User, Standing, TenantId};
 use crate::store::{Error as StoreError, Store};
 use secrecy::SecretString;
 use sqlx::Row;
@@ -115,8 +115,8 @@ impl Clients {
 fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     sqlx::query(
         "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
-         division, companies, divisions, run_as, generation, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         division, language, companies, divisions, run_as, generation, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.to_string())
     .bind(client.name.clone())
@@ -129,6 +129,7 @@ fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite:
     .bind(client.standing.user.as_ref().map(ToString::to_string))
     .bind(client.standing.company.map(|company| i64::from(company.number())))
     .bind(client.standing.division.map(|division| division.to_string()))
+    .bind(client.standing.language.as_ref().map(ToString::to_string))
     .bind(listed(&client.standing.companies))
     .bind(listed(&client.standing.divisions))
     .bind(listed(&client.standing.run_as))
@@ -148,13 +149,15 @@ fn unlisted<T, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Ve
 
 fn standing(row: &SqliteRow) -> Result<Standing, Error> {
     let damaged = || StoreError::Damaged { what: "client" };
-    let (user, division): (Option<String>, Option<String>) = (row.try_get("m3_user")?, row.try_get("division")?);
+    let word = |column: &str| row.try_get::<Option<String>, _>(column);
+    let (user, division, language) = (word("m3_user")?, word("division")?, word("language")?);
     let company = row.try_get::<Option<i64>, _>("company")?;
     let company = company.map(|number| u16::try_from(number).map_err(|_| damaged())).transpose()?;
     Ok(Standing {
         user: user.map(|user| M3User::parse(&user).map_err(|_| damaged())).transpose()?,
         company: company.map(|number| Company::new(number).map_err(|_| damaged())).transpose()?,
         division: division.map(|text| Division::parse(&text).map_err(|_| damaged())).transpose()?,
+        language: language.map(|text| Language::parse(&text).map_err(|_| damaged())).transpose()?,
         companies: unlisted(row.try_get("companies")?, Company::parse)?,
         divisions: unlisted(row.try_get("divisions")?, Division::parse)?,
         run_as: unlisted(row.try_get("run_as")?, M3User::parse)?,

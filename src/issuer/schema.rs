@@ -23,6 +23,7 @@ const STEPS: &[&str] = &[
     ALTER TABLE clients ADD COLUMN divisions TEXT NOT NULL DEFAULT '';
     ALTER TABLE clients ADD COLUMN run_as TEXT NOT NULL DEFAULT '';
 ",
+    "ALTER TABLE clients ADD COLUMN language TEXT",
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {

@@ -108,6 +108,7 @@ impl Desk {
             user: self.who.user.name.clone(),
             company: self.who.company,
             division: self.who.division.clone(),
+            language: self.who.user.language.clone(),
             program: self.who.program.clone(),
             transaction: name.to_owned(),
             fields,

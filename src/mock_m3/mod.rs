@@ -17,6 +17,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wire;
 
 pub use engine::Row;

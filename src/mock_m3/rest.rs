@@ -8,7 +8,7 @@ use super::engine::{Answer, Row};
 use super::faults::Action;
 use super::logon::{Admitted, Asked};
 use super::metadata::{Field, Transaction};
-use super::server::{Shared, locked};
+use super::server::Shared;
 use super::session::{Kill, wait};
 use crate::model::{
     Charset, Conventions, FieldKind, FieldLayout, FieldName, Layout, ProgramName, Record, Refusal, TransactionLayout,
@@ -113,11 +113,17 @@ fn admitted(shared: &Shared, call: &Call, user: &str, password: Option<&str>) ->
         password: password.unwrap_or_default().to_owned(),
         program: call.program.to_string(),
     };
+    let speaking = |mut who: Admitted| {
+        if let Some(language) = &options.language {
+            language.as_str().clone_into(&mut who.user.language);
+        }
+        who
+    };
     let own = if password.is_some() { shared.admit(&asked)? } else { shared.enter(&asked)? };
     match &options.run_as {
         // An account may name others; which is M3's to say, and the mock lets every one.
-        Some(other) => shared.enter(&Asked { user: other.to_string(), ..asked }),
-        None => Ok(own),
+        Some(other) => shared.enter(&Asked { user: other.to_string(), ..asked }).map(speaking),
+        None => Ok(speaking(own)),
     }
 }
 
@@ -130,7 +136,7 @@ fn caller(shared: &Shared, request: &Request<Incoming>) -> Option<(String, Optio
             let (user, password) = text.split_once(':')?;
             Some((user.to_owned(), Some(password.to_owned())))
         }
-        "Bearer" => Some((locked(&shared.tokens).get(value)?.clone(), None)),
+        "Bearer" => Some((shared.tokens.owner(value)?, None)),
         _ => None,
     }
 }
@@ -155,7 +161,7 @@ async fn token(shared: &Shared, request: Request<Incoming>) -> Result<Response<B
     if shared.admit(&Asked { place: String::new(), user: user.clone(), password, program }).is_err() {
         return Ok(plain(StatusCode::BAD_REQUEST, r#"{"error":"invalid_grant"}"#));
     }
-    let token = shared.grant(user);
+    let token = shared.tokens.grant(user);
     let text = serde_json::json!({ "access_token": token, "token_type": "Bearer", "expires_in": 7200 }).to_string();
     Ok(document(StatusCode::OK, text.into_bytes()))
 }

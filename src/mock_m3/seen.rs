@@ -9,6 +9,8 @@ pub struct SeenCall {
     /// The session's.
     pub company: u16,
     pub division: String,
+    /// In which M3 answers.
+    pub language: String,
     pub program: String,
     pub transaction: String,
     /// What was sent and is not blank.

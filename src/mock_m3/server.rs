@@ -7,6 +7,7 @@ use super::metadata::{Metadata, Transaction};
 use super::seen::{Seen, SeenCall};
 use super::session::{Kill, Session};
 use super::settings::{Profile, ReplyMode, Settings};
+use super::tokens::Tokens;
 use super::wire::{Connection, Wide};
 use crate::tasks::Tasks;
 use std::collections::{BTreeMap, HashMap};
@@ -28,9 +29,7 @@ pub(super) struct Shared {
     address: SocketAddr,
     second: SocketAddr,
     rest: Option<SocketAddr>,
-    /// Tokens that were given, and whose they are.
-    pub(super) tokens: Mutex<HashMap<String, String>>,
-    granted: Mutex<HashMap<String, u64>>,
+    pub(super) tokens: Tokens,
     pub(super) profile: Profile,
     pub(super) engine: Engine,
     pub(super) metadata: RwLock<Arc<Metadata>>,
@@ -75,8 +74,7 @@ impl Mock {
             address: first.local_addr()?,
             second: second.local_addr()?,
             rest: rest.as_ref().map(TcpListener::local_addr).transpose()?,
-            tokens: Mutex::default(),
-            granted: Mutex::default(),
+            tokens: Tokens::default(),
             engine,
             metadata: RwLock::new(metadata),
             build: AtomicU64::new(1),
@@ -109,12 +107,12 @@ impl Mock {
 
     /// Tokens that this user was given since the start.
     pub fn tokens_of(&self, user: &str) -> u64 {
-        locked(&self.0.granted).get(user).copied().unwrap_or(0)
+        self.0.tokens.of(user)
     }
 
     /// Every token that was given is worth nothing from now on.
     pub fn end_tokens(&self) {
-        locked(&self.0.tokens).clear();
+        self.0.tokens.end();
     }
 
     /// The newest calls, technical ones too.
@@ -372,14 +370,6 @@ impl Shared {
 
     pub(super) fn enter(&self, asked: &Asked) -> Result<Admitted, String> {
         locked(&self.gatekeeper).enter(asked)
-    }
-
-    /// A token of this user, another one each time.
-    pub(super) fn grant(&self, user: String) -> String {
-        *locked(&self.granted).entry(user.clone()).or_default() += 1;
-        let token = format!("mock-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
-        locked(&self.tokens).insert(token.clone(), user);
-        token
     }
 
     async fn serve(self: Arc<Self>, connection: Connection, admitted: Admitted, wide: Wide) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! One MI transaction, fully decided: exactly what is sent, as whom and where.
 
 use super::effect::Effect;
-use super::ids::{ClientId, Company, Division, M3User};
+use super::ids::{ClientId, Company, Division, Language, M3User};
 use super::layout::TransactionLayout;
 use super::value::Value;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Call {
     /// SetLstMaxRec; 0 asks M3 for all of them. Meaningful on lists alone.
     pub max_records: u32,
     /// The caller's own language, where M3 can be told of it call by call.
-    pub language: Option<Box<str>>,
+    pub language: Option<Language>,
     /// How long M3 may take until its first frame, and then between frames.
     pub patience: Duration,
 }

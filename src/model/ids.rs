@@ -12,6 +12,8 @@ pub enum BadId {
     Division,
     #[error("an M3 user is one to ten characters of A-Z, 0-9 and _")]
     User,
+    #[error("a language is two letters or digits, like GB")]
+    Language,
     #[error("a tenant is 1 to 64 characters of letters, digits, _ and -")]
     Tenant,
 }
@@ -122,6 +124,11 @@ text_id!(
     M3User, BadId::User,
     |text| (1..=10).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+);
+text_id!(
+    /// LANC: the language that M3 answers in, upper case.
+    Language, BadId::Language,
+    |text| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 );
 text_id!(
     /// The tenant of a path and of a token: `DEMO_TST`.

@@ -22,7 +22,7 @@ pub use call::{Call, Input, Place};
 pub use charset::{Charset, Uncarried};
 pub use conventions::{Conventions, DateForm, DecimalSign};
 pub use effect::Effect;
-pub use ids::{BadId, ClientId, Company, Division, M3User, TenantId};
+pub use ids::{BadId, ClientId, Company, Division, Language, M3User, TenantId};
 pub use layout::{FieldKind, FieldLayout, Layout, Slot, TransactionLayout};
 pub use limits::MAX_FIELD_UNITS;
 pub use names::{BadName, FieldName, ProgramName, TransactionName};

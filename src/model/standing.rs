@@ -1,7 +1,7 @@
 //! Who a client is to M3, as those who run the gateway set it.
 
 use super::call::Place;
-use super::ids::{Company, Division, M3User};
+use super::ids::{Company, Division, Language, M3User};
 
 /// Lists that are empty allow nothing more and forbid nothing: what holds then is what the rules say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Standing {
     /// Where a call runs that names no place.
     pub company: Option<Company>,
     pub division: Option<Division>,
+    /// The language of a call that names none, where M3 can be told of it call by call: over m3api-rest.
+    pub language: Option<Language>,
     /// Where calls may run and reach; empty: wherever the rules let them.
     pub companies: Vec<Company>,
     pub divisions: Vec<Division>,

@@ -1,6 +1,6 @@
 //! The options of the REST contract: lower-case names, as matrix or query, each with its default.
 
-use crate::model::{Company, DateForm, Division, FieldName, M3User};
+use crate::model::{Company, DateForm, Division, FieldName, Language, M3User};
 
 /// White space of a JSON answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ pub struct Options {
     pub company: Option<Company>,
     /// `divi=` is the blank division, which is not the same as no `divi` at all.
     pub division: Option<Division>,
-    pub language: Option<String>,
+    pub language: Option<Language>,
     pub max_records: Option<u32>,
     pub dates: DateForm,
     pub exclude_empty: bool,
@@ -78,11 +78,11 @@ impl Options {
             OptionName::Cono if value.trim().is_empty() => {}
             OptionName::Cono => self.company = Some(Company::parse(value).map_err(|_| "a company, 1 to 999")?),
             OptionName::Divi => self.division = Some(Division::parse(value).map_err(|_| "a division or nothing")?),
-            OptionName::Lanc if (1..=2).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                self.language = Some(value.to_ascii_uppercase());
-            }
             OptionName::Lanc if value.is_empty() => {}
-            OptionName::Lanc => return Err("a language of two characters"),
+            OptionName::Lanc => {
+                let language = Language::parse(&value.to_ascii_uppercase());
+                self.language = Some(language.map_err(|_| "a language of two characters")?);
+            }
             OptionName::MaxRecs => {
                 let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
                 let number = digits.then(|| value.parse().ok()).flatten();

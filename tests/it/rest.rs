@@ -5,7 +5,7 @@ use http::StatusCode;
 use mi_gateway::config::Backend;
 use mi_gateway::m3::{self, RestIdentity, RestSettings, RestVersion};
 use mi_gateway::mock_m3::{self, Mock, Profile};
-use mi_gateway::model::M3User;
+use mi_gateway::model::{Language, M3User, Standing};
 use mi_gateway::tasks::Tasks;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
@@ -188,6 +188,25 @@ async fn a_value_that_outgrew_its_layout_is_read_again_with_the_new_one() {
     let faults = json!({ "rules": [{ "transaction": "GetBasicData", "action": { "answer": { "records": [{ "CUNM": long }] } } }] });
     m3.set_faults(serde_json::from_value(faults).expect("faults"));
     assert_eq!(caller.m3(READ).await.records()[0]["CUNM"], long);
+}
+
+#[tokio::test]
+async fn m3_is_told_the_language_of_the_call_or_else_of_the_client() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (house, _) = before(&base, |_| {}).await;
+    let standing = Standing { language: Language::parse("SV").ok(), user: Some(user("MIDEMO")), ..Standing::default() };
+    house.running.add_client_with("swedish", &[], &["test"], standing).await.expect("a client");
+    let swedish = house.caller("swedish").await;
+    for (option, language) in [("", "SV"), ("&lanc=de", "DE")] {
+        m3.clear_calls();
+        assert_eq!(swedish.m3(&format!("{READ}{option}")).await.status, StatusCode::OK);
+        let calls = m3.calls();
+        assert_eq!(
+            calls.iter().find(|call| call.transaction == "GetBasicData").expect("it was asked").language,
+            language
+        );
+    }
 }
 
 /// Answers the gateway's own questions well, and every other request with these bytes, again and again where told.

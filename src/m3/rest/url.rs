@@ -22,8 +22,7 @@ impl fmt::Display for RestVersion {
 pub(super) fn call(version: RestVersion, call: &Call, names: Option<&M3User>) -> String {
     let most = call.max_records.to_string();
     let mut options = vec![("maxrecs", most.as_str())];
-    let language = call.language.as_deref();
-    options.extend(language.map(|language| ("lanc", language)));
+    options.extend(call.language.as_ref().map(|language| ("lanc", language.as_str())));
     let fields = call.layout.input.fields();
     let values: Vec<_> = call
         .inputs

@@ -55,6 +55,7 @@ impl<'a> Call<'a> {
             Verb::Approve => self.approve(),
             Verb::OwnUser => self.own_user(),
             Verb::BigList if self.engine.big_list > 0 => self.big_list(),
+            Verb::Defined(table) => self.defined(kind, table),
             Verb::BigList => self.list(kind, &["ITNO", "WHSL"], &["WHLO"]),
         }
     }
@@ -123,6 +124,21 @@ impl<'a> Call<'a> {
             held >= from.as_str() && to.as_deref().is_none_or(|to| held <= to) && self.fits(row, &["WHLO"])
         });
         self.listed(rows)
+    }
+
+    /// As CMS100 makes them: from a key on, in its order, and never more than ten thousand.
+    fn defined(&self, kind: Kind, table: &'static str) -> Answer {
+        const MOST: usize = 10_000;
+        let key = |row: &Row| row.get(kind.key()[0]).cloned().unwrap_or_default();
+        let from = self.given(&format!("{table}{}", kind.key()[0])).unwrap_or_default();
+        let mut rows = self.store().rows(kind, self.company);
+        rows.retain(|row| key(row) >= from);
+        rows.sort_by_cached_key(|row| key(row));
+        let company = self.company;
+        let named = move |row: Arc<Row>| -> Row {
+            shown(&row, company).into_iter().map(|(field, value)| (format!("{table}{field}"), value)).collect()
+        };
+        Answer::List(Box::new(rows.into_iter().take(MOST).map(named)))
     }
 
     fn search(&self, kind: Kind) -> Answer {

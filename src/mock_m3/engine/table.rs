@@ -137,6 +137,8 @@ pub(super) enum Verb {
     Approve,
     OwnUser,
     BigList,
+    /// A list of a site's own: its fields have the two letters of their table in front.
+    Defined(&'static str),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +160,7 @@ const fn of(equal: &'static [&'static str], order: &'static [&'static str]) -> V
 
 /// Program, transaction, kind, what it does.
 const PLAYS: &[(&str, &str, Kind, Verb)] = &[
+    ("CMS100MI", "Lst_Customers_1", K::Customer, Verb::Defined("OK")),
     ("CRS610MI", "Add", K::Customer, Add),
     ("CRS610MI", "AddAddress", K::CustomerAddress, Add),
     ("CRS610MI", "ChgAddress", K::CustomerAddress, Change),

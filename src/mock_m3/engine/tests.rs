@@ -101,6 +101,8 @@ fn companies_do_not_see_one_another() {
 #[test]
 fn a_list_starts_at_or_after_what_is_given() {
     let (engine, metadata) = engine();
+    let rows = list(run(&engine, &metadata, "CMS100MI/Lst_Customers_1", &[("OKCUNO", "C00240")]));
+    assert_eq!((rows[0]["OKCUNO"].as_str(), rows[0]["OKCONO"].as_str()), ("C00240", "100"), "a list of a site's own");
     let rows = list(run(&engine, &metadata, "CRS610MI/LstByNumber", &[("CUNO", "C00240")]));
     assert_eq!(rows.first().map(|row| row["CUNO"].as_str()), Some("C00240"));
     assert_eq!(rows.len(), 11);
@@ -146,7 +148,7 @@ fn the_repository_tells_the_layouts_that_are_served() {
         (fields[3]["FLNM"].as_str(), fields[3]["FRPO"].as_str()),
         (layout[3].name.as_str(), layout[3].from.to_string().as_str())
     );
-    assert_eq!(list(run(&engine, &metadata, "MRS001MI/LstPrograms", &[])).len(), 35);
+    assert_eq!(list(run(&engine, &metadata, "MRS001MI/LstPrograms", &[])).len(), 36);
 }
 
 #[test]
