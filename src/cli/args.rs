@@ -1,7 +1,7 @@
 //! The words of the command line.
 
 use clap::{Args, Parser, Subcommand};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// OAuth2 API gateway in front of Infor M3.
@@ -33,6 +33,9 @@ pub(super) enum Command {
     /// Manage the keys that the embedded issuer signs tokens with.
     #[command(subcommand)]
     Keys(Keys),
+    /// Ask what the policy rules decide, and why; test them, compare two sets, list who may do what.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Get a token with an .ionapi file and print it, for scripts and for trying things out.
     Token(Token),
     /// Run the mock M3 alone: a server of the MI socket protocol with seeded data.
@@ -126,6 +129,82 @@ pub(super) struct ClientAdd {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// Say what would be decided on a call, by which rule, and for a refusal which permit came nearest. Ends with 0 when
+    /// it is allowed and with 1 when it is refused.
+    Explain(PolicyExplain),
+    /// Run the cases that stand beside the rules, in tests/*.toml of their folder. Ends with 1 when one fails.
+    Test {
+        /// The folder of rules; without it the one of the settings.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List who may call what and where, as a table with commas, for access reviews.
+    WhoCan(PolicyWhoCan),
+    /// List what clients gain (+) and lose (-) from one folder of rules to another. Ends with 1 when something differs.
+    Diff(PolicyDiff),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyExplain {
+    /// The call as it stands behind execute/: 'CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New'.
+    pub(super) call: String,
+    /// A registered client by name or id, or any other as ID or ID@ISSUER.
+    #[arg(long)]
+    pub(super) client: String,
+    /// A group besides those that the client is in; may be given more than once.
+    #[arg(long)]
+    pub(super) group: Vec<String>,
+    /// A scope of the token; may be given more than once.
+    #[arg(long)]
+    pub(super) scope: Vec<String>,
+    /// The caller's address; the machine's own without it.
+    #[arg(long)]
+    pub(super) address: Option<IpAddr>,
+    /// The moment of the call (RFC 3339); now without it.
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
+    /// The folder of rules; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: Option<PathBuf>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyWhoCan {
+    /// A program, or PROGRAM/Transaction; without it everything that is known.
+    pub(super) what: Option<String>,
+    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
+    #[arg(long, value_name = "CONO[/DIVI]")]
+    pub(super) place: Vec<String>,
+    /// The folder of rules; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: Option<PathBuf>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyDiff {
+    /// The folder of rules as they are.
+    pub(super) before: PathBuf,
+    /// The folder of rules as they would be.
+    pub(super) after: PathBuf,
+    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
+    #[arg(long, value_name = "CONO[/DIVI]")]
+    pub(super) place: Vec<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum Keys {
     /// List the keys, the signing one first.
     List {
@@ -155,6 +234,9 @@ pub(super) struct Mock {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:26800")]
     pub(super) listen: SocketAddr,
+    /// Serve m3api-rest here as well; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) rest: Option<SocketAddr>,
     /// A file that keeps what was changed, so that it survives a restart.
     #[arg(long, value_name = "FILE")]
     pub(super) journal: Option<PathBuf>,

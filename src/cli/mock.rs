@@ -1,4 +1,4 @@
-//! `mock`: the mock M3 alone, for clients of the MI socket.
+//! `mock`: the mock M3 alone, for clients of the MI socket and of m3api-rest.
 
 use super::args;
 use super::failure::Failure;
@@ -13,6 +13,7 @@ pub(super) async fn mock(words: &args::Mock) -> Result<ExitCode, Failure> {
     let tasks = Tasks::new();
     let settings = mock_m3::Settings {
         listen: words.listen,
+        rest: words.rest,
         big_list: words.big_list,
         journal: words.journal.clone(),
         ..mock_m3::Settings::default()
@@ -25,7 +26,8 @@ pub(super) async fn mock(words: &args::Mock) -> Result<ExitCode, Failure> {
     let mock = started.map_err(|error| {
         Failure::begin(format!("the mock M3 can't listen on {}: {error}; name another with --listen", words.listen))
     })?;
-    show::note(&format!("Mock M3 on {}, development users: {}", mock.address(), users.join(", ")));
+    let rest = mock.rest_address().map(|rest| format!(" m3api-rest on http://{rest},")).unwrap_or_default();
+    show::note(&format!("Mock M3 on {},{rest} development users: {}", mock.address(), users.join(", ")));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

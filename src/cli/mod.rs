@@ -9,6 +9,7 @@ mod client;
 mod failure;
 mod keys;
 mod mock;
+mod policy;
 mod serve;
 mod show;
 mod state;
@@ -42,6 +43,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(words) => check::check(config, &words).await,
         Command::Client(words) => client::client(config, words).await,
         Command::Keys(words) => keys::keys(config, &words).await,
+        Command::Policy(words) => policy::policy(config, &words).await,
         Command::Token(words) => token::token(config, &words).await,
         Command::Mock(words) => mock::mock(&words).await,
         Command::Certs(words) => certs::certs(&words),

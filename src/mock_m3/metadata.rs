@@ -2,6 +2,7 @@
 //!
 //! Names are plain text and columns plain numbers on purpose: the mock shares no code with the client it answers.
 
+use crate::model::{FieldKind, FieldLayout, FieldName, Layout, ProgramName, TransactionLayout, TransactionName};
 use std::collections::BTreeMap;
 
 /// `A`, `N` or `D`, a place and a length; `from` counts columns from 1, the first field stands at 16.
@@ -25,6 +26,32 @@ pub struct Transaction {
     pub output: Vec<Field>,
     /// MRS001MI has not been told of its last fields yet.
     pub behind: bool,
+}
+
+impl Transaction {
+    pub(super) fn layout(&self) -> Option<TransactionLayout> {
+        let fields = |fields: &[Field]| {
+            let each = fields.iter().filter_map(|field| {
+                Some(FieldLayout {
+                    name: FieldName::parse(&field.name).ok()?,
+                    kind: FieldKind::of(&field.kind.to_string())?,
+                    from: u16::try_from(field.from).ok()?,
+                    length: u16::try_from(field.length).ok()?,
+                    mandatory: field.mandatory,
+                    description: field.description.as_str().into(),
+                })
+            });
+            Layout::new(each.collect())
+        };
+        Some(TransactionLayout {
+            program: ProgramName::parse(&self.program).ok()?,
+            name: TransactionName::parse(&self.name).ok()?,
+            description: self.description.as_str().into(),
+            multi: self.multi,
+            input: fields(&self.input),
+            output: fields(&self.output),
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +126,11 @@ impl Metadata {
             Some(at) => own.transactions.get(at),
             None => self.program("GENERAL").and_then(|general| general.transactions.iter().find(|t| t.name == name)),
         }
+    }
+
+    /// As a catalog would have learnt it.
+    pub fn layout(&self, program: &str, name: &str) -> Option<TransactionLayout> {
+        self.transaction(program, name).and_then(Transaction::layout)
     }
 
     /// For a second release: layouts that differ.

@@ -7,13 +7,10 @@ use super::desk::{Desk, TECHNICAL, played};
 use super::engine::{Answer, Row};
 use super::faults::Action;
 use super::logon::{Admitted, Asked};
-use super::metadata::{Field, Transaction};
+use super::metadata::Field;
 use super::server::Shared;
 use super::session::{Kill, wait};
-use crate::model::{
-    Charset, Conventions, FieldKind, FieldLayout, FieldName, Layout, ProgramName, Record, Refusal, TransactionLayout,
-    TransactionName,
-};
+use crate::model::{Charset, Conventions, FieldName, Record, Refusal};
 use crate::translate::{self, Asked as Call, Document, Failure, Fault, FaultKind, Shape, Table};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -204,7 +201,9 @@ impl Counter {
             let fault = Fault { kind: FaultKind::TransactionNotFound, field: None, message };
             return Ok(self.fault(&fault));
         };
-        let layout = Arc::new(layout(transaction));
+        let Some(layout) = transaction.layout().map(Arc::new) else {
+            return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, "the mock's own table is wrong"));
+        };
         if let Err(fault) = self.call.typed(&layout) {
             return Ok(self.fault(&fault));
         }
@@ -346,30 +345,6 @@ fn record(fields: &[Field], row: &Row) -> Record {
 
 fn refusal(text: &str, id: &str, field: &str) -> Refusal {
     Refusal { message: text.to_owned(), id: id.to_owned(), field: FieldName::parse(field).ok() }
-}
-
-fn layout(transaction: &Transaction) -> TransactionLayout {
-    let fields = |fields: &[Field]| {
-        let each = fields.iter().filter_map(|field| {
-            Some(FieldLayout {
-                name: FieldName::parse(&field.name).ok()?,
-                kind: FieldKind::of(&field.kind.to_string())?,
-                from: u16::try_from(field.from).ok()?,
-                length: u16::try_from(field.length).ok()?,
-                mandatory: field.mandatory,
-                description: field.description.as_str().into(),
-            })
-        });
-        Layout::new(each.collect())
-    };
-    TransactionLayout {
-        program: ProgramName::parse(&transaction.program).expect("a program of the table"),
-        name: TransactionName::parse(&transaction.name).expect("a transaction of the table"),
-        description: transaction.description.as_str().into(),
-        multi: transaction.multi,
-        input: fields(&transaction.input),
-        output: fields(&transaction.output),
-    }
 }
 
 fn plain(status: StatusCode, text: &str) -> Response<Body> {

@@ -8,6 +8,8 @@ mod active;
 mod files;
 #[cfg(test)]
 mod tests;
+mod workbench;
 
 pub use active::{Active, Check, Layouts, Settings, check};
 pub use files::{Error, Files, read};
+pub use workbench::{Answer, Caller, May, Question, Wrong, ask, may, read_call};

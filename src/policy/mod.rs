@@ -6,6 +6,7 @@
 
 mod ask;
 mod context;
+mod explain;
 mod fault;
 mod identity;
 mod judge;
@@ -22,6 +23,7 @@ mod set;
 mod tests;
 
 pub use ask::{Ask, Asker, Decision, Reason};
+pub use explain::{Miss, Near};
 pub use fault::{Fault, Source};
 pub use places::reached;
 pub use set::{Layouts, Set};

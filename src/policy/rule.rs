@@ -8,7 +8,7 @@ use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
 use super::reads::Reads;
 use super::scope::Scope;
-use crate::model::{Effect, FieldName, ProgramName, TransactionName};
+use crate::model::{Effect, FieldName, ProgramName, Spot, TransactionName};
 use cedar_policy::{EntityUid, Policy, PolicyId};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -21,6 +21,7 @@ pub(super) struct Rule {
     /// The file, by its place in the list, and where the rule starts in it.
     pub(super) file: usize,
     pub(super) offset: usize,
+    pub(super) spot: Spot,
     pub(super) permit: bool,
     pub(super) scope: Scope,
     pub(super) policy: Policy,
@@ -75,6 +76,7 @@ impl Rule {
             id: id.into(),
             file,
             offset,
+            spot: Spot::at(&source.name, &source.text, offset),
             permit,
             scope,
             policy,
@@ -263,7 +265,7 @@ fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
 }
 
 /// `a && b && c` as three, so that one that needs no context can be asked alone.
-fn conjuncts(body: Json) -> Vec<Json> {
+pub(super) fn conjuncts(body: Json) -> Vec<Json> {
     let mut parts = Vec::new();
     let mut left = vec![body];
     while let Some(mut part) = left.pop() {

@@ -286,6 +286,10 @@ impl Set {
         key.into()
     }
 
+    pub(super) fn principals_of(&self, asker: Asker<'_>) -> Vec<EntityUid> {
+        self.principals(&self.key_of(asker))
+    }
+
     /// The client first, then its groups.
     fn principals(&self, key: &[u32]) -> Vec<EntityUid> {
         let named = key.iter().filter_map(|at| self.named.get(*at as usize));
@@ -297,7 +301,7 @@ impl Set {
 
 impl Narrow {
     /// Typed by construction, so Cedar's own check is left to a test.
-    fn request(&self, context: Context) -> Option<Request> {
+    pub(super) fn request(&self, context: Context) -> Option<Request> {
         let (action, resource) = (self.target.action.clone(), self.target.resource.clone());
         Request::new(self.principal.clone(), action, resource, context, None).ok()
     }

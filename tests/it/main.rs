@@ -23,3 +23,4 @@ mod spellings;
 mod surface;
 mod tokens;
 mod wire;
+mod workbench;

@@ -173,6 +173,23 @@ impl Account {
         (self.0.user != *user).then_some(user)
     }
 
+    /// What was shown a moment ago and is good still, without waiting for anybody.
+    pub(super) fn at_hand(&self) -> Option<Pass> {
+        match &self.0.secret {
+            Secret::Ion(_) => {
+                let held = self.0.token.try_lock().ok()?;
+                let token = held.as_ref().filter(|token| token.until > Instant::now())?;
+                Some(Pass { authorization: token.authorization.clone(), csrf: None })
+            }
+            Secret::Password(basic) => {
+                let csrf = self.0.csrf.try_lock().ok()?;
+                let held = csrf.held.as_ref().filter(|(_, since)| since.elapsed() < CSRF_FOR);
+                let csrf = if csrf.wanted { Some(held?.0.clone()) } else { None };
+                Some(Pass { authorization: basic.clone(), csrf })
+            }
+        }
+    }
+
     pub(super) async fn pass(&self, http: &Http) -> Result<Pass, Error> {
         match &self.0.secret {
             Secret::Ion(ion) => Ok(Pass { authorization: self.token(ion, http).await?, csrf: None }),

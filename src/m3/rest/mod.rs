@@ -52,6 +52,10 @@ struct Inner {
 const MOST_PROVEN: u64 = 10_000;
 /// How long what M3 said of a user and a place is believed.
 const PROVEN_FOR: Duration = Duration::from_secs(300);
+fn ended(_: tokio::task::JoinError) -> Error {
+    Error::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) }
+}
+
 /// How long a question of the gateway's own may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
@@ -109,7 +113,14 @@ impl Rest {
         patience: Duration,
     ) -> Result<http::Response<Incoming>, Error> {
         for last in [false, true] {
-            let pass = account.pass(&self.0.http).await?;
+            let pass = match account.at_hand() {
+                Some(pass) => pass,
+                // On a task of its own: others wait for the same token, and none of them for whoever asked first.
+                None => {
+                    let (account, http) = (account.clone(), self.0.http.clone());
+                    self.0.tasks.spawn(async move { account.pass(&http).await }).await.map_err(ended)??
+                }
+            };
             let response = self.0.http.get(path, &pass, patience).await?;
             let status = response.status();
             if !matches!(status.as_u16(), 401 | 403) {
@@ -137,7 +148,6 @@ impl Rest {
             let (user, place) = key.clone();
             rest.0.proven.try_get_with(key, rest.who(&user, place)).await
         });
-        let ended = |_| Error::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) };
         let who = asked.await.map_err(ended)?.map_err(|error: Arc<Error>| (*error).clone())?;
         Ok(who.place)
     }

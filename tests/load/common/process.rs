@@ -31,7 +31,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// `mock`: words of its command line; `settings`: keys of the gateway's, as in the environment.
+    /// `mock`: words of its command line; `settings`: keys of the gateway's, as in the environment. Where the mock serves
+    /// m3api-rest, that is the way to it.
     pub(crate) async fn start(mock: &[&str], settings: &[(&str, &str)]) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let at = |name: &str| state.path().join(name).display().to_string();
@@ -43,7 +44,7 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the mock can be started");
-        let m3 = said(mock.stderr.take().expect("stderr was asked for"));
+        let (m3, rest) = said(mock.stderr.take().expect("stderr was asked for"));
         for user in ["migate", "midemo"] {
             std::fs::write(state.path().join(user), format!("{user}-dev\n")).expect("a password file");
         }
@@ -54,16 +55,18 @@ impl Gateway {
             ("STATE__DIR", at("state")),
             ("POLICY__DIR", at("policies")),
             ("LOG__LEVEL", "error".to_owned()),
-            ("M3__BACKEND", "socket".to_owned()),
-            ("M3__ADDRESS", m3.to_string()),
             ("M3__USER", "MIGATE".to_owned()),
             ("M3__PASSWORD_FILE", at("migate")),
             ("M3__USERS__MIDEMO", at("midemo")),
             ("M3__GROUP_USERS__DEMO", "MIDEMO".to_owned()),
         ];
+        let way = match rest {
+            Some(base) => vec![("M3__BACKEND", "rest".to_owned()), ("M3__URL", base)],
+            None => vec![("M3__BACKEND", "socket".to_owned()), ("M3__ADDRESS", m3.to_string())],
+        };
         let given = settings.iter().map(|(key, value)| (*key, (*value).to_owned()));
         let environment: Vec<(String, String)> =
-            own.into_iter().chain(given).map(|(key, value)| (format!("MI_GATEWAY__{key}"), value)).collect();
+            own.into_iter().chain(way).chain(given).map(|(key, value)| (format!("MI_GATEWAY__{key}"), value)).collect();
         let command = || {
             let mut command = Command::new(PROGRAM);
             command.current_dir(state.path()).envs(environment.clone()).stdout(Stdio::null());
@@ -158,12 +161,14 @@ pub(crate) async fn read(mut body: Incoming, mut take: impl AsyncFnMut(&[u8])) -
     bytes
 }
 
-/// The mock says its address in its first line, as the fourth word.
-fn said(mut errors: ChildStderr) -> SocketAddr {
+/// The mock says its address in its first line, as the fourth word, and where it serves m3api-rest as the seventh.
+fn said(mut errors: ChildStderr) -> (SocketAddr, Option<String>) {
     let mut line = String::new();
     BufReader::new(&mut errors).read_line(&mut line).expect("the mock says its address");
     let word = line.split_whitespace().nth(3).map(|word| word.trim_end_matches(','));
-    word.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("an address in {line:?}"))
+    let rest = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let address = word.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("an address in {line:?}"));
+    (address, rest.map(|base| base.trim_end_matches(',').to_owned()))
 }
 
 async fn told(addresses: &Path) -> SocketAddr {

@@ -1,9 +1,10 @@
-//! One transaction of a run, on a task of its own: it goes on while the results before it are written.
+//! One transaction of a run, with the first word of its answer.
 //!
-//! Who goes away takes it with him, but for a write, which has its own task from the moment M3 may see it.
+//! It is polled by its run, which may stand still while a caller does not read: whatever others wait for too, such as a
+//! layout or a logon, is on a task of its own, and so is a write from the moment M3 may see it.
 
 use super::super::super::exchange::{Answer, Exchange};
-use super::super::super::problem::{Kind, Problem};
+use super::super::super::problem::Kind;
 use super::super::super::refused::Refused;
 use super::super::super::visit::Visit;
 use crate::model::Principal;
@@ -12,7 +13,6 @@ use futures_util::future::{BoxFuture, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio_util::task::AbortOnDropHandle;
 
 /// How long a run may be held back by rates, in all.
 const PACE: Duration = Duration::from_secs(2);
@@ -51,8 +51,8 @@ pub(super) fn begin(
         Ok(asked) => asked,
         Err(fault) => return Box::pin(ready(Done { name, extended: false, answer: Err(fault.into()) })),
     };
-    let (tasks, extended) = (exchange.tasks.clone(), asked.options.extended);
-    let answer = AbortOnDropHandle::new(tasks.spawn(async move {
+    let extended = asked.options.extended;
+    Box::pin(async move {
         loop {
             let answer = exchange.run(&asked, Shape::V2, &who, &visit).await;
             // The program's own rate is asked before M3 is: nothing was done yet.
@@ -63,11 +63,7 @@ pub(super) fn begin(
                 tokio::time::sleep(wait).await;
                 continue;
             }
-            return answer;
+            return Done { name, extended, answer };
         }
-    }));
-    Box::pin(async move {
-        let broke_down = |_| Err(Problem::new(Kind::Internal, "The transaction's task broke down.").into());
-        Done { name, extended, answer: answer.await.unwrap_or_else(broke_down) }
     })
 }

@@ -11,9 +11,9 @@ use super::read::Read;
 use crate::m3;
 use crate::model::{Effect, Principal};
 use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next};
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -137,6 +137,12 @@ impl Run {
                     self.document.left_out(&item.name, &mut self.chunk);
                 }
                 return self.read_to_the_end(read).await;
+            }
+            // What is done by now goes out together.
+            if let Some(Some(done)) = under_way.next().now_or_never() {
+                alone = false;
+                self.write(done).await?;
+                continue;
             }
             if !self.chunk.is_empty() && self.begin.is_none() {
                 self.flush().await?;

@@ -1,0 +1,377 @@
+//! `policy`: what the rules of a folder decide, and why. Nothing is started, nothing is changed.
+
+mod cases;
+
+use super::args;
+use super::failure::Failure;
+use super::show;
+use super::state::{issuer_failed, public_url, settings, store};
+use crate::catalog::read_saved;
+use crate::clock::unix_seconds;
+use crate::config::{Backend, Settings};
+use crate::issuer::Clients;
+use crate::mock_m3::Metadata;
+use crate::model::{
+    ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
+};
+use crate::policies::{self, Answer, Caller, Files, May, Question, Wrong};
+use crate::policy::{Miss, Reason, Set};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// What every command here begins with.
+struct Bench {
+    settings: Settings,
+    issuer: String,
+    layouts: HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>,
+    callers: Vec<Caller>,
+}
+
+pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Result<ExitCode, Failure> {
+    let bench = Bench::new(config).await?;
+    match words {
+        args::Policy::Explain(words) => bench.explain(words),
+        args::Policy::Test { dir, json } => cases::test(&bench, dir.as_deref(), *json),
+        args::Policy::WhoCan(words) => bench.who_can(words),
+        args::Policy::Diff(words) => bench.diff(words),
+    }
+}
+
+impl Bench {
+    async fn new(config: Option<&Path>) -> Result<Self, Failure> {
+        let settings = settings(config)?;
+        let issuer = public_url(&settings);
+        let layouts = layouts(&settings).await?;
+        let callers = callers(&settings, &issuer).await?;
+        Ok(Self { settings, issuer, layouts, callers })
+    }
+
+    /// The set of a folder, or of the one in the settings.
+    fn set(&self, dir: Option<&Path>) -> Result<(Set, Files), Failure> {
+        let dir = dir.unwrap_or(&self.settings.policies);
+        let files = policies::read(dir).map_err(|error| Failure::begin(error.to_string()))?;
+        let set = Set::load(&files.cedar, &self.issuer, &|program, name| self.layout(program, name));
+        let set = set.map_err(|faults| {
+            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Failure::begin(format!("the rules of {} can't be used:\n{}", dir.display(), told.join("\n")))
+        })?;
+        Ok((set, files))
+    }
+
+    /// Technical transactions are in every program and described in GENERAL alone.
+    fn layout(&self, program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
+        let known = self.layouts.get(&(program, name)).cloned();
+        known.or_else(|| {
+            let general = ProgramName::parse("GENERAL").ok().filter(|_| Effect::is_technical(name))?;
+            let layout = self.layouts.get(&(general, name))?;
+            Some(Arc::new(TransactionLayout { program, ..TransactionLayout::clone(layout) }))
+        })
+    }
+
+    /// A client as it is registered, or one that is nobody yet.
+    fn caller(&self, name: &str, groups: &[String], scopes: &[String]) -> Caller {
+        let known = self.callers.iter().find(|one| one.name == name || &*one.client.id == name).cloned();
+        let mut caller = known.unwrap_or_else(|| {
+            let (id, issuer) = name.split_once('@').unwrap_or((name, &self.issuer));
+            let client = ClientId { issuer: issuer.into(), id: id.into() };
+            nobody(name, client)
+        });
+        caller.groups.extend(groups.iter().map(|group| group.as_str().into()));
+        caller.scopes.extend(scopes.iter().map(|scope| scope.as_str().into()));
+        if caller.user.is_none() {
+            let map = &self.settings.group_users;
+            caller.user = caller.groups.iter().find_map(|group| map.get(&**group)).cloned();
+        }
+        caller
+    }
+
+    fn ask(&self, set: &Set, question: &Question) -> Result<Answer, Wrong> {
+        policies::ask(set, question, |program, name| self.layout(program, name))
+    }
+
+    fn explain(&self, words: &args::PolicyExplain) -> Result<ExitCode, Failure> {
+        let (set, _) = self.set(words.dir.as_deref())?;
+        let asked = policies::read_call(&words.call).map_err(|wrong| Failure::begin(wrong.to_string()))?;
+        let unix_seconds = match &words.at {
+            None => unix_seconds(),
+            Some(text) => moment(text)?,
+        };
+        let caller = self.caller(&words.client, &words.group, &words.scope);
+        let question = Question { caller, asked, address: words.address.unwrap_or(HERE), unix_seconds };
+        let answer = self.ask(&set, &question).map_err(|wrong| Failure::begin(wrong.to_string()))?;
+        if words.json {
+            show::line(&told(&set, &answer).to_string());
+        } else {
+            explained(&set, &question, &answer);
+        }
+        // For scripts: 0 allowed, 1 refused.
+        Ok(if answer.decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn who_can(&self, words: &args::PolicyWhoCan) -> Result<ExitCode, Failure> {
+        let (set, _) = self.set(words.dir.as_deref())?;
+        let places = places(&words.place)?;
+        if !words.json {
+            show::line("client,program,transaction,effect,company,division,may");
+        }
+        for ((who, program, name, place), may) in self.rights(&set, &places, words.what.as_deref()) {
+            let effect = Effect::of(program, name).to_string();
+            let Place { company, division } = place;
+            if words.json {
+                let shown = json!({ "client": who, "program": program.as_str(), "transaction": name.as_str(),
+                    "effect": effect, "company": company.number(), "division": division.as_str(), "may": word(may) });
+                show::line(&shown.to_string());
+            } else {
+                show::line(&format!("{},{program},{name},{effect},{company},{division},{}", quoted(&who), word(may)));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn diff(&self, words: &args::PolicyDiff) -> Result<ExitCode, Failure> {
+        let places = places(&words.place)?;
+        let rights = |dir: &Path| -> Result<BTreeMap<_, _>, Failure> {
+            let (set, _) = self.set(Some(dir))?;
+            Ok(self.rights(&set, &places, None).into_iter().collect())
+        };
+        let (before, after) = (rights(&words.before)?, rights(&words.after)?);
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let mut differences = 0;
+        for key in keys {
+            let of = |rights: &BTreeMap<_, May>| rights.get(key).copied().unwrap_or(May::Never);
+            let (old, new) = (of(&before), of(&after));
+            if old == new {
+                continue;
+            }
+            differences += 1;
+            let (who, program, name, Place { company, division }) = key;
+            if words.json {
+                let shown = json!({ "client": who, "program": program.as_str(), "transaction": name.as_str(),
+                    "company": company.number(), "division": division.as_str(), "before": word(old), "after": word(new) });
+                show::line(&shown.to_string());
+            } else {
+                let sign = if new > old { '+' } else { '-' };
+                let place = if division.is_blank() { company.to_string() } else { format!("{company}/{division}") };
+                show::line(&format!("{sign} {who}: {program}/{name} in {place}: {} → {}", word(old), word(new)));
+            }
+        }
+        if !words.json && differences == 0 {
+            show::note("The two sets give every client the same.");
+        }
+        Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Everybody's rights that are not `never`, in the order of clients, programs, transactions and places.
+    fn rights(&self, set: &Set, places: &[Place], what: Option<&str>) -> Vec<(Right, May)> {
+        let now = unix_seconds();
+        let group = |name: &str| {
+            let client = ClientId { issuer: self.issuer.as_str().into(), id: "".into() };
+            let mut caller = nobody(&format!("(group {name})"), client);
+            caller.groups.push(name.into());
+            caller
+        };
+        let callers: Vec<Caller> =
+            self.callers.iter().cloned().chain(set.named_groups().into_iter().map(group)).collect();
+        let wanted = |layout: &TransactionLayout| {
+            let pair = format!("{}/{}", layout.program, layout.name);
+            what.is_none_or(|what| pair == what || layout.program.as_str() == what)
+        };
+        let mut layouts: Vec<_> = self.layouts.values().filter(|layout| wanted(layout)).collect();
+        layouts.sort_by_key(|layout| (layout.program, layout.name));
+        let mut rights = Vec::new();
+        for caller in &callers {
+            let own =
+                caller.company.map(|company| Place { company, division: caller.division.unwrap_or(Division::BLANK) });
+            let fallback: Vec<Place> = own.into_iter().collect();
+            let places = if places.is_empty() { &fallback } else { places };
+            for layout in &layouts {
+                for place in places {
+                    let may = policies::may(set, caller, layout, *place, now);
+                    if may != May::Never {
+                        rights.push(((caller.name.clone(), layout.program, layout.name, *place), may));
+                    }
+                }
+            }
+        }
+        rights
+    }
+}
+
+type Right = (String, ProgramName, TransactionName, Place);
+
+fn nobody(name: &str, client: ClientId) -> Caller {
+    let (groups, scopes) = (Vec::new(), Vec::new());
+    Caller { name: name.to_owned(), client, groups, scopes, user: None, company: None, division: None }
+}
+
+fn word(may: May) -> &'static str {
+    match may {
+        May::Never => "never",
+        May::Sometimes => "sometimes",
+        May::Always => "always",
+    }
+}
+
+/// A cell of a table with commas. A spreadsheet would run what begins like a formula.
+fn quoted(cell: &str) -> String {
+    let guarded = if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() };
+    if guarded.contains([',', '"', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
+}
+
+fn moment(text: &str) -> Result<u64, Failure> {
+    let at: Timestamp = text.parse().map_err(|error| Failure::begin(format!("--at {text}: {error}")))?;
+    u64::try_from(at.as_second()).map_err(|_| Failure::begin(format!("--at {text}: before 1970")))
+}
+
+/// `100` or `100/AAA`.
+fn places(words: &[String]) -> Result<Vec<Place>, Failure> {
+    let place = |word: &String| {
+        let (company, division) = word.split_once('/').unwrap_or((word, ""));
+        let wrong = |fault: &dyn Display| Failure::begin(format!("--place {word}: {fault}"));
+        let company = Company::parse(company).map_err(|fault| wrong(&fault))?;
+        let division = Division::parse(division).map_err(|fault| wrong(&fault))?;
+        Ok(Place { company, division })
+    };
+    words.iter().map(place).collect()
+}
+
+/// What the gateway has learnt; with the mock, what the mock has.
+async fn layouts(
+    settings: &Settings,
+) -> Result<HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>, Failure> {
+    let mut layouts = HashMap::new();
+    if let Backend::Mock { .. } = &settings.backend {
+        let metadata = Metadata::shipped();
+        for transaction in metadata.programs().flat_map(|program| &program.transactions) {
+            let layout = metadata.layout(&transaction.program, &transaction.name);
+            layouts.extend(layout.map(|layout| ((layout.program, layout.name), Arc::new(layout))));
+        }
+    }
+    if let Some(file) = &settings.catalog.file {
+        let saved = read_saved(file).await;
+        let saved = saved.map_err(|error| Failure::begin(format!("the saved catalog {}: {error}", file.display())))?;
+        layouts.extend(saved.into_iter().map(|layout| ((layout.program, layout.name), Arc::new(layout))));
+    }
+    Ok(layouts)
+}
+
+/// The clients that are registered here, and those of other issuers that the settings know.
+async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failure> {
+    let mut callers = Vec::new();
+    // Asking must not make a store where there is none.
+    if let Some(own) = settings.tokens.as_ref().filter(|_| settings.state.is_dir()) {
+        let store = store(settings).await?;
+        let clients = Clients::open(&store, own.hash_cost).await.map_err(issuer_failed)?;
+        for client in clients.list().await.map_err(issuer_failed)?.iter().filter(|client| !client.revoked()) {
+            let id = ClientId { issuer: issuer.into(), id: client.id.clone() };
+            let standing = &client.standing;
+            callers.push(Caller {
+                name: client.name.clone(),
+                client: id,
+                groups: client.groups.to_vec(),
+                scopes: client.scopes.to_vec(),
+                user: standing.user.clone(),
+                company: standing.company,
+                division: standing.division,
+            });
+        }
+    }
+    callers.extend(settings.clients.iter().map(|foreign| Caller {
+        name: foreign.client.to_string(),
+        client: foreign.client.clone(),
+        groups: foreign.groups.iter().map(|group| group.as_str().into()).collect(),
+        scopes: Vec::new(),
+        user: foreign.standing.user.clone(),
+        company: foreign.standing.company,
+        division: foreign.standing.division,
+    }));
+    Ok(callers)
+}
+
+/// The word of a reason, as tests of rules have it.
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Allowed => "allowed",
+        Reason::NoPermit => "no-permit",
+        Reason::Forbidden => "forbidden",
+        Reason::EvaluationError => "evaluation-error",
+        Reason::ValueNotComparable(_) => "value-not-comparable",
+        Reason::Unverifiable => "unverifiable",
+    }
+}
+
+fn missed(miss: &Miss) -> String {
+    match miss {
+        Miss::Expired => "its last day is over".to_owned(),
+        Miss::Condition { text, .. } => format!("this does not hold: {text}"),
+        Miss::Call => "it speaks of other transactions".to_owned(),
+        Miss::Client => "it speaks of other clients".to_owned(),
+    }
+}
+
+fn told(set: &Set, answer: &Answer) -> Value {
+    let spot = |id: &str| set.spot(id).map(ToString::to_string);
+    let rules: Vec<Value> =
+        answer.decision.rules.iter().map(|id| json!({ "rule": &**id, "place": spot(id) })).collect();
+    let near: Vec<Value> = answer
+        .near
+        .iter()
+        .map(|near| json!({ "rule": &*near.rule, "place": near.spot.to_string(), "miss": missed(&near.miss) }))
+        .collect();
+    json!({
+        "allowed": answer.decision.allowed,
+        "reason": reason(answer.decision.reason),
+        "company": answer.place.company.number(),
+        "division": answer.place.division.as_str(),
+        "rules": rules,
+        "nearest": near,
+        "set": set.hash(),
+    })
+}
+
+fn explained(set: &Set, question: &Question, answer: &Answer) {
+    let Place { company, division } = answer.place;
+    let (program, transaction) = (question.asked.program, question.asked.transaction);
+    let effect = Effect::of(program, transaction);
+    let place = if division.is_blank() { format!("{company}") } else { format!("{company}, division {division}") };
+    let verdict = if answer.decision.allowed { "ALLOWED" } else { "REFUSED" };
+    show::line(&format!(
+        "{verdict}: {} may{} {effect} {program}/{transaction} in company {place}",
+        question.caller.name,
+        if answer.decision.allowed { "" } else { " not" }
+    ));
+    let because = match answer.decision.reason {
+        Reason::Allowed => "permitted by".to_owned(),
+        Reason::Forbidden => "forbidden by".to_owned(),
+        Reason::NoPermit => "no rule permits it".to_owned(),
+        Reason::EvaluationError => "a rule failed to evaluate".to_owned(),
+        Reason::ValueNotComparable(field) => format!("a rule reads {field} and can't compare its value"),
+        Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
+    };
+    show::line(&format!("  {because}"));
+    for id in answer.decision.rules.iter() {
+        let place = set.spot(id).map(ToString::to_string).unwrap_or_default();
+        show::line(&format!("    {id}  {place}"));
+    }
+    for near in &answer.near {
+        show::line(&format!("  near: {}  {}", near.rule, near.spot));
+        show::line(&format!("        {}", missed(&near.miss)));
+    }
+}
+
+/// The folder of a set's own tests.
+fn tests_of(settings: &Settings, dir: Option<&Path>) -> PathBuf {
+    dir.unwrap_or(&settings.policies).join("tests")
+}
+
+fn user(text: &str) -> Option<M3User> {
+    M3User::parse(text).ok()
+}

@@ -1,0 +1,130 @@
+//! Questions to a set that is not in force: what would be decided on this call, by whom, and why.
+//!
+//! A question goes the way of a call: read, typed by its layout, placed, decided on what would be sent.
+
+use crate::model::{
+    ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
+};
+use crate::policy::{Ask, Asker, Decision, Near, Set};
+use crate::translate::{self, Asked, Fault, RequestFault};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Somebody who may call.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// As people know him.
+    pub name: String,
+    pub client: ClientId,
+    pub groups: Vec<Box<str>>,
+    pub scopes: Vec<Box<str>>,
+    pub user: Option<M3User>,
+    pub company: Option<Company>,
+    pub division: Option<Division>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub caller: Caller,
+    pub asked: Asked,
+    pub address: IpAddr,
+    pub unix_seconds: u64,
+}
+
+/// What would be decided; for a refusal that no rule made, the permits that came nearest.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub decision: Decision,
+    pub place: Place,
+    pub near: Vec<Near>,
+}
+
+/// Why there is no decision.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Wrong {
+    #[error("the call can't be read: {0}")]
+    Call(#[from] RequestFault),
+    #[error("the call would be refused before any rule is asked: {0}")]
+    Fault(Fault),
+    #[error(
+        "the layout of {program}/{transaction} is not known here; call it once through the gateway, which saves it"
+    )]
+    Unknown { program: ProgramName, transaction: TransactionName },
+    #[error("no company is known for the call; name it as `cono`, or give the client one")]
+    NoCompany,
+}
+
+const NEAREST: usize = 3;
+
+/// `CRS610MI/ChgBasicData;cono=100?CUNO=C00001`, as it stands behind `execute/`.
+pub fn read_call(call: &str) -> Result<Asked, Wrong> {
+    let (tail, query) = call.split_once('?').map_or((call, None), |(tail, query)| (tail, Some(query)));
+    Ok(translate::read(tail, query)?)
+}
+
+pub fn ask(
+    set: &Set,
+    question: &Question,
+    layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
+) -> Result<Answer, Wrong> {
+    let Question { caller, asked, address, unix_seconds } = question;
+    let (program, transaction) = (asked.program, asked.transaction);
+    let layout = layouts(program, transaction).ok_or(Wrong::Unknown { program, transaction })?;
+    let wanted = asked.wanted().map_err(Wrong::Fault)?;
+    let company = wanted.company.or(caller.company).ok_or(Wrong::NoCompany)?;
+    let inherited = caller.division.filter(|_| caller.company == Some(company)).unwrap_or(Division::BLANK);
+    let place = Place { company, division: wanted.division.unwrap_or(inherited) };
+    let inputs = translate::placed(asked.typed(&layout).map_err(Wrong::Fault)?, &layout, place);
+    let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
+    let ask = Ask {
+        asker: Asker { client: &caller.client, groups: &caller.groups, scopes: &caller.scopes },
+        program,
+        transaction,
+        effect: Effect::of(program, transaction),
+        place,
+        m3_user: caller.user.as_ref().unwrap_or(&nobody),
+        layout: &layout,
+        inputs: &inputs,
+        address: *address,
+        unix_seconds: *unix_seconds,
+    };
+    let decision = set.decide(&ask);
+    let by_default = !decision.allowed && decision.rules.is_empty();
+    let near = if by_default { set.nearest(&ask, NEAREST) } else { Vec::new() };
+    Ok(Answer { decision, place, near })
+}
+
+/// What a caller may do with a transaction in a place, whatever its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum May {
+    Never,
+    /// Some values, scopes, times or other places would permit it.
+    Sometimes,
+    Always,
+}
+
+/// By enumeration: nothing is concluded from the text of rules. `Always` is said of the call without any field of its
+/// own; a rule that forbids by a value makes it `Sometimes` only where the plain call is refused.
+pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place, now: u64) -> May {
+    let (program, transaction) = (layout.program, layout.name);
+    let effect = Effect::of(program, transaction);
+    let asker = Asker { client: &caller.client, groups: &caller.groups, scopes: &caller.scopes };
+    if !set.may_name(asker, program, transaction, effect) {
+        return May::Never;
+    }
+    let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
+    let inputs = translate::placed(Vec::new(), layout, place);
+    let ask = Ask {
+        asker,
+        program,
+        transaction,
+        effect,
+        place,
+        m3_user: caller.user.as_ref().unwrap_or(&nobody),
+        layout,
+        inputs: &inputs,
+        address: IpAddr::from([127, 0, 0, 1]),
+        unix_seconds: now,
+    };
+    if set.decide(&ask).allowed { May::Always } else { May::Sometimes }
+}
