@@ -10,7 +10,7 @@ use mi_gateway::tasks::Tasks;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -332,5 +332,36 @@ async fn over_tls_m3_is_the_one_that_was_meant_and_sees_the_gateways_certificate
             assert_eq!(reply.problem(), "m3-unreachable");
             assert!(m3.calls().is_empty(), "nobody was asked anything");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_whether_m3_answers_over_rest_and_as_whom() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile::default()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let account = file("gateway.ionapi", ionapi(&base, "MIGATE", "migate-dev").expose_secret());
+    let wrong = file("wrong", "not-his-password\n");
+    for (secret, code, said) in
+        [(&account, 0, "answers as MIGATE in company 100"), (&wrong, 2, "does not let the user")]
+    {
+        let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+            .current_dir(folder.path())
+            .env("MI_GATEWAY__M3__BACKEND", "rest")
+            .env("MI_GATEWAY__M3__URL", &base)
+            .env("MI_GATEWAY__M3__USER", "MIGATE")
+            .env("MI_GATEWAY__M3__PASSWORD_FILE", secret)
+            .args(["check", "--probe"])
+            .output()
+            .await
+            .expect("it runs");
+        let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert!(told.contains(said) && !told.contains("not-his-password") && !told.contains("migate-dev"), "{told}");
     }
 }
