@@ -83,7 +83,8 @@ impl Gate {
                 self.doors.remove(&door);
             }
             // A connection that broke off at once keeps nobody waiting and says nothing about the user: the next may try.
-            Err(Error::Lost { .. } | Error::Protocol { .. }) => {}
+            // Nor does a company that he may not work in keep him out of his own.
+            Err(Error::Lost { .. } | Error::Protocol { .. } | Error::Unprepared { .. }) => {}
             Err(error @ Error::LogonRefused { .. }) => {
                 self.let_in = None;
                 let apart = self.proven || self.doors.contains_key(&door);

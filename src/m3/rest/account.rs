@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -79,6 +80,10 @@ pub(super) enum Fault {
     IonApi { user: M3User, source: serde_json::Error },
     #[error("the secret of {0} can't be sent in a header")]
     Header(M3User),
+    #[error(
+        "the .ionapi file of {0} names a token service without TLS on another machine; say plaintext = \"accepted\" if that is known"
+    )]
+    Exposed(M3User),
 }
 
 #[derive(Debug)]
@@ -86,6 +91,7 @@ pub(super) struct Accounts {
     all: ArcSwap<HashMap<M3User, Account>>,
     secrets: ArcSwap<HashMap<M3User, SecretString>>,
     names_users: bool,
+    plaintext: bool,
 }
 
 /// A token is not used in its last minute, or tenth.
@@ -95,16 +101,21 @@ const CSRF_FOR: Duration = Duration::from_secs(30);
 const QUESTION: Duration = Duration::from_secs(10);
 
 impl Accounts {
-    pub(super) fn new(rest: &RestSettings, users: HashMap<M3User, SecretString>) -> Result<Self, Fault> {
-        let all = accounts(&users)?;
+    /// `plaintext`: tokens may be asked for without TLS.
+    pub(super) fn new(
+        rest: &RestSettings,
+        users: HashMap<M3User, SecretString>,
+        plaintext: bool,
+    ) -> Result<Self, Fault> {
+        let all = accounts(&users, plaintext)?;
         let (all, secrets) = (ArcSwap::from_pointee(all), ArcSwap::from_pointee(users));
-        Ok(Self { all, secrets, names_users: rest.names_users })
+        Ok(Self { all, secrets, names_users: rest.names_users, plaintext })
     }
 
     /// The users whose secret is another now.
     pub(super) fn replace(&self, users: HashMap<M3User, SecretString>) -> Result<HashSet<M3User>, Fault> {
         let before = self.secrets.load_full();
-        let fresh = accounts(&users)?;
+        let fresh = accounts(&users, self.plaintext)?;
         let secret = |of: &HashMap<M3User, SecretString>, user| {
             of.get(user).map(|s: &SecretString| s.expose_secret().to_owned())
         };
@@ -129,8 +140,13 @@ impl Accounts {
     }
 }
 
-fn accounts(users: &HashMap<M3User, SecretString>) -> Result<HashMap<M3User, Account>, Fault> {
-    users.iter().map(|(user, secret)| Ok((user.clone(), Account::new(user, secret)?))).collect()
+fn accounts(users: &HashMap<M3User, SecretString>, plaintext: bool) -> Result<HashMap<M3User, Account>, Fault> {
+    let account = |(user, secret): (&M3User, &SecretString)| {
+        let account = Account::new(user, secret)?;
+        let exposed = matches!(&account.0.secret, Secret::Ion(ion) if ion.is_exposed());
+        if exposed && !plaintext { Err(Fault::Exposed(user.clone())) } else { Ok((user.clone(), account)) }
+    };
+    users.iter().map(account).collect()
 }
 
 fn basic(name: &str, password: &str) -> Option<HeaderValue> {
@@ -140,6 +156,15 @@ fn basic(name: &str, password: &str) -> Option<HeaderValue> {
 }
 
 impl IonApi {
+    /// Its keys would cross a network readable.
+    fn is_exposed(&self) -> bool {
+        let url: Option<http::Uri> = format!("{}{}", self.pu, self.ot).parse().ok();
+        let Some(url) = url else { return false };
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let inside = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        url.scheme_str() == Some("http") && !inside
+    }
+
     /// A service account's keys where there are some, else the application's own.
     fn form(&self) -> String {
         let mut form = Serializer::new(String::new());
@@ -166,6 +191,10 @@ impl Account {
             Secret::Password(basic(user.as_str(), text).ok_or_else(|| Fault::Header(user.clone()))?)
         };
         Ok(Self(Arc::new(Inner { user: user.clone(), secret, token: Mutex::default(), csrf: Mutex::default() })))
+    }
+
+    pub(super) fn user(&self) -> &M3User {
+        &self.0.user
     }
 
     /// The user to be named to M3, where this account is another's.

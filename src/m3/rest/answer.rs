@@ -47,7 +47,11 @@ pub struct Reader {
     found: VecDeque<Found>,
     v2: bool,
     results: u32,
+    /// v1: a member that only an answer of M3's has.
+    known: bool,
     terminated: bool,
+    failed: bool,
+    left_out: bool,
     why: Why,
     ended: bool,
 }
@@ -71,7 +75,10 @@ impl Reader {
             found: VecDeque::new(),
             v2,
             results: 0,
+            known: false,
             terminated: false,
+            failed: false,
+            left_out: false,
             why: Why::default(),
             ended: false,
         }
@@ -114,7 +121,11 @@ impl Reader {
                 Ok(())
             }
             Part::Open { depth: 0, array, .. } if !array => Ok(()),
-            Part::Open { depth: 1 | 3, array: true, .. } | Part::Close { .. } => Ok(()),
+            Part::Open { depth: 1 | 3, array: true, .. } => {
+                self.known = true;
+                Ok(())
+            }
+            Part::Close { .. } => Ok(()),
             Part::Open { .. } | Part::Value { .. } => Err(Fault::Member),
         }
     }
@@ -131,6 +142,19 @@ impl Reader {
                 self.terminated = raw == b"true";
                 return Ok(());
             }
+            "notProcessed" => {
+                self.left_out = raw == b"true";
+                return Ok(());
+            }
+            "nrOfFailedTransactions" => {
+                self.failed = raw != b"0";
+                return Ok(());
+            }
+            "Program" | "MIRecord" => {
+                self.known = true;
+                return Ok(());
+            }
+            "ErrorMessage" if raw.first() == Some(&b'"') => &mut self.why.message,
             // v1's own form of an error behind records: an object with the same members in it.
             "ErrorMessage" if raw.first() == Some(&b'{') => {
                 let members = members(raw).ok_or(Fault::Member)?;
@@ -157,10 +181,16 @@ impl Reader {
     fn end(&mut self) {
         self.ended = true;
         let Why { kind, message, code, field } = std::mem::take(&mut self.why);
-        let failed = !(kind.trim().is_empty() && message.trim().is_empty() && code.trim().is_empty());
+        let told = !(kind.trim().is_empty() && message.trim().is_empty() && code.trim().is_empty());
+        let message = if told { message } else { "M3 says that the call failed, and not why".to_owned() };
+        let failed = told || self.failed || self.left_out;
+        let answered = if self.v2 { self.results > 0 } else { self.known };
         // A run that was ended has no NOK of M3's in it: what came of the call is not said.
         self.found.push_back(if self.terminated && !kind.trim().eq_ignore_ascii_case("ServerReturnedNOK") {
             Found::Terminated(message.trim().to_owned())
+        } else if !failed && !answered {
+            // Nothing says that the call was made: for a write that is not success.
+            Found::Terminated("an answer without a result".to_owned())
         } else if failed {
             let field = FieldName::parse(field.trim()).ok();
             Found::Refused(Refusal { message: message.trim().to_owned(), id: code.trim().to_owned(), field })
@@ -306,6 +336,21 @@ mod tests {
     fn a_run_that_was_ended_is_no_refusal() {
         let text = r#"{"results":[],"wasTerminated":true,"terminationReason":"time","terminationErrorType":"Timeout"}"#;
         assert_eq!(read(true, text, 9), Ok(vec![Found::Terminated("time".to_owned())]));
+    }
+
+    #[test]
+    fn a_result_that_does_not_say_success_is_none() {
+        for (v2, text) in [(true, "{}"), (true, r#"{"results":[]}"#), (false, "{}"), (false, r#"{"error":"proxy"}"#)] {
+            assert!(matches!(read(v2, text, 1).as_deref(), Ok([Found::Terminated(_)])), "{text}");
+        }
+        for text in [
+            r#"{"results":[{"records":[],"notProcessed":true}]}"#,
+            r#"{"results":[{"records":[]}],"nrOfFailedTransactions":1}"#,
+        ] {
+            assert!(matches!(read(true, text, 1).as_deref(), Ok([Found::Refused(_)])), "{text}");
+        }
+        assert_eq!(read(false, r#"{"Program":"P","Transaction":"T","MIRecord":null}"#, 1), Ok(vec![Found::End]));
+        assert_eq!(read(true, r#"{"results":[{"transaction":"T","records":[]}]}"#, 1), Ok(vec![Found::End]));
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Rest {
     ) -> Result<Self, Error> {
         let unusable = |source: io::Error| Error::Unreachable { address: rest.base.clone(), source: source.into() };
         let http = Http::new(rest, settings).map_err(unusable)?;
-        let accounts =
-            Accounts::new(rest, settings.users.clone()).map_err(|fault| unusable(io::Error::other(fault)))?;
+        let accounts = Accounts::new(rest, settings.users.clone(), settings.plaintext_accepted)
+            .map_err(|fault| unusable(io::Error::other(fault)))?;
         Ok(Self(Arc::new(Inner {
             http,
             accounts,
@@ -155,21 +155,23 @@ impl Rest {
     /// Asks M3 now. One logon at a time for each user: a wrong password must not be tried by a crowd.
     pub(super) async fn who(&self, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
         let program = ProgramName::parse("GENERAL").expect("a name of this file");
-        let gate = self.0.gates.of(user);
+        let account = self.0.accounts.of(user, &self.0.settings.user)?;
+        // Whose secret it is: where the gateway's account names others, one gate stands before all of them.
+        let gate = self.0.gates.of(account.user());
         let mut gate = gate.lock().await;
         let door = (program, place);
         gate.may_try(user, door)?;
-        let found = self.introduce(user, place).await;
+        // The call itself was not sent, whatever becomes of this.
+        let found = self.introduce(&account, user, place).await.map_err(Error::before_the_call);
         gate.learn(door, &found, self.0.settings.logon_pause);
         let outcome = found.as_ref().map_or_else(Error::outcome, |_| "ok");
         self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
         found
     }
 
-    async fn introduce(&self, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
-        let account = self.0.accounts.of(user, &self.0.settings.user)?;
+    async fn introduce(&self, account: &Account, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
         let path = url::who(self.0.rest.version, place, account.names(user));
-        let response = self.ask(&account, user, &path, QUESTION).await?;
+        let response = self.ask(account, user, &path, QUESTION).await?;
         let told = reply::only_record(response, &self.0.rest, QUESTION).await?;
         let text = |name: &str| told.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.trim());
         let wrong = |what| Error::Protocol { sent: false, what };
