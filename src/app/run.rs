@@ -192,9 +192,10 @@ impl Running {
         tokio::fs::write(&path, text).await.map_err(|source| Error::State { path, source })
     }
 
-    /// Readiness off, no new connections, what is in flight finished, writes waited for, then everything else.
+    /// Readiness off, after a while no new connections, what is in flight finished, writes waited for, then everything else.
     pub async fn stop(self) -> Ended {
         self.health.drain();
+        tokio::time::sleep(self.settings.edge.limits.drain_wait).await;
         self.close_public.cancel();
         let unfinished = self.public.await.map_or(0, |drained| drained.unfinished);
         // Longer than the drain: a write that M3 is at is waited for as long as it may take.

@@ -88,6 +88,7 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
     set(&mut limits.http2.ping_wait, seconds(reader, "edge.ping_timeout_seconds", 1..=300));
     set(&mut limits.http2.max_streams, number(reader, "edge.max_streams", 1..=10_000));
     set(&mut limits.header_list, number(reader, "edge.max_header_list", 1_024..=1_048_576));
+    set(&mut limits.drain_wait, seconds(reader, "edge.drain_wait_seconds", 0..=600));
     set(&mut limits.drain, seconds(reader, "edge.drain_seconds", 0..=3_600));
     let development = path(reader, "edge.development_certs").unwrap_or_else(|| "certs/dev".into());
     let certificate = match (path(reader, "edge.certificate"), path(reader, "edge.key")) {

@@ -59,6 +59,8 @@ pub struct Limits {
     pub max_headers: usize,
     pub max_uri: usize,
     pub http2: Http2,
+    /// How long callers are still let in after readiness is off, so that balancers notice before a door is closed.
+    pub drain_wait: Duration,
     /// How long a drain waits for what is in flight.
     pub drain: Duration,
     /// How often the certificate files are looked at.
@@ -115,6 +117,7 @@ impl Default for Limits {
             max_headers: 100,
             max_uri: 8 * 1024,
             http2: Http2::default(),
+            drain_wait: Duration::ZERO,
             drain: Duration::from_secs(30),
             reload: Duration::from_secs(2),
         }

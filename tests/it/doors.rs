@@ -7,6 +7,7 @@ use http_body_util::Full;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -234,4 +235,24 @@ async fn readiness_says_why_not() {
     let told = tokio::time::timeout(std::time::Duration::from_secs(30), told).await.expect("it is noticed");
     assert!(told.contains("\"m3\"") && told.contains("MIGATE"), "{told}");
     assert_eq!(house.operations("/livez").await.status, StatusCode::OK, "alive all the same");
+}
+
+#[tokio::test]
+async fn at_a_stop_readiness_goes_first_and_callers_are_let_in_until_balancers_have_noticed() {
+    let house = House::with(|settings| settings.edge.limits.drain_wait = Duration::from_secs(3)).await;
+    let demo = house.demo().await;
+    let (base, https) = (house.operations.clone(), house.https.clone());
+    let ready = async || {
+        let request = Request::get(format!("{base}/readyz")).body(Full::default()).expect("a request");
+        send(&https, request).await.status
+    };
+    assert_eq!(ready().await, StatusCode::OK);
+    let meanwhile = async {
+        while ready().await == StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+        demo.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status
+    };
+    let (_, status) = tokio::join!(house.stop(), meanwhile);
+    assert_eq!(status, StatusCode::OK, "not ready any more, and still served");
 }
