@@ -197,10 +197,11 @@ pub(super) async fn policies(
     let parse = |source: &Source, issuer: &str| Plan::parse(&source.name, &source.text, issuer);
     let plan = parse(&active.limits(), public_url).map_err(Error::Limits)?;
     let limits = Arc::new(Limits::new(plan));
-    let (issuer, changed) = (public_url.to_owned(), limits.clone());
+    let (issuer, changed, refused) = (public_url.to_owned(), limits.clone(), metrics.reloads_refused.clone());
     active.watch(tasks, move |source| match parse(source, &issuer) {
         Ok(plan) => changed.replace(plan),
         Err(faults) => {
+            refused.with_label_values(&["limits"]).inc();
             for fault in faults {
                 tracing::error!(%fault, "the limits were not taken over; the last good ones hold");
             }

@@ -107,7 +107,7 @@ impl Edge {
         let connections = Tasks::new();
         let acceptors = Tasks::new();
         if let (Some(source), Some((_, served))) = (&self.settings.tls, &self.tls) {
-            tls::reload(Arc::clone(served), source, limits.reload, &acceptors);
+            tls::reload(Arc::clone(served), source, limits.reload, &self.metrics, &acceptors);
         }
         let door = Arc::new(Door {
             name: self.settings.door,

@@ -7,6 +7,7 @@
 
 use super::settings::TlsSource;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -133,8 +134,9 @@ fn provider() -> CryptoProvider {
 }
 
 /// Looks at the files again and again; what changed and fits is served from the next handshake on.
-pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, tasks: &Tasks) {
+pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, metrics: &Metrics, tasks: &Tasks) {
     let TlsSource::Files { chain, key } = source.clone() else { return };
+    let counted = metrics.reloads_refused.with_label_values(&["certificate"]);
     tasks.spawn_until_stop(async move {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,6 +164,7 @@ pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, t
                 }
                 Err(error) if refused.as_ref() != Some(&chain_bytes) => {
                     tracing::warn!(%error, "the changed certificate cannot be used, the old one stays");
+                    counted.inc();
                     refused = Some(chain_bytes);
                 }
                 Err(_) => {}

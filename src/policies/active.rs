@@ -106,7 +106,11 @@ impl Active {
 
     /// One look: reads, and swaps what changed and is good. Blocks.
     pub fn look(&self, limits: &dyn Fn(&Source)) {
-        match self.try_look(limits) {
+        let found = self.try_look(limits);
+        if found.is_err() {
+            self.metrics.reloads_refused.with_label_values(&["policy"]).inc();
+        }
+        match found {
             Ok(false) => {}
             Ok(true) => tracing::info!(hash = self.set().hash(), rules = self.set().rules(), "policy set replaced"),
             Err(Error::Faults(faults)) => {

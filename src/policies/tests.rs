@@ -193,6 +193,9 @@ fn a_set_with_faults_never_replaces_a_good_one() {
     look();
     assert!(Arc::ptr_eq(&good, &active.set()), "the demo's rules don't come back by themselves");
 
+    let refused = metrics.reloads_refused.with_label_values(&["policy"]).get();
+    assert!(refused >= 3, "each kind of trouble is counted: {refused}");
+
     fs::create_dir(&dir).expect("a folder");
     fs::write(dir.join("a.cedar"), PERMIT.replace("read", "write")).expect("a file");
     look();

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub catalog: IntCounterVec,
     pub policy_decisions: IntCounterVec,
     pub policy_rules: IntGauge,
+    /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
+    pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
     pub ready: IntGauge,
 }
@@ -71,6 +73,11 @@ impl Metrics {
             catalog: made.counters("catalog_total", "Catalog look-ups by result.", &["result"]),
             policy_decisions: made.counters("policy_decisions_total", "Policy decisions.", &["step", "verdict"]),
             policy_rules: made.gauge("policy_rules", "Rules of the active policy set."),
+            reloads_refused: made.counters(
+                "reloads_refused_total",
+                "Changed files that were not taken over.",
+                &["what"],
+            ),
             log_lines_dropped: made
                 .counter("log_lines_dropped_total", "Access log lines dropped, the queue being full."),
             ready: made.gauge("ready", "1 when the gateway takes requests."),
