@@ -94,17 +94,16 @@ pub fn ask(
     Ok(Answer { decision, place, near })
 }
 
-/// What a caller may do with a transaction in a place, whatever its values.
+/// What a caller may do with a transaction in a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum May {
     Never,
-    /// Some values, scopes, times or other places would permit it.
+    /// It depends on values, scopes, the moment or the address.
     Sometimes,
     Always,
 }
 
-/// By enumeration: nothing is concluded from the text of rules. `Always` is said of the call without any field of its
-/// own; a rule that forbids by a value makes it `Sometimes` only where the plain call is refused.
+/// By asking: a plain call is decided, and the decision looked at for what else it could depend on.
 pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place, now: u64) -> May {
     let (program, transaction) = (layout.program, layout.name);
     let effect = Effect::of(program, transaction);
@@ -126,5 +125,10 @@ pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place,
         address: IpAddr::from([127, 0, 0, 1]),
         unix_seconds: now,
     };
-    if set.decide(&ask).allowed { May::Always } else { May::Sometimes }
+    let decision = set.decide(&ask);
+    match (set.holds_whatever_is_sent(&ask, &decision), decision.allowed) {
+        (true, true) => May::Always,
+        (true, false) => May::Never,
+        (false, _) => May::Sometimes,
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Slow and thorough; nothing here is on a call's way.
 
-use super::ask::Ask;
+use super::ask::{Ask, Decision, Reason};
 use super::context;
 use super::identity::TYPES;
 use super::narrow::Narrow;
@@ -70,6 +70,24 @@ impl Set {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Whether this decision holds for every call of the transaction in this place: no value, scope, moment or address
+    /// could make it another.
+    pub fn holds_whatever_is_sent(&self, ask: &Ask<'_>, decision: &Decision) -> bool {
+        let Some(narrow) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else { return false };
+        let principals = self.principals_of(ask.asker);
+        let speak = |rule: &&Rule| rule.scope.speaks_of(&principals) && rule.scope.reaches(&narrow.target);
+        let mut rules = self.book.rules.iter().filter(speak);
+        let decided = |rule: &Rule| decision.rules.contains(&rule.id) && rule.reads.place_alone();
+        match decision.reason {
+            Reason::Allowed => {
+                self.book.rules.iter().any(decided) && !rules.any(|rule| !rule.permit && !rule.reads.place_alone())
+            }
+            Reason::Forbidden => self.book.rules.iter().any(decided),
+            Reason::NoPermit => !rules.any(|rule| rule.permit && !rule.reads.place_alone()),
+            Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable => false,
+        }
     }
 
     /// The permits that came nearest to permitting this call, best first.

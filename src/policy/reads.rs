@@ -47,6 +47,11 @@ impl Reads {
         self.fields.extend(other.fields.iter().copied());
     }
 
+    /// Nothing but where a call runs, or nothing at all.
+    pub(super) fn place_alone(&self) -> bool {
+        self.bits & !(Self::COMPANY | Self::DIVISION) == 0 && self.fields.is_empty()
+    }
+
     /// Known before the layout is: nothing but scopes, or nothing at all.
     pub(super) fn known_by_name(&self) -> bool {
         self.bits & !Self::SCOPES == 0 && self.fields.is_empty()

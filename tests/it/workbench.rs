@@ -104,20 +104,21 @@ fn an_access_review_is_a_table_and_a_change_of_rules_says_what_it_gives_and_take
     assert_eq!(
         table,
         "client,program,transaction,effect,company,division,may\n\
-         (group demo),MMS200MI,DltItm,write,100,,always\n\
-         (group demo),MMS200MI,DltItm,write,200,,sometimes\n"
+         (group demo),MMS200MI,DltItm,write,100,,always\n"
     );
     let after = folder.path().join("after");
     fs::create_dir(&after).expect("a folder");
-    let rule = "@id(\"readers-read\")\npermit (principal in Group::\"readers\", action in Action::\"read\", resource in Program::\"CRS610MI\");\n";
+    let rule = "@id(\"readers-read\")\npermit (principal in Group::\"readers\", action in Action::\"read\", resource in Program::\"CRS610MI\");\n@id(\"demo-early\")\npermit (principal in Group::\"demo\", action in Action::\"read\", resource in Program::\"MMS200MI\") when { context.minute < 60 };\n";
     fs::write(after.join("a.cedar"), rule).expect("a file");
     let before = Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED).display().to_string();
     let after = after.display().to_string();
-    let ended = policy(folder.path(), &["diff", &before, &after, "--place", "200"]);
+    let ended = policy(folder.path(), &["diff", &before, &after, "--place", "100", "--place", "200"]);
     assert_eq!(ended.status.code(), Some(1));
     let told = text(&ended.stdout);
-    assert!(told.contains("- (group demo): CRS610MI/Add in 200: sometimes → never"), "{told}");
-    assert!(told.contains("+ (group readers): CRS610MI/GetBasicData in 200: sometimes → always"), "{told}");
+    assert!(told.contains("- (group demo): CRS610MI/Add in 100: always → never"), "{told}");
+    assert!(told.contains("- (group demo): MMS200MI/GetItmBasic in 100: always → sometimes"), "{told}");
+    assert!(told.contains("+ (group demo): MMS200MI/GetItmBasic in 200: never → sometimes"), "{told}");
+    assert!(told.contains("+ (group readers): CRS610MI/GetBasicData in 200: never → always"), "{told}");
     let same = policy(folder.path(), &["diff", &before, &before, "--place", "100"]);
     assert_eq!((same.status.code(), text(&same.stdout).as_str()), (Some(0), ""));
 }
