@@ -278,6 +278,7 @@ impl Catalog {
                 self.0.layouts.invalidate_all();
                 self.0.programs.invalidate_all();
                 self.0.names.invalidate_all();
+                self.0.fetch.forget().await;
             }
             Some(program) => {
                 self.0.programs.invalidate(&program).await;

@@ -7,7 +7,7 @@ use crate::model::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// One row of LstPrograms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +28,15 @@ pub struct TransactionFacts {
 const MOST_PROGRAMS: usize = 20_000;
 const MOST_TRANSACTIONS: usize = 5_000;
 const MOST_FIELDS: usize = 2_000;
+const MOST_COLUMNS: u16 = 60_000;
 
 /// The reader of MRS001MI. Its own layouts come from the session, so that no release is assumed.
 #[derive(Debug)]
 pub(super) struct Fetch {
     m3: Client,
     patience: Duration,
-    lists: OnceCell<Lists>,
+    /// Held while they are asked for: one question for many.
+    lists: Mutex<Option<Arc<Lists>>>,
 }
 
 #[derive(Debug)]
@@ -46,11 +48,12 @@ struct Lists {
 
 impl Fetch {
     pub(super) fn new(m3: Client, patience: Duration) -> Self {
-        Self { m3, patience, lists: OnceCell::new() }
+        Self { m3, patience, lists: Mutex::default() }
     }
 
     pub(super) async fn programs(&self) -> Result<Vec<ProgramFacts>, Error> {
-        let layout = &self.lists().await?.programs;
+        let lists = self.lists().await?;
+        let layout = &lists.programs;
         let rows = self.list(layout, &[], MOST_PROGRAMS).await?;
         let facts = rows.iter().filter_map(|row| {
             let name = ProgramName::parse(&column(row, layout, "MINM")).ok()?;
@@ -60,7 +63,8 @@ impl Fetch {
     }
 
     pub(super) async fn transactions(&self, program: ProgramName) -> Result<Vec<TransactionFacts>, Error> {
-        let layout = &self.lists().await?.transactions;
+        let lists = self.lists().await?;
+        let layout = &lists.transactions;
         let rows = self.list(layout, &[("MINM", program.as_str())], MOST_TRANSACTIONS).await?;
         let text = |row: &Record, name: &str| column(row, layout, name);
         let facts = rows.iter().filter_map(|row| {
@@ -93,11 +97,15 @@ impl Fetch {
     }
 
     async fn fields(&self, program: ProgramName, transaction: TransactionName, which: &str) -> Result<Layout, Error> {
-        let layout = &self.lists().await?.fields;
+        let lists = self.lists().await?;
+        let layout = &lists.fields;
         let keys = [("MINM", program.as_str()), ("TRNM", transaction.as_str()), ("TRTP", which)];
         let rows = self.list(layout, &keys, MOST_FIELDS).await?;
         let mut fields: Vec<_> = rows.iter().filter_map(|row| field(row, layout)).collect();
         fields.sort_by_key(|field| field.from);
+        if self.m3.speaks_by_name() {
+            one_after_the_other(&mut fields)?;
+        }
         Ok(Layout::new(fields))
     }
 
@@ -132,8 +140,17 @@ impl Fetch {
         };
         let mut reply = match self.m3.call(&call).await {
             Ok(reply) => reply,
+            // What stands before M3 refuses without M3's own message id: that says nothing of what there is.
+            Err(Error::Refused(refusal)) if refusal.id.is_empty() && self.m3.speaks_by_name() => {
+                return Err(Error::Protocol { sent: false, what: "MRS001MI was refused without a reason of M3's" });
+            }
             // M3 says NOK where there is nothing to list.
             Err(Error::Refused(_)) => return Ok(Vec::new()),
+            // Its own layouts are others by now: they are asked for again before the next list.
+            Err(error @ Error::LayoutChanged { .. }) => {
+                *self.lists.lock().await = None;
+                return Err(error);
+            }
             Err(error) => return Err(error),
         };
         let mut rows = Vec::new();
@@ -146,16 +163,23 @@ impl Fetch {
         Ok(rows)
     }
 
-    async fn lists(&self) -> Result<&Lists, Error> {
-        self.lists
-            .get_or_try_init(|| async {
-                Ok(Lists {
-                    programs: self.bootstrap("LstPrograms").await?,
-                    transactions: self.bootstrap("LstTransactions").await?,
-                    fields: self.bootstrap("LstFields").await?,
-                })
-            })
-            .await
+    /// MRS001MI's own layouts are asked for anew after everything was forgotten.
+    pub(super) async fn forget(&self) {
+        *self.lists.lock().await = None;
+    }
+
+    async fn lists(&self) -> Result<Arc<Lists>, Error> {
+        let mut held = self.lists.lock().await;
+        if let Some(lists) = &*held {
+            return Ok(lists.clone());
+        }
+        let lists = Arc::new(Lists {
+            programs: self.bootstrap("LstPrograms").await?,
+            transactions: self.bootstrap("LstTransactions").await?,
+            fields: self.bootstrap("LstFields").await?,
+        });
+        *held = Some(lists.clone());
+        Ok(lists)
     }
 
     /// MRS001MI can't be looked up in MRS001MI: its layouts come from GetInLayout and GetOutLayout, all text.
@@ -188,6 +212,17 @@ fn text_field(slot: Slot) -> FieldLayout {
     }
 }
 
+/// By name alone every field may stand anywhere: no place of M3's lets one overwrite another.
+fn one_after_the_other(fields: &mut [FieldLayout]) -> Result<(), Error> {
+    let mut from: u16 = 16;
+    for field in fields {
+        field.from = from;
+        let next = from.checked_add(field.length).filter(|next| *next < MOST_COLUMNS);
+        from = next.ok_or(Error::Protocol { sent: false, what: "MRS001MI lists fields longer than any record" })?;
+    }
+    Ok(())
+}
+
 fn column(row: &Record, layout: &TransactionLayout, name: &str) -> String {
     let field = FieldName::parse(name).ok().and_then(|name| layout.output.field(name));
     field.map(|field| row.text(field).trim().to_owned()).unwrap_or_default()
@@ -201,7 +236,7 @@ fn field(row: &Record, layout: &TransactionLayout) -> Option<FieldLayout> {
         name: FieldName::parse(&text("FLNM")).ok()?,
         kind: FieldKind::of(&text("TYPE")).unwrap_or(FieldKind::Alphanumeric),
         from,
-        length: to.checked_sub(from)? + 1,
+        length: to.checked_sub(from)?.checked_add(1)?,
         mandatory: text("MAND") == "1",
         description: text("FLDS").into(),
     })

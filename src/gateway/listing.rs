@@ -25,7 +25,12 @@ pub(super) struct Listing {
     pen: Option<Pen>,
     last: Option<Record>,
     truncated: bool,
+    /// Records that came beyond what was wanted.
+    unwanted: u32,
 }
+
+/// So many records are read for nobody, before an M3 that goes on and on is left.
+const READ_ON: u32 = 256;
 
 /// Writes where the list can be taken up again.
 #[derive(Debug)]
@@ -37,7 +42,18 @@ pub(super) struct Pen {
 
 impl Listing {
     pub(super) fn new(flow: Flow, most: Option<u64>, left_at: Option<Vec<String>>, pen: Option<Pen>) -> Self {
-        Self { flow, most, given: 0, ceiling: None, received: 0, left_at, pen, last: None, truncated: false }
+        Self {
+            flow,
+            most,
+            given: 0,
+            ceiling: None,
+            received: 0,
+            left_at,
+            pen,
+            last: None,
+            truncated: false,
+            unwanted: 0,
+        }
     }
 
     pub(super) fn under(self, ceiling: Option<u64>) -> Self {
@@ -80,8 +96,13 @@ impl Listing {
             return None;
         }
         if self.most.is_some_and(|most| self.given >= most) {
-            // More than this one may come, from an M3 that gives more than it was asked for: read on to its end.
+            // More than this one may come, from an M3 that gives more than it was asked for: its end is read for if near.
             self.truncated = true;
+            self.unwanted += 1;
+            if self.unwanted > READ_ON {
+                self.flow = Flow::Ended;
+                return Some(Ok(None));
+            }
             return None;
         }
         self.given += 1;

@@ -80,6 +80,11 @@ impl Client {
         &self.0.homes
     }
 
+    /// Fields travel by name, and where M3 keeps them says nothing here.
+    pub fn speaks_by_name(&self) -> bool {
+        matches!(self.0.way, Way::Rest(_))
+    }
+
     /// How many sessions one client may hold of one user, program and company.
     pub fn share(&self) -> usize {
         self.0.settings.pool.share()

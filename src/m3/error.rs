@@ -24,6 +24,9 @@ pub enum Error {
     /// A refused user is not tried again at once: every try brings him nearer to being locked.
     #[error("the user {user} was refused; the next try is in {retry_after:?}")]
     LogonHeld { user: M3User, retry_after: Duration },
+    /// Nothing is tried again for it: the account is good, and somebody else's.
+    #[error("M3 does not run the user {user}: the account that it was asked with is another's")]
+    NotHim { user: M3User },
     #[error("no password is configured for the M3 user {0}")]
     UnknownUser(M3User),
     #[error("M3 has no program {0} to log on to")]
@@ -62,6 +65,7 @@ impl Error {
             | Self::LogonRefused { .. }
             | Self::LogonHeld { .. }
             | Self::UnknownUser(_)
+            | Self::NotHim { .. }
             | Self::NoSuchProgram(_)
             | Self::Busy { .. }
             | Self::QueueFull
@@ -92,9 +96,11 @@ impl Error {
             Self::TimedOut { .. } => "timeout",
             Self::Lost { .. } | Self::Protocol { .. } => "lost",
             Self::Unreachable { .. } | Self::RerouteRefused { .. } => "unreachable",
-            Self::LogonRefused { .. } | Self::LogonHeld { .. } | Self::UnknownUser(_) | Self::NoSuchProgram(_) => {
-                "logon"
-            }
+            Self::LogonRefused { .. }
+            | Self::LogonHeld { .. }
+            | Self::UnknownUser(_)
+            | Self::NotHim { .. }
+            | Self::NoSuchProgram(_) => "logon",
             Self::Busy { .. } | Self::QueueFull => "busy",
             Self::LayoutChanged { .. } => "layout",
             Self::CompanyNotProvable { .. } | Self::ConventionUnsupported { .. } => "refused",

@@ -84,7 +84,7 @@ impl Gate {
             }
             // A connection that broke off at once keeps nobody waiting and says nothing about the user: the next may try.
             // Nor does a company that he may not work in keep him out of his own.
-            Err(Error::Lost { .. } | Error::Protocol { .. } | Error::Unprepared { .. }) => {}
+            Err(Error::Lost { .. } | Error::Protocol { .. } | Error::Unprepared { .. } | Error::NotHim { .. }) => {}
             Err(error @ Error::LogonRefused { .. }) => {
                 self.let_in = None;
                 let apart = self.proven || self.doors.contains_key(&door);

@@ -91,6 +91,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             let failure = Failure::refused(&refusal(text, id, ""));
             Ok(document(StatusCode::OK, Document::failed(shape, call.transaction, &call.options, &failure)))
         }
+        // He who asks may come in, and may not name this one.
+        Err(_) if call.options.run_as.as_ref().is_some_and(|other| other.as_str() != user) => {
+            Ok(plain(StatusCode::FORBIDDEN, "<html>Forbidden</html>"))
+        }
         Err(_) => Ok(plain(StatusCode::UNAUTHORIZED, "<html>Unauthorized</html>")),
     }
 }

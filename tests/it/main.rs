@@ -9,6 +9,7 @@ mod corpus;
 mod doors;
 mod effects;
 mod floors;
+mod hostile;
 mod house;
 mod lists;
 mod main_job;

@@ -14,19 +14,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001&returncols=CUNO,CUNM";
-const WRITE: &str = "CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Changed";
+pub(crate) const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001&returncols=CUNO,CUNM";
+pub(crate) const WRITE: &str = "CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Changed";
 
 fn user(name: &str) -> M3User {
     M3User::parse(name).expect("a user of the test")
 }
 
 /// A mock that serves m3api-rest, on a port of its own.
-async fn mock(tasks: &Tasks, profile: Profile) -> (Mock, String) {
+pub(crate) async fn mock(tasks: &Tasks, profile: Profile) -> (Mock, String) {
     let rest = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     let settings = mock_m3::Settings { rest, profile, ..mock_m3::Settings::default() };
     let mock = Mock::start(settings, tasks).await.expect("a mock");
@@ -49,7 +47,7 @@ fn dev(name: &str) -> SecretString {
 }
 
 /// A house in front of this base, and a caller who may do everything as MIDEMO.
-async fn before(base: &str, change: impl FnOnce(&mut m3::Settings)) -> (House, Caller) {
+pub(crate) async fn before(base: &str, change: impl FnOnce(&mut m3::Settings)) -> (House, Caller) {
     House::open_to_all("MIDEMO", "rate = \"10000/second\"\nburst = 10000", |settings| {
         let address = base.trim_start_matches("http://").to_owned();
         let mut client = m3::Settings::new(address, user("MIGATE"));
@@ -146,6 +144,39 @@ async fn the_gateways_account_names_users_only_where_it_may() {
 }
 
 #[tokio::test]
+async fn one_client_with_a_user_that_m3_does_not_know_keeps_nobody_else_out() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (house, caller) = before(&base, |client| {
+        client.users.remove(&user("MIDEMO"));
+        client.rest.as_mut().expect("over REST").names_users = true;
+    })
+    .await;
+    let standing = Standing { user: Some(user("STRANGER")), ..Standing::default() };
+    house.running.add_client_with("strange", &[], &["test"], standing).await.expect("a client");
+    let strange = house.caller("strange").await;
+    for place in ["cono=100;divi=AAA", "cono=200;divi=CCC"] {
+        let reply = strange.m3(&format!("CRS610MI/GetBasicData;{place}?CUNO=C00001")).await;
+        assert_eq!(reply.problem(), "m3-logon-refused");
+        assert_eq!(caller.m3(READ).await.status, StatusCode::OK, "after {place}");
+    }
+    assert_eq!(m3.refused(), 0, "no secret was wrong");
+}
+
+#[tokio::test]
+async fn a_password_that_m3_changes_under_running_calls_is_not_tried_by_all_who_wait() {
+    let tasks = Tasks::new();
+    let (m3, base) = mock(&tasks, Profile::default()).await;
+    let (_house, caller) = before(&base, |client| client.pool.max_per_key = 2).await;
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+    m3.change_password("MIDEMO", "another");
+    for reply in futures_util::future::join_all((0..20).map(|_| caller.m3(READ))).await {
+        assert_eq!(reply.problem(), "m3-logon-refused");
+    }
+    assert!(m3.refused() <= 2, "{} wrong passwords were sent", m3.refused());
+}
+
+#[tokio::test]
 async fn a_grid_that_wants_a_csrf_token_gets_one() {
     let tasks = Tasks::new();
     let (_m3, base) = mock(&tasks, Profile { csrf: true, ..Profile::default() }).await;
@@ -206,68 +237,6 @@ async fn m3_is_told_the_language_of_the_call_or_else_of_the_client() {
             calls.iter().find(|call| call.transaction == "GetBasicData").expect("it was asked").language,
             language
         );
-    }
-}
-
-/// Answers the gateway's own questions well, and every other request with these bytes, again and again where told.
-async fn hostile(tasks: &Tasks, answer: &'static [u8], again: bool) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let (_, good) = mock(tasks, Profile::default()).await;
-    let good: SocketAddr = good.trim_start_matches("http://").parse().expect("an address");
-    let serving = tasks.clone();
-    tasks.spawn_until_stop(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            serving.spawn_until_stop(async move {
-                let mut request = vec![0; 16 * 1024];
-                let length = stream.read(&mut request).await.unwrap_or(0);
-                let head = String::from_utf8_lossy(&request[..length]).into_owned();
-                if head.contains("/GetBasicData") || head.contains("/ChgBasicData") {
-                    while stream.write_all(answer).await.is_ok() && again {}
-                    return;
-                }
-                let mut on = tokio::net::TcpStream::connect(good).await.expect("the mock");
-                let once = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
-                on.write_all(once.as_bytes()).await.expect("it listens");
-                let _ = tokio::io::copy(&mut on, &mut stream).await;
-            });
-        }
-    });
-    base
-}
-
-#[tokio::test]
-async fn an_answer_that_is_none_of_m3s_neither_stalls_nor_fells_the_gateway() {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-    let endless_blanks: &'static [u8] =
-        Box::leak(format!("{HEAD}8000\r\n{}\r\n", " ".repeat(0x8000)).into_bytes().into());
-    for (answer, again, read) in [
-        (&b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"[..], false, "m3-incomprehensible"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
-        (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
-        (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", false, "m3-unreachable"),
-        (b"not HTTP at all\r\n\r\n", false, "m3-unreachable"),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"results\":[{\"records\":[{\"CUNO\":",
-            false,
-            "m3-unreachable",
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\ncontent-length: 44\r\n\r\n{\"results\":[{\"records\":[{\"CUNO\":{\"a\":1}}]}]}",
-            false,
-            "m3-incomprehensible",
-        ),
-        (endless_blanks, true, "m3-unreachable"),
-    ] {
-        let tasks = Tasks::new();
-        let base = hostile(&tasks, answer, again).await;
-        let (_house, caller) = before(&base, |_| {}).await;
-        let told = String::from_utf8_lossy(&answer[..answer.len().min(120)]).into_owned();
-        let reply = tokio::time::timeout(Duration::from_secs(20), caller.m3(READ)).await.expect("an answer in time");
-        let problem = reply.problem();
-        assert!(problem == read || (again && problem == "m3-incomprehensible"), "{told}: {problem}");
-        let write = tokio::time::timeout(Duration::from_secs(20), caller.m3(WRITE)).await.expect("an answer in time");
-        assert_eq!(write.problem(), "outcome-unknown", "{told}");
     }
 }
 

@@ -37,7 +37,10 @@ pub(in crate::gateway) fn of_m3(error: &m3::Error) -> Problem {
         m3::Error::Busy { .. } | m3::Error::QueueFull => {
             Problem::new(Kind::M3Busy, "No session became free in time.").retry_after(soon)
         }
-        m3::Error::LogonRefused { .. } | m3::Error::UnknownUser(_) | m3::Error::ConventionUnsupported { .. } => {
+        m3::Error::LogonRefused { .. }
+        | m3::Error::UnknownUser(_)
+        | m3::Error::NotHim { .. }
+        | m3::Error::ConventionUnsupported { .. } => {
             Problem::new(Kind::M3Refused, "M3 does not take the logon of this client's user.")
         }
         m3::Error::LogonHeld { retry_after, .. } => {

@@ -35,7 +35,7 @@ struct Inner {
     /// Whose it is.
     user: M3User,
     secret: Secret,
-    token: Mutex<Option<Token>>,
+    token: Mutex<Held>,
     csrf: Mutex<Csrf>,
 }
 
@@ -61,6 +61,13 @@ struct IonApi {
     sask: Option<SecretString>,
 }
 
+#[derive(Default)]
+struct Held {
+    token: Option<Token>,
+    /// The last fetch failed: for a moment that speaks for those who waited behind it.
+    failed: Option<(Error, Instant)>,
+}
+
 struct Token {
     authorization: HeaderValue,
     /// From then on another is asked for.
@@ -71,7 +78,8 @@ struct Token {
 #[derive(Default)]
 struct Csrf {
     wanted: bool,
-    held: Option<(HeaderValue, Instant)>,
+    /// `None` inside: there is none to be had, as with an older M3.
+    held: Option<(Option<HeaderValue>, Instant)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +104,8 @@ pub(super) struct Accounts {
 
 /// A token is not used in its last minute, or tenth.
 const MARGIN: Duration = Duration::from_secs(60);
+/// How long a fetch that failed speaks for others.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 /// What Infor's own clients believe a CSRF token to be good for.
 const CSRF_FOR: Duration = Duration::from_secs(30);
 const QUESTION: Duration = Duration::from_secs(10);
@@ -207,13 +217,13 @@ impl Account {
         match &self.0.secret {
             Secret::Ion(_) => {
                 let held = self.0.token.try_lock().ok()?;
-                let token = held.as_ref().filter(|token| token.until > Instant::now())?;
+                let token = held.token.as_ref().filter(|token| token.until > Instant::now())?;
                 Some(Pass { authorization: token.authorization.clone(), csrf: None })
             }
             Secret::Password(basic) => {
                 let csrf = self.0.csrf.try_lock().ok()?;
                 let held = csrf.held.as_ref().filter(|(_, since)| since.elapsed() < CSRF_FOR);
-                let csrf = if csrf.wanted { Some(held?.0.clone()) } else { None };
+                let csrf = if csrf.wanted { held?.0.clone() } else { None };
                 Some(Pass { authorization: basic.clone(), csrf })
             }
         }
@@ -235,18 +245,22 @@ impl Account {
             Secret::Ion(_) if status == StatusCode::UNAUTHORIZED => {
                 let mut token = self.0.token.lock().await;
                 // Another caller may have fetched a new one meanwhile.
-                if token.as_ref().is_some_and(|token| token.authorization == pass.authorization) {
-                    *token = None;
+                if token.token.as_ref().is_some_and(|token| token.authorization == pass.authorization) {
+                    token.token = None;
                 }
                 true
             }
             Secret::Password(_) if status == StatusCode::FORBIDDEN => {
                 let mut csrf = self.0.csrf.lock().await;
                 csrf.wanted = true;
-                if csrf.held.as_ref().map(|(token, _)| token) == pass.csrf.as_ref() {
+                let had = csrf.held.as_ref().and_then(|(token, _)| token.as_ref());
+                // With none to be had another try would be no better.
+                let hopeless =
+                    csrf.held.as_ref().is_some_and(|(token, since)| token.is_none() && since.elapsed() < CSRF_FOR);
+                if had == pass.csrf.as_ref() && !hopeless {
                     csrf.held = None;
                 }
-                true
+                !hopeless
             }
             _ => false,
         }
@@ -255,10 +269,23 @@ impl Account {
     /// Held while it is fetched: one fetch for all who wait.
     async fn token(&self, ion: &IonApi, http: &Http) -> Result<HeaderValue, Error> {
         let mut held = self.0.token.lock().await;
-        if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
+        if let Some(token) = held.token.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(token.authorization.clone());
         }
-        *held = None;
+        if let Some((error, _)) = held.failed.as_ref().filter(|(_, since)| since.elapsed() < FAILED_FOR) {
+            return Err(error.clone());
+        }
+        *held = Held::default();
+        match self.fetch(ion, http).await {
+            Ok(token) => Ok(held.token.insert(token).authorization.clone()),
+            Err(error) => {
+                held.failed = Some((error.clone(), Instant::now()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn fetch(&self, ion: &IonApi, http: &Http) -> Result<Token, Error> {
         let url = format!("{}{}", ion.pu, ion.ot);
         // Whatever goes wrong here, the call itself was not sent.
         let (status, answer) = http.post(&url, ion.form(), QUESTION).await.map_err(Error::before_the_call)?;
@@ -275,8 +302,7 @@ impl Account {
         authorization.set_sensitive(true);
         let life = Duration::from_secs(granted.expires_in.clamp(1, 86_400));
         let until = Instant::now() + life.saturating_sub(MARGIN.min(life / 10));
-        *held = Some(Token { authorization: authorization.clone(), until });
-        Ok(authorization)
+        Ok(Token { authorization, until })
     }
 
     async fn csrf(&self, pass: &Pass, http: &Http) -> Result<Option<HeaderValue>, Error> {
@@ -285,16 +311,17 @@ impl Account {
             return Ok(None);
         }
         if let Some((token, _)) = csrf.held.as_ref().filter(|(_, since)| since.elapsed() < CSRF_FOR) {
-            return Ok(Some(token.clone()));
+            return Ok(token.clone());
         }
         let response = http.get("/m3api-rest/csrf", pass, QUESTION).await.map_err(Error::before_the_call)?;
         // An older M3 has none, and does without.
         if response.status() != StatusCode::OK {
+            csrf.held = Some((None, Instant::now()));
             return Ok(None);
         }
         let text = short(response, QUESTION).await?;
         let token = std::str::from_utf8(&text).ok().and_then(|text| HeaderValue::try_from(text.trim()).ok());
-        csrf.held = token.clone().map(|token| (token, Instant::now()));
+        csrf.held = Some((token.clone(), Instant::now()));
         Ok(token)
     }
 }

@@ -65,6 +65,17 @@ struct Why {
     field: String,
 }
 
+/// Kinds that are told of a call that M3 refused, or that it never got.
+const NOT_MADE: &[&str] = &[
+    "ServerReturnedNOK",
+    "ProgramNotFound",
+    "TransactionNotFound",
+    "MandatoryInputFieldNotFound",
+    "InputFieldTooLong",
+    "InputFieldNotFound",
+    "InputFieldInvalid",
+];
+
 impl Reader {
     /// `value`: bytes of one record at most.
     pub fn new(v2: bool, value: usize) -> Self {
@@ -147,7 +158,7 @@ impl Reader {
                 return Ok(());
             }
             "nrOfFailedTransactions" => {
-                self.failed = raw != b"0";
+                self.failed = std::str::from_utf8(raw).is_ok_and(|text| text.parse::<u64>().is_ok_and(|n| n > 0));
                 return Ok(());
             }
             "Program" | "MIRecord" => {
@@ -185,8 +196,9 @@ impl Reader {
         let message = if told { message } else { "M3 says that the call failed, and not why".to_owned() };
         let failed = told || self.failed || self.left_out;
         let answered = if self.v2 { self.results > 0 } else { self.known };
-        // A run that was ended has no NOK of M3's in it: what came of the call is not said.
-        self.found.push_back(if self.terminated && !kind.trim().eq_ignore_ascii_case("ServerReturnedNOK") {
+        // Of a run that was ended it is not said what came of the call, unless it says that it was never made.
+        let not_made = self.left_out || NOT_MADE.contains(&kind.trim());
+        self.found.push_back(if self.terminated && !not_made {
             Found::Terminated(message.trim().to_owned())
         } else if !failed && !answered {
             // Nothing says that the call was made: for a write that is not success.
@@ -248,7 +260,7 @@ fn flat(raw: &[u8]) -> Option<Vec<(String, String)>> {
 #[derive(Deserialize)]
 struct Row<'a> {
     #[serde(rename = "NameValue", default, borrow)]
-    values: Vec<NameValue<'a>>,
+    values: Option<Vec<NameValue<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -263,7 +275,7 @@ struct NameValue<'a> {
 fn named(raw: &[u8]) -> Option<Vec<(String, String)>> {
     let row: Row<'_> = serde_json::from_slice(raw).ok()?;
     let pair = |pair: NameValue<'_>| (pair.name.into_owned(), pair.value.unwrap_or_default().into_owned());
-    Some(row.values.into_iter().map(pair).collect())
+    Some(row.values.unwrap_or_default().into_iter().map(pair).collect())
 }
 
 #[cfg(test)]
@@ -346,11 +358,17 @@ mod tests {
         for text in [
             r#"{"results":[{"records":[],"notProcessed":true}]}"#,
             r#"{"results":[{"records":[]}],"nrOfFailedTransactions":1}"#,
+            r#"{"results":[{"records":[],"notProcessed":true}],"wasTerminated":true,"terminationReason":"x"}"#,
+            r#"{"results":[],"wasTerminated":true,"terminationErrorType":"TransactionNotFound"}"#,
         ] {
             assert!(matches!(read(true, text, 1).as_deref(), Ok([Found::Refused(_)])), "{text}");
         }
         assert_eq!(read(false, r#"{"Program":"P","Transaction":"T","MIRecord":null}"#, 1), Ok(vec![Found::End]));
         assert_eq!(read(true, r#"{"results":[{"transaction":"T","records":[]}]}"#, 1), Ok(vec![Found::End]));
+        for count in ["null", "0", "\"0\"", "0.0"] {
+            let text = format!(r#"{{"results":[{{"records":[]}}],"nrOfFailedTransactions":{count}}}"#);
+            assert_eq!(read(true, &text, 1), Ok(vec![Found::End]), "{text}: a write that was done is not refused");
+        }
     }
 
     #[test]

@@ -1,23 +1,24 @@
 //! A record by names put into the columns of its layout, so that everything above reads one kind of record.
 //!
-//! The columns are the layout's own and never M3's: nothing here depends on where M3 keeps a field.
+//! The columns are the layout's own, one field after the other: nothing here depends on where M3 keeps a field.
 
 use super::super::client::Slots;
 use crate::model::{
-    Charset, Conventions, FieldKind, FieldName, ProgramName, Record, Slot, TransactionLayout, TransactionName,
+    Charset, Conventions, FieldKind, FieldLayout, FieldName, ProgramName, Record, Slot, TransactionLayout,
+    TransactionName,
 };
 
 /// `None`: a value is longer than its field, so that the layout is not M3's. Fields that the layout doesn't have are of a
 /// newer release, and left out.
 pub(super) fn record(layout: &TransactionLayout, values: &[(String, String)]) -> Option<Record> {
     let fields = layout.output.fields();
-    let columns =
-        fields.iter().map(|field| usize::from(field.from) + usize::from(field.length) - 1).max().unwrap_or(15);
+    let end = |field: &FieldLayout| (usize::from(field.from) + usize::from(field.length)).saturating_sub(1);
+    let columns = fields.iter().map(end).max().unwrap_or(15);
     let mut image = [0, b' '].repeat(columns);
     for (name, value) in values {
         let Some(field) = FieldName::parse(name).ok().and_then(|name| layout.output.field(name)) else { continue };
         let value = value.trim_end_matches([' ', '\0']);
-        let mut at = (usize::from(field.from) - 1) * 2;
+        let mut at = usize::from(field.from).saturating_sub(1) * 2;
         let end = at + usize::from(field.length) * 2;
         for unit in value.encode_utf16() {
             // The comma of a user who writes numbers so.
@@ -34,8 +35,8 @@ type Fields = &'static [(&'static str, u16)];
 
 /// Fields of MRS001MI's lists that the catalog reads, as wide as any release has them.
 const REPOSITORY: &[(&str, Fields, Fields)] = &[
-    ("LstPrograms", &[], &[("MINM", 10), ("MIDS", 60)]),
-    ("LstTransactions", &[("MINM", 10)], &[("MINM", 10), ("TRNM", 15), ("TRDS", 60), ("SIMU", 1)]),
+    ("LstPrograms", &[], &[("MINM", 10), ("MIDS", 255)]),
+    ("LstTransactions", &[("MINM", 10)], &[("MINM", 10), ("TRNM", 15), ("TRDS", 255), ("SIMU", 1)]),
     (
         "LstFields",
         &[("MINM", 10), ("TRNM", 15), ("TRTP", 1)],
@@ -44,7 +45,7 @@ const REPOSITORY: &[(&str, Fields, Fields)] = &[
             ("TRNM", 15),
             ("TRTP", 1),
             ("FLNM", 10),
-            ("FLDS", 60),
+            ("FLDS", 255),
             ("FRPO", 11),
             ("TOPO", 11),
             ("LENG", 11),

@@ -18,7 +18,7 @@ use super::client::{Slots, Who};
 use super::error::Error;
 use super::gates::Gates;
 use super::pool::{Key, Pool};
-use super::settings::{RestSettings, Settings};
+use super::settings::{RestSettings, RestVersion, Settings};
 use crate::model::{Call, Company, Division, Effect, M3User, Place, ProgramName, TransactionName};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -52,6 +52,11 @@ struct Inner {
 const MOST_PROVEN: u64 = 10_000;
 /// How long what M3 said of a user and a place is believed.
 const PROVEN_FOR: Duration = Duration::from_secs(300);
+/// The program that tells who and where a user is.
+fn introduces() -> ProgramName {
+    ProgramName::parse("GENERAL").expect("a name of this file")
+}
+
 fn ended(_: tokio::task::JoinError) -> Error {
     Error::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) }
 }
@@ -95,8 +100,19 @@ impl Rest {
         let key = Key { user: call.user.clone(), program: call.layout.program, place: None };
         let lease = self.0.pool.lease(key, &call.client).await?;
         let account = self.0.accounts.of(&call.user, &settings.user)?;
+        let gate = self.0.gates.of(account.user());
+        let door = (introduces(), None);
+        // Whoever waited for his turn may have been overtaken by a refusal.
+        if let Ok(gate) = gate.try_lock() {
+            gate.may_try(&call.user, door)?;
+        }
         let path = url::call(self.0.rest.version, call, account.names(&call.user));
-        let response = self.ask(&account, &call.user, &path, call.patience).await?;
+        let response = self.ask(&account, &call.user, &path, call.patience).await;
+        if matches!(response, Err(Error::LogonRefused { .. })) {
+            gate.lock().await.learn(door, &response, settings.logon_pause);
+            self.0.proven.invalidate_all();
+        }
+        let response = response?;
         let reply = Reply::new(response, lease, call, &self.0.rest, &self.0.metrics);
         let reply = reply.begin().await?;
         // Answered or not, it is never said whether it worked.
@@ -117,8 +133,10 @@ impl Rest {
                 Some(pass) => pass,
                 // On a task of its own: others wait for the same token, and none of them for whoever asked first.
                 None => {
-                    let (account, http) = (account.clone(), self.0.http.clone());
-                    self.0.tasks.spawn(async move { account.pass(&http).await }).await.map_err(ended)??
+                    let (account, http, limit) = (account.clone(), self.0.http.clone(), self.0.settings.logon_timeout);
+                    let pass = async move { tokio::time::timeout(limit, account.pass(&http)).await };
+                    let pass = self.0.tasks.spawn(pass).await.map_err(ended)?;
+                    pass.unwrap_or(Err(Error::TimedOut { sent: false, waited: limit }))?
                 }
             };
             let response = self.0.http.get(path, &pass, patience).await?;
@@ -127,9 +145,9 @@ impl Rest {
                 return Ok(response);
             }
             if last || !account.may_have_lapsed(status, &pass).await {
-                let known: Vec<_> = self.0.proven.iter().map(|(key, _)| key).filter(|key| key.0 == *user).collect();
-                for key in known {
-                    self.0.proven.invalidate(&*key).await;
+                // The secret is good; it is this user whom it may not name.
+                if status == http::StatusCode::FORBIDDEN && account.names(user).is_some() {
+                    return Err(Error::NotHim { user: user.clone() });
                 }
                 return Err(Error::LogonRefused { user: user.clone(), message: format!("HTTP {status}") });
             }
@@ -154,16 +172,31 @@ impl Rest {
 
     /// Asks M3 now. One logon at a time for each user: a wrong password must not be tried by a crowd.
     pub(super) async fn who(&self, user: &M3User, place: Option<Place>) -> Result<Who, Error> {
-        let program = ProgramName::parse("GENERAL").expect("a name of this file");
         let account = self.0.accounts.of(user, &self.0.settings.user)?;
         // Whose secret it is: where the gateway's account names others, one gate stands before all of them.
         let gate = self.0.gates.of(account.user());
-        let mut gate = gate.lock().await;
-        let door = (program, place);
-        gate.may_try(user, door)?;
+        let settings = &self.0.settings;
+        let mut held = Some(gate.lock().await);
+        let door = (introduces(), place);
+        if let Some(known) = &held {
+            known.may_try(user, door)?;
+        }
+        // A user who was let in just now is asked for side by side.
+        if held.as_ref().is_some_and(|known| known.is_open(settings.logon_trust)) {
+            held = None;
+        }
+        let limit = settings.logon_timeout;
+        let found = tokio::time::timeout(limit, self.introduce(&account, user, place)).await;
+        let found = found.unwrap_or(Err(Error::TimedOut { sent: false, waited: limit }));
         // The call itself was not sent, whatever becomes of this.
-        let found = self.introduce(&account, user, place).await.map_err(Error::before_the_call);
-        gate.learn(door, &found, self.0.settings.logon_pause);
+        let found = found.map_err(Error::before_the_call);
+        match held {
+            Some(mut known) => known.learn(door, &found, settings.logon_pause),
+            None if matches!(found, Err(Error::LogonRefused { .. })) => {
+                gate.lock().await.learn(door, &found, settings.logon_pause);
+            }
+            None => {}
+        }
         let outcome = found.as_ref().map_or_else(Error::outcome, |_| "ok");
         self.0.metrics.m3_logons.with_label_values(&[outcome]).inc();
         found
@@ -177,14 +210,17 @@ impl Rest {
         let wrong = |what| Error::Protocol { sent: false, what };
         let company = Company::parse(text("ZDCONO")).map_err(|_| wrong("GetUserInfo without a company"))?;
         let division = Division::parse(text("ZDDIVI")).map_err(|_| wrong("GetUserInfo without a division"))?;
-        let named = M3User::parse(text("ZZUSID")).unwrap_or_else(|_| user.clone());
-        // An account of another user would write in his name.
-        if named != *user {
-            let message = format!("its account is {named}'s");
-            return Err(Error::LogonRefused { user: user.clone(), message });
+        // An account of another user would write in his name; one that does not say whose it is proves nothing.
+        if !text("ZZUSID").eq_ignore_ascii_case(user.as_str()) {
+            return Err(Error::NotHim { user: user.clone() });
+        }
+        let dates = text("ZDDTFM");
+        if self.0.rest.version == RestVersion::V1 && !dates.is_empty() && !dates.starts_with("YMD") {
+            let setting = format!("date format {}", dates.chars().take(10).collect::<String>());
+            return Err(Error::ConventionUnsupported { user: user.clone(), setting });
         }
         let build = format!("m3api-rest {}", self.0.rest.version);
-        Ok(Who { user: named, place: Place { company, division }, language: text("ZDLANC").to_owned(), build })
+        Ok(Who { user: user.clone(), place: Place { company, division }, language: text("ZDLANC").to_owned(), build })
     }
 
     /// The lists of MRS001MI, which the catalog begins with. Fields travel by name here: where they stand in a session's

@@ -39,6 +39,8 @@ struct Document {
     patience: Duration,
     /// Bytes in which something has to be found.
     most: usize,
+    /// What came is none of M3's from here on.
+    broken: bool,
 }
 
 impl Document {
@@ -47,7 +49,7 @@ impl Document {
         let reader = Reader::new(rest.version == RestVersion::V2, rest.max_value);
         // One frame of HTTP/2 may end a value and hold most of the next.
         let most = rest.max_value.saturating_mul(4);
-        Self { body: response.into_body(), reader, status, patience, most }
+        Self { body: response.into_body(), reader, status, patience, most, broken: false }
     }
 
     /// A status that speaks for itself. 400 is v2's way to say no, with the reason in its document.
@@ -55,6 +57,9 @@ impl Document {
         let lost = |what: String| Error::Lost { sent: true, source: Arc::new(io::Error::other(what)) };
         match self.status.as_u16() {
             200 | 400 => None,
+            405 | 406 | 413 | 414 | 415 | 431 => {
+                Some(Error::Protocol { sent: false, what: "m3api-rest did not take the request" })
+            }
             404 => Some(Error::Protocol { sent: false, what: "there is no m3api-rest at m3.url" }),
             // Sent away at the door.
             429 => Some(Error::Busy { waited: Duration::ZERO }),
@@ -62,14 +67,34 @@ impl Document {
         }
     }
 
+    /// A 400 is a refusal whatever else it holds: nothing was done.
     async fn next(&mut self) -> Result<Found, Error> {
+        loop {
+            let found = self.read_on().await;
+            if self.status != StatusCode::BAD_REQUEST {
+                return found;
+            }
+            match found {
+                Ok(Found::Record(_)) => {}
+                Ok(Found::Refused(refusal)) => return Ok(Found::Refused(refusal)),
+                Ok(Found::End | Found::Terminated(_)) | Err(_) => return Err(self.incomprehensible()),
+            }
+        }
+    }
+
+    /// One deadline for whatever is found next, however many bytes drip by until then.
+    async fn read_on(&mut self) -> Result<Found, Error> {
+        let deadline = tokio::time::Instant::now() + self.patience;
         // What comes without ever being something is no answer of M3's, however patiently it comes.
         let mut left = self.most;
         loop {
             if let Some(found) = self.reader.found() {
                 return Ok(found);
             }
-            let frame = match tokio::time::timeout(self.patience, self.body.frame()).await {
+            if self.broken {
+                return Err(self.incomprehensible());
+            }
+            let frame = match tokio::time::timeout_at(deadline, self.body.frame()).await {
                 Ok(frame) => frame,
                 Err(_) => return Err(Error::TimedOut { sent: true, waited: self.patience }),
             };
@@ -82,21 +107,18 @@ impl Document {
             left = fewer;
             if let Err(fault) = self.reader.feed(&data) {
                 tracing::debug!(%fault, "an answer of m3api-rest");
-                // What was whole before it is given out first.
-                return self.reader.found().ok_or_else(|| self.incomprehensible());
+                // What was whole before it is given out first, and nothing after it.
+                self.broken = true;
             }
         }
     }
 
     fn ready(&mut self) -> Option<Found> {
-        self.reader.found()
+        if self.status == StatusCode::OK { self.reader.found() } else { None }
     }
 
     fn cut_off(&self) -> Error {
-        match self.status {
-            StatusCode::BAD_REQUEST => self.incomprehensible(),
-            _ => Error::Lost { sent: true, source: Arc::new(io::ErrorKind::UnexpectedEof.into()) },
-        }
+        Error::Lost { sent: true, source: Arc::new(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// A 400 is a refusal whatever it looks like: nothing was done.

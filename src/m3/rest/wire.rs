@@ -8,7 +8,7 @@ use super::super::settings::{RestSettings, Settings};
 use super::account::Pass;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -18,13 +18,16 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Timed, Full<Bytes>>,
     base: Arc<str>,
 }
 
@@ -47,7 +50,7 @@ impl Http {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.pool.fresh_for.max(Duration::from_millis(1)))
             .pool_max_idle_per_host(settings.pool.max_sessions)
-            .build(https);
+            .build(Timed { connector: https, limit: settings.connect_timeout.saturating_mul(2) });
         Ok(Self { client, base: rest.base.as_str().into() })
     }
 
@@ -86,9 +89,42 @@ impl Http {
             Ok(Err(error)) if error.is_connect() => {
                 Err(Error::Unreachable { address: address(), source: Arc::new(io::Error::other(error)) })
             }
+            // Handed back unsent.
+            Ok(Err(error)) if is_canceled(&error) => {
+                Err(Error::Lost { sent: false, source: Arc::new(io::Error::other(error)) })
+            }
             Ok(Err(error)) => Err(Error::Lost { sent: true, source: Arc::new(io::Error::other(error)) }),
             Err(_) => Err(Error::TimedOut { sent: true, waited: patience }),
         }
+    }
+}
+
+fn is_canceled(error: &hyper_util::client::legacy::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<hyper::Error>());
+    source.is_some_and(hyper::Error::is_canceled)
+}
+
+/// Name, connection and TLS within one time: until then nothing of a request was sent.
+#[derive(Debug, Clone)]
+struct Timed {
+    connector: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+type Connected = <HttpsConnector<HttpConnector> as tower::Service<Uri>>::Response;
+
+impl tower::Service<Uri> for Timed {
+    type Response = Connected;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Connected, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (connecting, limit) = (self.connector.call(uri), self.limit);
+        Box::pin(async move { tokio::time::timeout(limit, connecting).await? })
     }
 }
 
