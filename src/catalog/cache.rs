@@ -103,7 +103,7 @@ impl Entry {
 /// What M3 lists of one program.
 #[derive(Debug)]
 struct Listed {
-    facts: Vec<TransactionFacts>,
+    facts: Arc<[TransactionFacts]>,
     since: Instant,
 }
 
@@ -166,10 +166,7 @@ impl Catalog {
         // On a task of its own: many may wait for this one answer, and none of them for whoever asked first.
         let catalog = self.clone();
         let fetched = self.0.tasks.spawn(async move { catalog.0.layouts.try_get_with(key, catalog.fetch(key)).await });
-        let ended = |_| {
-            let source = m3::Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
-            Error::Unavailable { program, transaction, source: Arc::new(source) }
-        };
+        let ended = |_| Error::Unavailable { program, transaction, source: Arc::new(m3::Error::interrupted()) };
         match fetched.await.map_err(ended)? {
             Ok(entry) => {
                 self.0.changed.notify_one();
@@ -203,8 +200,8 @@ impl Catalog {
     }
 
     /// What a program has, by name.
-    pub async fn transactions(&self, program: ProgramName) -> Result<Vec<TransactionFacts>, Arc<m3::Error>> {
-        Ok(self.listed(program).await?.map_or_else(Vec::new, |listed| listed.facts.clone()))
+    pub async fn transactions(&self, program: ProgramName) -> Result<Arc<[TransactionFacts]>, Arc<m3::Error>> {
+        Ok(self.listed(program).await?.map_or_else(|| Arc::from([]), |listed| listed.facts.clone()))
     }
 
     /// An empty list is remembered briefly: M3 says the same where it only could not tell.
@@ -215,7 +212,7 @@ impl Catalog {
         let list = async {
             match self.0.fetch.transactions(program).await {
                 Ok(facts) if facts.is_empty() => Err(NoList::Empty),
-                Ok(facts) => Ok(Arc::new(Listed { facts, since: Instant::now() })),
+                Ok(facts) => Ok(Arc::new(Listed { facts: facts.into(), since: Instant::now() })),
                 Err(error) => Err(NoList::Failed(Arc::new(error))),
             }
         };

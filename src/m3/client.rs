@@ -146,7 +146,7 @@ impl Client {
     pub fn set_users(&self, users: HashMap<M3User, SecretString>) {
         match &self.0.way {
             Way::Socket(sockets) => sockets.set_users(users),
-            Way::Rest(rest) => rest.set_users(users),
+            Way::Rest(rest) => rest.set_users(&users),
         }
     }
 

@@ -78,6 +78,11 @@ impl Error {
         }
     }
 
+    /// The task that asked was ended with the house, before anything was sent.
+    pub(crate) fn interrupted() -> Self {
+        Self::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) }
+    }
+
     /// The same of a question before the call, which was not sent yet.
     pub(super) fn before_the_call(self) -> Self {
         match self {

@@ -48,8 +48,7 @@ impl Client {
         let asked = self
             .tasks()
             .spawn(async move { client.homes().0.try_get_with(asking.clone(), ask(client.clone(), asking)).await });
-        let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
-        asked.await.map_err(ended)?.map_err(|error: Arc<Error>| (*error).clone())
+        asked.await.map_err(|_| Error::interrupted())?.map_err(|error: Arc<Error>| (*error).clone())
     }
 
     /// Whether M3 answers, and as whom: for readiness and `check --probe`.

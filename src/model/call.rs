@@ -41,6 +41,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// A session or an account that works here must not carry the call: it would run in another place than was decided.
+    /// Where the call itself says its division, any of the company will do.
+    pub fn would_run_elsewhere(&self, found: Place) -> bool {
+        found.company != self.place.company || (!self.says_division() && found.division != self.place.division)
+    }
+
     /// The division is among the fields that are sent; else the session's own holds.
     pub fn says_division(&self) -> bool {
         let fields = self.layout.input.fields();

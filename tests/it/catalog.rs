@@ -80,3 +80,15 @@ async fn while_m3s_lists_and_sessions_disagree_it_is_not_asked_by_every_call() {
     assert_eq!(demo.m3("CRS610MI/GetOrderInfo?CUNO=C00001").await.status, StatusCode::OK, "another is as good as ever");
     assert!(house.asked().iter().all(|call| !call.contains("LstByNumber")), "nothing ran by a layout in doubt");
 }
+
+#[tokio::test]
+async fn an_upgrade_of_m3s_own_repository_needs_no_restart() {
+    let house = House::start().await;
+    let demo = demo(&house).await;
+    assert_eq!(demo.m3(READ).await.status, StatusCode::OK);
+    house.m3().widen("MRS001MI", "LstFields", "FLDS", 5);
+    house.m3().kill_sessions(mi_gateway::mock_m3::Kill::Fin);
+    let another = "MMS200MI/GetItmBasic?ITNO=A00001";
+    demo.m3(another).await;
+    assert_eq!(demo.m3(another).await.status, StatusCode::OK, "its lists were read anew");
+}

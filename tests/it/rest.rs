@@ -177,6 +177,19 @@ async fn a_password_that_m3_changes_under_running_calls_is_not_tried_by_all_who_
 }
 
 #[tokio::test]
+async fn a_secret_that_was_set_right_is_tried_at_once() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile::default()).await;
+    let mut settings = m3::Settings::new(base.trim_start_matches("http://").to_owned(), user("MIDEMO"));
+    settings.rest = Some(RestSettings::new(base.clone()));
+    settings.users = [(user("MIDEMO"), SecretString::from("wrong"))].into();
+    let client = m3::Client::new(settings, Arc::default(), tasks.clone()).expect("a client");
+    assert!(client.home(&user("MIDEMO")).await.is_err());
+    client.set_users([(user("MIDEMO"), dev("MIDEMO"))].into());
+    assert!(client.home(&user("MIDEMO")).await.is_ok(), "the pause was for the old secret");
+}
+
+#[tokio::test]
 async fn a_grid_that_wants_a_csrf_token_gets_one() {
     let tasks = Tasks::new();
     let (_m3, base) = mock(&tasks, Profile { csrf: true, ..Profile::default() }).await;

@@ -34,6 +34,8 @@ pub(super) struct Account(Arc<Inner>);
 struct Inner {
     /// Whose it is.
     user: M3User,
+    /// As it was configured, to be compared with a later one.
+    text: SecretString,
     secret: Secret,
     token: Mutex<Held>,
     csrf: Mutex<Csrf>,
@@ -97,7 +99,6 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Accounts {
     all: ArcSwap<HashMap<M3User, Account>>,
-    secrets: ArcSwap<HashMap<M3User, SecretString>>,
     names_users: bool,
     plaintext: bool,
 }
@@ -114,31 +115,26 @@ impl Accounts {
     /// `plaintext`: tokens may be asked for without TLS.
     pub(super) fn new(
         rest: &RestSettings,
-        users: HashMap<M3User, SecretString>,
+        users: &HashMap<M3User, SecretString>,
         plaintext: bool,
     ) -> Result<Self, Fault> {
-        let all = accounts(&users, plaintext)?;
-        let (all, secrets) = (ArcSwap::from_pointee(all), ArcSwap::from_pointee(users));
-        Ok(Self { all, secrets, names_users: rest.names_users, plaintext })
+        let all = ArcSwap::from_pointee(accounts(users, plaintext)?);
+        Ok(Self { all, names_users: rest.names_users, plaintext })
     }
 
     /// The users whose secret is another now.
-    pub(super) fn replace(&self, users: HashMap<M3User, SecretString>) -> Result<HashSet<M3User>, Fault> {
-        let before = self.secrets.load_full();
-        let fresh = accounts(&users, self.plaintext)?;
-        let secret = |of: &HashMap<M3User, SecretString>, user| {
-            of.get(user).map(|s: &SecretString| s.expose_secret().to_owned())
-        };
-        let changed = before.keys().chain(users.keys()).filter(|user| secret(&before, user) != secret(&users, user));
-        let changed: HashSet<M3User> = changed.cloned().collect();
+    pub(super) fn replace(&self, users: &HashMap<M3User, SecretString>) -> Result<HashSet<M3User>, Fault> {
         let kept = self.all.load_full();
+        let fresh = accounts(users, self.plaintext)?;
+        let text = |of: &HashMap<M3User, Account>, user| of.get(user).map(|one| one.0.text.expose_secret().to_owned());
+        let all = kept.keys().chain(fresh.keys());
+        let changed: HashSet<M3User> = all.filter(|user| text(&kept, user) != text(&fresh, user)).cloned().collect();
         // The others keep their tokens.
         let all = fresh.into_iter().map(|(user, account)| match kept.get(&user) {
             Some(kept) if !changed.contains(&user) => (user, kept.clone()),
             _ => (user, account),
         });
         self.all.store(Arc::new(all.collect()));
-        self.secrets.store(Arc::new(users));
         Ok(changed)
     }
 
@@ -200,7 +196,8 @@ impl Account {
         } else {
             Secret::Password(basic(user.as_str(), text).ok_or_else(|| Fault::Header(user.clone()))?)
         };
-        Ok(Self(Arc::new(Inner { user: user.clone(), secret, token: Mutex::default(), csrf: Mutex::default() })))
+        let (user, text) = (user.clone(), SecretString::from(text.to_owned()));
+        Ok(Self(Arc::new(Inner { user, text, secret, token: Mutex::default(), csrf: Mutex::default() })))
     }
 
     pub(super) fn user(&self) -> &M3User {

@@ -52,15 +52,6 @@ struct Inner {
 const MOST_PROVEN: u64 = 10_000;
 /// How long what M3 said of a user and a place is believed.
 const PROVEN_FOR: Duration = Duration::from_secs(300);
-/// The program that tells who and where a user is.
-fn introduces() -> ProgramName {
-    ProgramName::parse("GENERAL").expect("a name of this file")
-}
-
-fn ended(_: tokio::task::JoinError) -> Error {
-    Error::Lost { sent: false, source: Arc::new(io::ErrorKind::Interrupted.into()) }
-}
-
 /// How long a question of the gateway's own may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
@@ -73,7 +64,7 @@ impl Rest {
     ) -> Result<Self, Error> {
         let unusable = |source: io::Error| Error::Unreachable { address: rest.base.clone(), source: source.into() };
         let http = Http::new(rest, settings).map_err(unusable)?;
-        let accounts = Accounts::new(rest, settings.users.clone(), settings.plaintext_accepted)
+        let accounts = Accounts::new(rest, &settings.users, settings.plaintext_accepted)
             .map_err(|fault| unusable(io::Error::other(fault)))?;
         Ok(Self(Arc::new(Inner {
             http,
@@ -92,9 +83,7 @@ impl Rest {
     pub(super) async fn attempt(&self, call: &Call) -> Result<Reply, Error> {
         let settings = &self.0.settings;
         let found = self.proven(&call.user, call.place).await?;
-        let elsewhere =
-            found.company != call.place.company || (!call.says_division() && found.division != call.place.division);
-        if elsewhere && !(settings.unproven_reads && call.effect == Effect::Read) {
+        if call.would_run_elsewhere(found) && !(settings.unproven_reads && call.effect == Effect::Read) {
             return Err(Error::CompanyNotProvable { wanted: call.place, found });
         }
         let key = Key { user: call.user.clone(), program: call.layout.program, place: None };
@@ -135,7 +124,7 @@ impl Rest {
                 None => {
                     let (account, http, limit) = (account.clone(), self.0.http.clone(), self.0.settings.logon_timeout);
                     let pass = async move { tokio::time::timeout(limit, account.pass(&http)).await };
-                    let pass = self.0.tasks.spawn(pass).await.map_err(ended)?;
+                    let pass = self.0.tasks.spawn(pass).await.map_err(|_| Error::interrupted())?;
                     pass.unwrap_or(Err(Error::TimedOut { sent: false, waited: limit }))?
                 }
             };
@@ -166,7 +155,7 @@ impl Rest {
             let (user, place) = key.clone();
             rest.0.proven.try_get_with(key, rest.who(&user, place)).await
         });
-        let who = asked.await.map_err(ended)?.map_err(|error: Arc<Error>| (*error).clone())?;
+        let who = asked.await.map_err(|_| Error::interrupted())?.map_err(|error: Arc<Error>| (*error).clone())?;
         Ok(who.place)
     }
 
@@ -235,7 +224,7 @@ impl Rest {
     }
 
     /// Secrets that can't be read leave the old ones in force.
-    pub(super) fn set_users(&self, users: HashMap<M3User, SecretString>) {
+    pub(super) fn set_users(&self, users: &HashMap<M3User, SecretString>) {
         match self.0.accounts.replace(users) {
             Ok(changed) => {
                 self.0.gates.forget(&changed);
@@ -244,4 +233,9 @@ impl Rest {
             Err(fault) => tracing::error!(%fault, "the secrets of M3's users were not taken over"),
         }
     }
+}
+
+/// The program that tells who and where a user is.
+fn introduces() -> ProgramName {
+    ProgramName::parse("GENERAL").expect("a name of this file")
 }

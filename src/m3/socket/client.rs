@@ -71,9 +71,7 @@ impl Sockets {
         let lease = self.0.pool.lease(key, &call.client).await?;
         let choice = if call.effect.is_write() { Choice::Proven } else { choice };
         let (mut session, lease) = self.session(lease, choice).await?;
-        let elsewhere =
-            session.place.company != company || (!says_division && session.place.division != call.place.division);
-        if elsewhere && !(self.0.settings.unproven_reads && call.effect == Effect::Read) {
+        if call.would_run_elsewhere(session.place) && !(self.0.settings.unproven_reads && call.effect == Effect::Read) {
             let found = session.place;
             // For a while the session answers the same question again, without another logon.
             if session.opened.elapsed() < self.0.settings.pool.idle {
@@ -146,8 +144,7 @@ impl Sockets {
                 lease.give_back(session);
             }
         });
-        let ended = |_| Error::Lost { sent: false, source: Arc::new(std::io::ErrorKind::Interrupted.into()) };
-        opened.await.map_err(ended)?
+        opened.await.map_err(|_| Error::interrupted())?
     }
 
     async fn log_on(
