@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::first_start;
+use crate::audit;
 use crate::auth::{
     ClientFacts, Directory, IssuerRules, KeySource, Keys, RemoteKeys, TypRule, UnknownClients, Verifier,
 };
@@ -177,6 +178,13 @@ fn foreign_clients(settings: &Settings, directory: &Directory) {
     for (issuer, clients) in parts {
         directory.replace(issuer, clients, HashSet::new());
     }
+}
+
+/// The log of decisions, taken up where the last run left it.
+pub(super) async fn audit(settings: &Settings, metrics: &Arc<Metrics>) -> Result<audit::Log, Error> {
+    let (settings, metrics) = (settings.audit.clone(), metrics.clone());
+    let started = tokio::task::spawn_blocking(move || audit::Log::start(settings, &metrics)).await;
+    Ok(started.map_err(|_| Error::Task)??)
 }
 
 /// Policies and limits, both watched: a set with a fault never becomes active.

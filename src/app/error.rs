@@ -1,5 +1,6 @@
 //! Why the house could not start: one line that says what, where and how to mend it.
 
+use crate::audit;
 use crate::limit;
 use crate::{admin, edge, issuer, m3, outbound, policies, store};
 use std::fmt;
@@ -49,6 +50,8 @@ pub enum Error {
         "the clients {0} of a trial run are still registered, and {1} is reachable by others: run mi-gateway client revoke for each of them, or say serve --development"
     )]
     DemoClients(String, SocketAddr),
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     #[error("the access log can't be started: {0}")]
     Log(io::Error),
     #[error("the key of cursors, cursor.key in the state folder: {0}")]

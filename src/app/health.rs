@@ -1,6 +1,7 @@
 //! Readiness: what is looked at again and again, and what it means.
 
 use crate::admin::Health;
+use crate::audit;
 use crate::auth::Verifier;
 use crate::catalog::Catalog;
 use crate::m3;
@@ -19,6 +20,7 @@ pub(super) struct Watched {
     pub(super) verifier: Verifier,
     pub(super) catalog: Catalog,
     pub(super) policies: Arc<Active>,
+    pub(super) audit: audit::Log,
 }
 
 impl Watched {
@@ -30,9 +32,11 @@ impl Watched {
         };
         let without = self.verifier.without_keys();
         let keys = if without.is_empty() { Ok(()) } else { Err(format!("no keys yet of {}", without.join(", "))) };
-        let good = m3.is_ok() && keys.is_ok();
+        let audit = self.audit.status();
+        let good = m3.is_ok() && keys.is_ok() && audit.is_ok();
         self.health.set("m3", m3);
         self.health.set("issuers", keys);
+        self.health.set("audit", audit);
         // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
         // and once one that they were read with is another.
         let may_help = self.catalog.has_learnt() && !self.policies.set().warnings().is_empty();

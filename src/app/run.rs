@@ -5,6 +5,7 @@ use super::error::Error;
 use super::health::Watched;
 use super::operator::actions;
 use crate::admin::{Health, Operations, OperatorToken};
+use crate::audit;
 use crate::auth::install_crypto;
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
@@ -68,6 +69,7 @@ pub struct Running {
     catalog: Catalog,
     health: Health,
     access_log: Option<AccessLog>,
+    audit: audit::Log,
     tasks: Tasks,
     writes: Tasks,
     close_public: CancellationToken,
@@ -100,6 +102,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let tokens = build::tokens(&settings, &public_url, &metrics, &tasks).await?;
     let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
     let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
+    let audit = build::audit(&settings, &metrics).await?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
@@ -109,6 +112,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         m3: m3.clone(),
         metrics: metrics.clone(),
         access_log: access_log.clone(),
+        audit: audit.clone(),
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
@@ -118,23 +122,18 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         .map_request(|request: http::Request<Incoming>| request.map(|body| body.map_err(BodyFault::new).boxed_unsync()))
         .service(inside.clone());
 
-    let operator = OperatorToken::ensure(&settings.state)?;
     let at = operations.addresses().to_vec();
-    let door = Operations::new(
-        health.clone(),
-        metrics.as_ref().clone(),
-        operator,
-        &at,
-        &[],
-        actions(&catalog, &m3, mock.as_ref()),
-    )?;
+    let may = actions(&catalog, &m3, mock.as_ref());
+    let operator = OperatorToken::ensure(&settings.state)?;
+    let door = Operations::new(health.clone(), metrics.as_ref().clone(), operator, &at, &[], may)?;
     let addresses = Addresses {
         public_url,
         public: public.addresses().to_vec(),
         operations: at.first().copied().unwrap_or(settings.operations.listen),
         mock: mock.as_ref().map(Mock::address),
     };
-    let watched = Watched { health: health.clone(), m3, verifier: tokens.verifier, catalog: catalog.clone(), policies };
+    let (verifier, catalog_seen, written) = (tokens.verifier, catalog.clone(), audit.clone());
+    let watched = Watched { health: health.clone(), m3, verifier, catalog: catalog_seen, policies, audit: written };
     watched.look().await;
     watched.watch(&tasks);
 
@@ -152,6 +151,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         catalog,
         health,
         access_log,
+        audit,
         tasks,
         writes,
         close_public,
@@ -211,6 +211,10 @@ impl Running {
             tracing::warn!(%error, "catalog not saved; a restart will ask M3 again");
         }
         self.store.close().await;
+        // Behind the writes, whose outcomes it tells.
+        if !self.audit.close(TASKS_END).await {
+            tracing::error!("the end of the audit log could not be signed");
+        }
         if let Some(log) = self.access_log {
             // Waits for a thread, a moment at the very end.
             log.flush(TASKS_END);

@@ -36,6 +36,9 @@ pub(super) enum Command {
     /// Ask what the policy rules decide, and why; test them, compare two sets, list who may do what.
     #[command(subcommand)]
     Policy(Policy),
+    /// Check that the audit log is whole, and look decisions up in it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Get a token with an .ionapi file and print it, for scripts and for trying things out.
     Token(Token),
     /// Run the mock M3 alone: a server of the MI socket protocol with seeded data.
@@ -202,6 +205,58 @@ pub(super) struct PolicyDiff {
     /// One JSON object a line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// Find any line that was removed, changed, put in or moved. Ends with 1 when the log is not whole.
+    Verify {
+        /// The folder of the log; without it the one of the settings.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// The public key, as `audit head` shows it; without it the gateway's own.
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+        /// A head that was kept elsewhere: shows that the end was cut off, and the head beside the log with it.
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print decisions, one JSON object a line as it stands in the log, and behind a write what became of it. Ends with
+    /// 1 when there is none.
+    Find(AuditFind),
+    /// Print the newest signature and the public key, to keep where nobody who can write the log can reach it.
+    Head,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditFind {
+    /// The folder of the log; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: Option<PathBuf>,
+    /// The id that an answer gave as mi-decision or decision_id.
+    #[arg(long, value_name = "ID")]
+    pub(super) decision: Option<String>,
+    /// A request's id: all transactions of a bulk call.
+    #[arg(long, value_name = "ID")]
+    pub(super) request: Option<String>,
+    /// A client id.
+    #[arg(long)]
+    pub(super) client: Option<String>,
+    /// PROGRAM or PROGRAM/Transaction.
+    #[arg(long, value_name = "PROGRAM[/TRANSACTION]")]
+    pub(super) call: Option<String>,
+    /// A field and its value, like ITNO=A1: who changed this item?
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(super) key: Option<String>,
+    /// allow or deny.
+    #[arg(long)]
+    pub(super) verdict: Option<String>,
+    /// From this moment on (RFC 3339, UTC).
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

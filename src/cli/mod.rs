@@ -3,6 +3,7 @@
 //! Does not know: how anything is done; every command fronts a room below.
 
 mod args;
+mod audit;
 mod certs;
 mod check;
 mod client;
@@ -44,6 +45,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Client(words) => client::client(config, words).await,
         Command::Keys(words) => keys::keys(config, &words).await,
         Command::Policy(words) => policy::policy(config, &words).await,
+        Command::Audit(words) => audit::audit(config, words).await,
         Command::Token(words) => token::token(config, &words).await,
         Command::Mock(words) => mock::mock(&words).await,
         Command::Certs(words) => certs::certs(&words),

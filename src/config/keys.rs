@@ -1,5 +1,6 @@
 //! Every key of the settings, with its default and its bounds. `deploy/gateway.example.toml` is held against this file.
 
+use super::audit::audit;
 use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
@@ -41,6 +42,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         catalog,
         backend,
         group_users,
+        audit: audit(reader, &state),
         log: LogSettings {
             level: reader
                 .one("log.level", "a level: error, warn, info, debug or trace, with module filters", |text| {

@@ -3,6 +3,7 @@
 //! Unknown keys are refused, and every fault is reported at once with its place and a hint. The only reader of the
 //! environment. Does not know: what the settings do.
 
+mod audit;
 mod fault;
 mod keys;
 mod m3;

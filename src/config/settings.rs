@@ -2,7 +2,7 @@
 
 use crate::auth::Algorithm;
 use crate::model::{ClientId, M3User, Standing, TenantId};
-use crate::{catalog, edge, gateway, issuer, m3, mock_m3};
+use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ pub struct Settings {
     pub backend: Backend,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: BTreeMap<String, M3User>,
+    pub audit: audit::Settings,
     pub log: LogSettings,
     /// Development defaults are allowed on any address.
     pub development: bool,
@@ -95,6 +96,7 @@ impl Settings {
         settings.edge.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         settings.operations.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.state = state.to_path_buf();
+        settings.audit = audit::Settings::under(state.join("audit"), state.join("audit.key"));
         settings.backend.keep_mock_under(state);
         settings.certificate = Certificate::Development(state.join("certs"));
         settings.policies = state.join("no-policies");

@@ -9,14 +9,16 @@ use super::flow::{self, Flow};
 use super::listing::{Listing, Pen};
 use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
+use super::verdict::{Judged, bound_to};
 use super::visit::Visit;
+use crate::audit::{self, Step, Ticket};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::limit::Limits;
 use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
 use crate::policies::Active;
-use crate::policy::{self, Ask, Asker, Decision, Reason};
+use crate::policy::{Ask, Asker, Decision};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::translate::{self, Asked, Continuation, Shape, Table};
@@ -64,6 +66,7 @@ pub(super) struct Exchange {
     pub(super) settings: Settings,
     pub(super) group_users: Arc<BTreeMap<String, M3User>>,
     pub(super) seal: Seal,
+    pub(super) audit: audit::Log,
 }
 
 /// A call that M3 has begun to answer.
@@ -91,8 +94,11 @@ impl Exchange {
             learnt.transaction = Some(asked.transaction);
             learnt.effect = Some(effect);
         }
-        self.name_policy(asked, who, effect)?;
-        let user = self.user(asked, who)?;
+        self.name_policy(asked, who, visit, effect)?;
+        let user = self.user(asked, who).map_err(|problem| {
+            let reason = problem.kind.slug();
+            self.refused_by_name(problem, reason, asked, who, visit, effect)
+        })?;
         visit.learnt().user = Some(user.clone());
         let (mut decided, mut charged) = (None, false);
         // A layout that the session does not confirm is fetched again once; nothing had been sent.
@@ -108,8 +114,7 @@ impl Exchange {
             let mut inputs = translate::placed(typed, &layout, place);
             // Before the decision: what is decided on is where the list really goes on.
             let (left_at, pen) = self.goes_on(asked, who, place, &layout, &mut inputs)?;
-            let decision = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
-            bound_to(who, &layout, &inputs, place)?;
+            let (decision, ticket) = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
             let columns = |field| decision.may_show(field);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
@@ -140,7 +145,7 @@ impl Exchange {
                 language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
-            match self.send(call, visit).await {
+            match self.send(call, visit, ticket).await {
                 Ok((flow, reported)) => {
                     let most = (layout.multi && most > 0).then_some(u64::from(most));
                     let ceiling = self.settings.list_ceiling.filter(|_| layout.multi);
@@ -154,12 +159,13 @@ impl Exchange {
         Err(refused::layout_unstable().into())
     }
 
-    fn name_policy(&self, asked: &Asked, who: &Principal, effect: Effect) -> Result<(), Problem> {
+    fn name_policy(&self, asked: &Asked, who: &Principal, visit: &Visit, effect: Effect) -> Result<(), Problem> {
         let decisions = &self.metrics.policy_decisions;
         if effect == Effect::Session {
             decisions.with_label_values(&["name", "denied"]).inc();
             let detail = format!("{} changes the session it runs on; callers may not use it.", asked.transaction);
-            return Err(Problem::new(Kind::PolicyDenied, detail));
+            let problem = Problem::new(Kind::PolicyDenied, detail);
+            return Err(self.refused_by_name(problem, "session-word", asked, who, visit, effect));
         }
         let set = self.policies.set();
         if set.may_name(Asker::from(who), asked.program, asked.transaction, effect) {
@@ -168,7 +174,36 @@ impl Exchange {
         }
         decisions.with_label_values(&["name", "denied"]).inc();
         let detail = format!("No rule permits this client to {effect} {}/{}.", asked.program, asked.transaction);
-        Err(Problem::new(Kind::PolicyDenied, detail))
+        let problem = Problem::new(Kind::PolicyDenied, detail);
+        Err(self.refused_by_name(problem, "no-permit", asked, who, visit, effect))
+    }
+
+    /// Writes down what was refused before any value was known.
+    fn refused_by_name(
+        &self,
+        problem: Problem,
+        reason: &str,
+        asked: &Asked,
+        who: &Principal,
+        visit: &Visit,
+        effect: Effect,
+    ) -> Problem {
+        let set = self.policies.set();
+        let judged = Judged {
+            who,
+            visit,
+            set: set.hash(),
+            name: (asked.program, asked.transaction),
+            effect,
+            user: None,
+            place: None,
+            inputs: None,
+            step: Step::Names,
+            allowed: false,
+            reason,
+            rules: &[],
+        };
+        problem.decided(judged.record(&self.audit).id)
     }
 
     /// The client's own user, else its group's. There is no default one, and running as another is for those who may.
@@ -248,7 +283,7 @@ impl Exchange {
         effect: Effect,
         place: Place,
         user: &M3User,
-    ) -> Result<Decision, Problem> {
+    ) -> Result<(Decision, Ticket), Problem> {
         let ask = Ask {
             asker: Asker::from(who),
             program: asked.program,
@@ -261,33 +296,31 @@ impl Exchange {
             address: visit.peer.address,
             unix_seconds: unix_seconds(),
         };
-        let decision = self.policies.set().decide(&ask);
+        let set = self.policies.set();
+        let decision = set.decide(&ask);
         let verdict = if decision.allowed { "allowed" } else { "denied" };
+        let bound = if decision.allowed { bound_to(who, layout, inputs, place) } else { Ok(()) };
+        let judged = Judged {
+            who,
+            visit,
+            set: set.hash(),
+            name: (asked.program, asked.transaction),
+            effect,
+            user: Some(user),
+            place: Some(place),
+            inputs: Some((layout, inputs)),
+            step: if bound.is_ok() { Step::Values } else { Step::Bounds },
+            allowed: decision.allowed && bound.is_ok(),
+            reason: if bound.is_ok() { decision.reason.word() } else { "bound-elsewhere" },
+            rules: &decision.rules,
+        };
+        let ticket = judged.record(&self.audit);
         self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
+        bound.map_err(|problem| problem.decided(ticket.id))?;
         if decision.allowed {
-            return Ok(decision);
+            return Ok((decision, ticket));
         }
-        Err(match decision.reason {
-            Reason::ValueNotComparable(field) => Problem::new(
-                Kind::ValueNotComparable,
-                format!("A rule of this client reads {field} and can't compare its value."),
-            ),
-            Reason::EvaluationError => {
-                tracing::error!(request = %visit.id, program = %asked.program, transaction = %asked.transaction, rules = ?decision.rules, "a rule failed; the call was denied");
-                Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
-            }
-            Reason::Unverifiable => Problem::new(
-                Kind::PolicyDenied,
-                "A rule of this client reads fields of this transaction, whose layout was not known when it was loaded.",
-            ),
-            Reason::Allowed | Reason::NoPermit | Reason::Forbidden => {
-                let detail = format!(
-                    "No rule permits this client to {effect} {}/{} in company {} with these values.",
-                    asked.program, asked.transaction, place.company
-                );
-                Problem::new(Kind::PolicyDenied, detail)
-            }
-        })
+        Err(judged.refusal(decision.reason).decided(ticket.id))
     }
 
     /// After policy: what is refused costs the client nothing of its program's rate.
@@ -309,8 +342,13 @@ impl Exchange {
         Err(Problem::new(Kind::RateLimited, detail).retry_after(wait))
     }
 
-    async fn send(&self, call: Call, visit: &Visit) -> Result<(Flow, bool), Sent> {
+    async fn send(&self, call: Call, visit: &Visit, mut ticket: Ticket) -> Result<(Flow, bool), Sent> {
         let intent = visit.intent();
+        // What must stand in the log stands there before M3 sees anything.
+        if ticket.kept().await.is_err() {
+            let problem = Problem::new(Kind::AuditUnavailable, "The audit log can't be written at the moment.");
+            return Err(Sent::Refused(problem.retry_after(Duration::from_secs(5)).decided(ticket.id).into()));
+        }
         if !call.effect.is_write() {
             return match self.m3.call(&call).await {
                 Ok(reply) => {
@@ -322,7 +360,7 @@ impl Exchange {
             };
         }
         visit.begins_write();
-        match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone()).await {
+        match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone(), ticket).await {
             Ok(flow) => Ok(flow),
             Err(flow::Unknown) => {
                 Err(Sent::Refused(refused::outcome_unknown("M3 has not answered yet.", &intent).into()))
@@ -339,21 +377,6 @@ impl Exchange {
 enum Sent {
     LayoutChanged,
     Refused(Refused),
-}
-
-/// What the operators bound the client to holds besides the rules, in every place that the call reaches.
-fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
-    if !who.standing.is_bound() {
-        return Ok(());
-    }
-    let refused = |what: String| Problem::new(Kind::PolicyDenied, format!("This client may not work in {what}."));
-    let reached =
-        policy::reached(layout, inputs, place).map_err(|field| refused(format!("the places that {field} names")))?;
-    match reached.iter().find(|place| !who.standing.may_work_in(**place)) {
-        Some(Place { company, division }) if division.is_blank() => Err(refused(format!("company {company}"))),
-        Some(Place { company, division }) => Err(refused(format!("company {company}, division {division}"))),
-        None => Ok(()),
-    }
 }
 
 fn field_of(layout: &TransactionLayout, output: u16) -> FieldName {

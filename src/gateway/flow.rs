@@ -3,6 +3,7 @@
 //! Invariant: once a write is handed to its task, nothing that happens to the caller ends it; the task reads M3's
 //! answer to its end and says in the log what the caller could no longer be told.
 
+use crate::audit::{Outcome, Ticket};
 use crate::m3;
 use crate::model::{Call, Record};
 use crate::tasks::Tasks;
@@ -75,21 +76,26 @@ pub(super) async fn write(
     tasks: &Tasks,
     wait: Duration,
     intent: String,
+    mut ticket: Ticket,
 ) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
     tasks.spawn(async move {
         let (program, transaction) = (call.layout.program, call.layout.name);
         let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
+        // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.
+        ticket.sent();
         match m3.call(&call).await {
             Ok(reply) => {
                 let reported = reply.outcome_reported();
+                ticket.ended(if reported { Outcome::Done } else { Outcome::NotReported });
                 if begun.send(Ok(reported)).is_err() {
                     tracing::info!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, "a write whose caller had gone: M3 took it");
                 }
                 pump(reply, records).await;
             }
             Err(error) => {
+                ticket.ended(outcome(&error));
                 let told = error.to_string();
                 if begun.send(Err(error)).is_err() {
                     tracing::warn!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, error = told, "a write whose caller had gone: not done, or unknown");
@@ -101,6 +107,14 @@ pub(super) async fn write(
         Ok(Ok(begun)) => Ok(begun.map(|reported| (Flow::Task(rest), reported))),
         // The task ended without a word: it panicked, or the process is going down.
         Ok(Err(_)) | Err(_) => Err(Unknown),
+    }
+}
+
+fn outcome(error: &m3::Error) -> Outcome {
+    match error {
+        m3::Error::Refused(_) => Outcome::Refused,
+        error if error.may_have_been_seen() => Outcome::Unknown,
+        _ => Outcome::NotSent,
     }
 }
 

@@ -19,6 +19,7 @@ mod route;
 mod routes;
 mod stack;
 mod token;
+mod verdict;
 mod visit;
 
 pub use body::{Body, Fault as BodyFault, Request, Response};
@@ -28,6 +29,7 @@ pub use exchange::Settings as ExchangeSettings;
 pub use problem::{Kind as ProblemKind, Problem};
 pub use stack::Service;
 
+use crate::audit;
 use crate::auth::Verifier;
 use crate::catalog::Catalog;
 use crate::issuer::Issuer;
@@ -54,6 +56,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// `None` writes no access log.
     pub access_log: Option<AccessLog>,
+    pub audit: audit::Log,
     pub tasks: Tasks,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: Arc<BTreeMap<String, M3User>>,

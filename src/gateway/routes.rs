@@ -34,6 +34,7 @@ impl Routes {
             settings: settings.exchange,
             group_users: parts.group_users.clone(),
             seal: parts.seal.clone(),
+            audit: parts.audit.clone(),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))

@@ -50,7 +50,10 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         // How often? Before policy, so that a client that hammers at closed doors runs into its rate.
         .layer(checkpoint(quota::quota, quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone() }))
         // May you do anything here at all? What exactly is decided on typed values, in `exchange`.
-        .layer(checkpoint(authz::authz, authz::Authz { policies: parts.policies.clone(), metrics: metrics.clone() }))
+        .layer(checkpoint(
+            authz::authz,
+            authz::Authz { policies: parts.policies.clone(), metrics: metrics.clone(), audit: parts.audit.clone() },
+        ))
         .service(tower::service_fn(routes(Routes::new(parts, settings))));
     BoxCloneSyncService::new(service)
 }

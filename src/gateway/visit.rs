@@ -1,6 +1,7 @@
 //! One request on its way through the house: who, where, since when, and what is learnt of it for the log.
 
 use super::route::Route;
+use crate::audit::DecisionId;
 use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
 use crate::telemetry::{RequestId, TraceContext};
@@ -40,6 +41,8 @@ pub(super) struct Learnt {
     pub(super) outcome: Option<&'static str>,
     /// The code of the problem answered.
     pub(super) problem: Option<&'static str>,
+    /// Of the last decision on it.
+    pub(super) decision: Option<DecisionId>,
     /// The tightest limit so far.
     pub(super) limit: Option<Verdict>,
 }

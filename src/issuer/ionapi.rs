@@ -4,11 +4,9 @@
 
 use super::client::{Client, Credentials};
 use super::error::Error;
+use crate::store;
 use secrecy::ExposeSecret;
 use serde_json::json;
-use std::fs::{OpenOptions, rename};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What stands in the file besides the client's own.
@@ -44,15 +42,7 @@ impl IonApi<'_> {
     }
 }
 
-/// Writes a file that only its owner may read, beside its place first and then into it.
+/// Writes a file that only its owner may read: whole, or as it was.
 pub fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    let written = || {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        rename(&beside, path)
-    };
-    written().map_err(|source| Error::File { path: path.to_owned(), source })
+    store::write_private(path, text.as_bytes()).map_err(|source| Error::File { path: path.to_owned(), source })
 }

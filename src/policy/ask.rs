@@ -52,6 +52,20 @@ pub enum Reason {
     Unverifiable,
 }
 
+impl Reason {
+    /// The word of logs and of the cases that stand beside rules.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::NoPermit => "no-permit",
+            Self::Forbidden => "forbidden",
+            Self::EvaluationError => "evaluation-error",
+            Self::ValueNotComparable(_) => "value-not-comparable",
+            Self::Unverifiable => "unverifiable",
+        }
+    }
+}
+
 /// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

@@ -8,8 +8,10 @@
 mod error;
 mod migrate;
 mod open;
+mod private;
 mod watch;
 
 pub use error::Error;
 pub use open::Store;
+pub use private::write_private;
 pub use watch::Watch;

@@ -40,6 +40,9 @@ pub struct Metrics {
     /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
     pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
+    pub audit_lines: IntCounter,
+    pub audit_lines_lost: IntCounter,
+    pub audit_writable: IntGauge,
     pub ready: IntGauge,
 }
 
@@ -80,6 +83,9 @@ impl Metrics {
             ),
             log_lines_dropped: made
                 .counter("log_lines_dropped_total", "Access log lines dropped, the queue being full."),
+            audit_lines: made.counter("audit_lines_total", "Lines kept in the audit log."),
+            audit_lines_lost: made.counter("audit_lines_lost_total", "Lines that the audit log could not keep."),
+            audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
             ready: made.gauge("ready", "1 when the gateway takes requests."),
             registry,
         }

@@ -18,7 +18,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (6, &["edge"]),
     (5, &["gateway", "admin"]),
     (4, &["issuer", "catalog", "mock_m3"]),
-    (3, &["auth", "limit", "m3", "policies"]),
+    (3, &["auth", "audit", "limit", "m3", "policies"]),
     (2, &["translate", "policy"]),
     (1, &["telemetry", "tasks", "clock", "store", "outbound"]),
     (0, &["model"]),

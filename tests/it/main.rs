@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a file per promise.
 
+mod audit;
 mod bulk;
 mod cases;
 mod catalog;

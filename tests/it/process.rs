@@ -233,6 +233,9 @@ async fn a_kill_and_a_restart_keep_clients_keys_live_tokens_and_what_was_written
     assert_eq!(crate::house::send(&client, call(&url, READ)).await.status, 200, "its old token is still good");
     let read = crate::house::send(&client, call(&url, "MMS200MI/GetItmBasic?ITNO=KEPT")).await;
     assert_eq!(read.records()[0]["ITDS"], "Over a kill", "{}", read.text());
+    let found = run(folder.path(), &["audit", "find", "--key", "ITNO=KEPT"], &[]).await;
+    assert!(text(&found.stdout).contains("AddItmViaItmTyp"), "its decision is kept: {}", text(&found.stderr));
+    assert_eq!(run(folder.path(), &["audit", "verify"], &[]).await.status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::show;
-use super::{Bench, HERE, moment, reason, tests_of, user};
+use super::{Bench, HERE, moment, tests_of, user};
 use crate::clock::unix_seconds;
 use crate::model::{Company, Division};
 use crate::policies::{Answer, Question, read_call};
@@ -138,7 +138,7 @@ fn run(bench: &Bench, set: &Set, case: &Case, deciding: &mut BTreeSet<Arc<str>>)
     deciding.extend(decision.rules.iter().cloned());
     let got = if decision.allowed { Expect::Allow } else { Expect::Deny };
     let rules = || decision.rules.iter().map(|id| &**id).collect::<Vec<_>>().join(", ");
-    let why = reason(decision.reason);
+    let why = decision.reason.word();
     if got != case.expect {
         let verdict = if decision.allowed { "allowed" } else { "refused" };
         return Err(format!("it is {verdict} ({why}; {})", rules()));

@@ -296,18 +296,6 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
     Ok(callers)
 }
 
-/// The word of a reason, as tests of rules have it.
-fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Allowed => "allowed",
-        Reason::NoPermit => "no-permit",
-        Reason::Forbidden => "forbidden",
-        Reason::EvaluationError => "evaluation-error",
-        Reason::ValueNotComparable(_) => "value-not-comparable",
-        Reason::Unverifiable => "unverifiable",
-    }
-}
-
 fn missed(miss: &Miss) -> String {
     match miss {
         Miss::Expired => "its last day is over".to_owned(),
@@ -328,7 +316,7 @@ fn told(set: &Set, answer: &Answer) -> Value {
         .collect();
     json!({
         "allowed": answer.decision.allowed,
-        "reason": reason(answer.decision.reason),
+        "reason": answer.decision.reason.word(),
         "company": answer.place.company.number(),
         "division": answer.place.division.as_str(),
         "rules": rules,

@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const DECISION: HeaderName = HeaderName::from_static("mi-decision");
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
@@ -35,10 +36,15 @@ pub(crate) async fn arrive(_: (), mut request: Request, below: Below) -> Respons
     if let Ok(id) = HeaderValue::try_from(visit.id.to_string()) {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(limit) = &visit.learnt().limit {
+    let learnt = visit.learnt();
+    if let Some(id) = learnt.decision.and_then(|id| HeaderValue::try_from(id.to_string()).ok()) {
+        headers.insert(DECISION, id);
+    }
+    if let Some(limit) = &learnt.limit {
         headers.insert(RATE, limit.rate_header());
         headers.insert(RATE_POLICY, limit.policy_header.clone());
     }
+    drop(learnt);
     response
 }
 

@@ -3,6 +3,7 @@
 use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
+use crate::audit::{self, Step};
 use crate::model::Principal;
 use crate::policies::Active;
 use crate::policy::Asker;
@@ -14,18 +15,36 @@ use std::sync::Arc;
 pub(crate) struct Authz {
     pub(crate) policies: Arc<Active>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: audit::Log,
 }
 
 pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Response, Request> {
     let visit = Visit::of(request.extensions());
+    let set = state.policies.set();
     let allowed = match request.extensions().get::<Arc<Principal>>() {
         Some(principal) => {
-            let set = state.policies.set();
-            set.may_call_anything(Asker {
-                client: &principal.client,
-                groups: &principal.groups,
-                scopes: &principal.scopes,
-            })
+            let allowed = set.may_call_anything(Asker::from(&**principal));
+            if !allowed {
+                let refused = audit::Decision {
+                    call: &visit.intent(),
+                    set: set.hash(),
+                    client: &principal.client,
+                    tenant: principal.tenant.as_ref(),
+                    user: None,
+                    address: visit.peer.address,
+                    name: None,
+                    effect: None,
+                    place: None,
+                    inputs: None,
+                    step: Step::Door,
+                    allowed,
+                    reason: "no-permit",
+                    rules: &[],
+                    micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                };
+                visit.learnt().decision = Some(state.audit.record(&refused).id);
+            }
+            allowed
         }
         // Without a principal only what needs no token goes on.
         None => visit.route.is_open(),

@@ -33,6 +33,7 @@ pub enum Kind {
     M3Refused,
     M3Incomprehensible,
     LayoutUnstable,
+    AuditUnavailable,
     M3Timeout,
     OutcomeUnknown,
     RequestTimeout,
@@ -65,6 +66,7 @@ impl Kind {
         Self::M3Refused,
         Self::M3Incomprehensible,
         Self::LayoutUnstable,
+        Self::AuditUnavailable,
         Self::M3Timeout,
         Self::OutcomeUnknown,
         Self::RequestTimeout,
@@ -94,7 +96,8 @@ impl Kind {
             | Self::M3Busy
             | Self::M3Refused
             | Self::M3Incomprehensible
-            | Self::LayoutUnstable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::LayoutUnstable
+            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::M3Timeout | Self::OutcomeUnknown | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -194,6 +197,11 @@ impl Kind {
             Self::LayoutUnstable => {
                 ("layout-unstable", "M3's layout of the transaction is changing", "Try again; nothing was sent to M3.")
             }
+            Self::AuditUnavailable => (
+                "audit-unavailable",
+                "The call can't be written down",
+                "Try again later; nothing was sent to M3. Operators see the reason at /readyz.",
+            ),
             Self::M3Timeout => ("m3-timeout", "M3 did not answer in time", "Try again, or ask for fewer records."),
             Self::OutcomeUnknown => (
                 "outcome-unknown",
@@ -232,6 +240,7 @@ impl Kind {
             Self::M3Refused => "M3LogonRefused",
             Self::M3Incomprehensible => "M3Incomprehensible",
             Self::LayoutUnstable => "LayoutUnstable",
+            Self::AuditUnavailable => "AuditUnavailable",
             Self::M3Timeout => "M3Timeout",
             Self::OutcomeUnknown => "OutcomeUnknown",
             Self::RequestTimeout => "RequestTimeout",
@@ -287,6 +296,7 @@ mod tests {
         503 m3-logon-refused: M3 does not let the client's user in
         503 m3-incomprehensible: M3 answered what the gateway does not understand
         503 layout-unstable: M3's layout of the transaction is changing
+        503 audit-unavailable: The call can't be written down
         504 m3-timeout: M3 did not answer in time
         504 outcome-unknown: Whether the write was done is not known
         504 request-timeout: The request took too long

@@ -11,6 +11,7 @@ pub use kind::Kind;
 
 use super::body::{Response, full};
 use super::visit::Visit;
+use crate::audit::DecisionId;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
@@ -26,6 +27,7 @@ pub struct Problem {
     pub(in crate::gateway) wait: Option<Duration>,
     headers: Vec<(HeaderName, HeaderValue)>,
     intent: Option<String>,
+    decision: Option<DecisionId>,
 }
 
 #[derive(Serialize)]
@@ -39,11 +41,13 @@ struct Shown<'a> {
     request_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     intent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
 }
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), wait: None, headers: Vec::new(), intent: None }
+        Self { kind, detail: detail.into(), wait: None, headers: Vec::new(), intent: None, decision: None }
     }
 
     pub fn retry_after(mut self, wait: Duration) -> Self {
@@ -77,12 +81,19 @@ impl Problem {
         self
     }
 
+    /// The id under which the audit log tells why.
+    pub(in crate::gateway) fn decided(mut self, id: DecisionId) -> Self {
+        self.decision = Some(id);
+        self
+    }
+
     /// In one line, for an answer that has no place for the members.
     pub(in crate::gateway) fn told(&self) -> String {
         let (_, _, hint) = self.kind.words();
-        match &self.intent {
-            Some(intent) => format!("{} {hint} (intent {intent})", self.detail),
-            None => format!("{} {hint}", self.detail),
+        match (&self.intent, &self.decision) {
+            (Some(intent), _) => format!("{} {hint} (intent {intent})", self.detail),
+            (None, Some(decision)) => format!("{} {hint} (decision {decision})", self.detail),
+            (None, None) => format!("{} {hint}", self.detail),
         }
     }
 
@@ -93,7 +104,8 @@ impl Problem {
 
     pub(in crate::gateway) fn answer(self, visit: &Visit) -> Response {
         visit.learnt().problem = Some(self.kind.slug());
-        self.response(visit.id.to_string())
+        let decision = self.decision.or(visit.learnt().decision);
+        Self { decision, ..self }.response(visit.id.to_string())
     }
 
     pub(in crate::gateway) fn response(self, request_id: String) -> Response {
@@ -108,6 +120,7 @@ impl Problem {
             hint,
             request_id,
             intent: self.intent.as_deref(),
+            decision_id: self.decision.map(|id| id.to_string()),
         };
         // Strings and a number: nothing that serialising could fail on.
         let text = serde_json::to_vec(&shown).unwrap_or_default();

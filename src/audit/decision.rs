@@ -1,0 +1,155 @@
+//! One decision, as its line tells it.
+
+use super::key::Key;
+use super::settings::{Fields, Settings};
+use crate::clock::unix_micros;
+use crate::model::{
+    ClientId, Effect, Input, M3User, Place, ProgramName, TenantId, TransactionLayout, TransactionName, Value, is_key,
+    is_sensitive,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Map;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What a caller is told, and an operator looks up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionId(Uuid);
+
+impl DecisionId {
+    pub(super) fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.simple(), f)
+    }
+}
+
+/// How far the call had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// May this client call anything at all?
+    Door,
+    /// Known by its names alone.
+    Names,
+    /// With the very values that would be sent.
+    Values,
+    /// The places that the operators bound the client to.
+    Bounds,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    /// The request's id; of a transaction of a bulk call with its number behind it.
+    pub call: &'a str,
+    /// Of the rules that decided.
+    pub set: &'a str,
+    pub client: &'a ClientId,
+    pub tenant: Option<&'a TenantId>,
+    pub user: Option<&'a M3User>,
+    pub address: IpAddr,
+    pub name: Option<(ProgramName, TransactionName)>,
+    pub effect: Option<Effect>,
+    pub place: Option<Place>,
+    pub inputs: Option<(&'a TransactionLayout, &'a [Input])>,
+    pub step: Step,
+    pub allowed: bool,
+    pub reason: &'a str,
+    pub rules: &'a [Arc<str>],
+    /// From the first question to this answer.
+    pub micros: u64,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    kind: &'static str,
+    id: String,
+    time: String,
+    call: &'a str,
+    set: &'a str,
+    client: &'a str,
+    issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    m3_user: Option<&'a str>,
+    address: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effect: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    company: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    division: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    fields: Map<String, serde_json::Value>,
+    step: Step,
+    verdict: &'static str,
+    reason: &'a str,
+    rules: &'a [Arc<str>],
+    micros: u64,
+}
+
+impl Decision<'_> {
+    pub(super) fn words(&self, id: DecisionId, settings: &Settings, key: &Key) -> Vec<u8> {
+        let shown = Shown {
+            kind: "decision",
+            id: id.to_string(),
+            time: now(),
+            call: self.call,
+            set: self.set,
+            client: &self.client.id,
+            issuer: &self.client.issuer,
+            tenant: self.tenant.map(TenantId::as_str),
+            m3_user: self.user.map(M3User::as_str),
+            address: self.address,
+            program: self.name.map(|(program, _)| program.to_string()),
+            transaction: self.name.map(|(_, transaction)| transaction.to_string()),
+            effect: self.effect.map(|effect| effect.to_string()),
+            company: self.place.map(|place| place.company.number()),
+            division: self.place.map(|place| place.division.to_string()),
+            fields: self.fields(settings, key),
+            step: self.step,
+            verdict: if self.allowed { "allow" } else { "deny" },
+            reason: self.reason,
+            rules: self.rules,
+            micros: self.micros,
+        };
+        // Strings and numbers: nothing that serialising could fail on.
+        serde_json::to_vec(&shown).unwrap_or_default()
+    }
+
+    fn fields(&self, settings: &Settings, key: &Key) -> Map<String, serde_json::Value> {
+        let Some((layout, inputs)) = self.inputs else { return Map::new() };
+        let told = inputs.iter().filter_map(|input| {
+            let name = layout.input.fields().get(usize::from(input.at))?.name;
+            let name = name.as_str();
+            let secret = is_sensitive(name) || settings.hashed.contains(name);
+            (secret || settings.fields == Fields::All || is_key(name)).then(|| {
+                let value = match (&input.value, secret) {
+                    (Value::Cleared, _) => "?".to_owned(),
+                    (value, true) => key.hashed(name, value.as_str()),
+                    (value, false) => value.as_str().to_owned(),
+                };
+                (name.to_owned(), value.into())
+            })
+        });
+        told.collect()
+    }
+}
+
+/// The moment, as a line tells it.
+pub(super) fn now() -> String {
+    let micros = i64::try_from(unix_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| format!("{time:.6}"))
+}

@@ -1,0 +1,24 @@
+//! Why the log can't be begun or read. All of these are the operator's to mend.
+
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the audit folder {path} can't be used: {source}; make it writable, or name another with audit.dir", path = path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("the audit log {path} can't be read: {source}", path = path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the key {path} of the audit log can't be used: {source}", path = path.display())]
+    Key { path: PathBuf, source: io::Error },
+    #[error(
+        "the end of {path} is no line of an audit log: {why}; move the folder away to begin another, and keep it for whoever looks into this", path = path.display()
+    )]
+    Foreign { path: PathBuf, why: String },
+    #[error(
+        "another gateway writes the audit log in {path}; stop it, or give this one a folder of its own with audit.dir", path = .0.display()
+    )]
+    Taken(PathBuf),
+    #[error("the audit log's thread can't be started: {0}")]
+    Thread(io::Error),
+}

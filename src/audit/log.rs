@@ -1,0 +1,103 @@
+//! The way into the log: from any thread, without waiting unless the settings say so.
+
+use super::decision::{Decision, DecisionId};
+use super::error::Error;
+use super::key::Key;
+use super::settings::{Required, Settings};
+use super::ticket::{Outcome, Ticket};
+use super::writer::{Message, Shared, Writer};
+use crate::model::Effect;
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+use std::{fmt, thread};
+use tokio::sync::oneshot;
+
+/// Lines that wait for the disk. A line is about 600 bytes.
+const QUEUE: usize = 8_192;
+
+/// Clones share one log.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    key: Arc<Key>,
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("dir", &self.inner.settings.dir).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Takes up the chain where the last run left it. Blocks; meant for the start.
+    pub fn start(settings: Settings, metrics: &Metrics) -> Result<Self, Error> {
+        let key = Arc::new(Key::ensure(&settings.key)?);
+        let shared = Arc::new(Shared::new(metrics));
+        let (queue, messages) = sync_channel(QUEUE);
+        let writer = Writer::open(&settings, Arc::clone(&key), Arc::clone(&shared))?;
+        // A thread, not a task: a disk blocks, and no worker of the runtime may.
+        let run = move || writer.run(&messages);
+        thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
+        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared }) })
+    }
+
+    /// Writes a decision down. The ticket of an allowed write tells its outcome later.
+    pub fn record(&self, decision: &Decision<'_>) -> Ticket {
+        let id = DecisionId::new();
+        let write = decision.allowed && decision.effect.is_some_and(Effect::is_write);
+        let waits = decision.allowed
+            && match self.inner.settings.required {
+                Required::Writes => write,
+                Required::All => true,
+                Required::Nothing => false,
+            };
+        let words = decision.words(id, &self.inner.settings, &self.inner.key);
+        let mut kept = None;
+        if waits {
+            let (told, wait) = oneshot::channel();
+            kept = Some(wait);
+            self.send(words, Some(told));
+        } else {
+            self.write(words);
+        }
+        Ticket { id, log: self.clone(), kept, so_far: write.then_some(Outcome::NotSent) }
+    }
+
+    pub(super) fn write(&self, words: Vec<u8>) {
+        self.send(words, None);
+    }
+
+    /// A full queue refuses: whoever waits is told so by the end of his channel, the others are counted.
+    fn send(&self, words: Vec<u8>, told: Option<oneshot::Sender<bool>>) {
+        if self.inner.queue.try_send(Message::Line { words, told }).is_err() {
+            self.inner.shared.lost(1);
+        }
+    }
+
+    /// Whether lines can be kept; the reason is for readiness.
+    pub fn status(&self) -> Result<(), String> {
+        match self.inner.settings.required {
+            // A log that nobody asks for keeps nobody out; the metric tells.
+            Required::Nothing => Ok(()),
+            Required::Writes | Required::All => self.inner.shared.status(),
+        }
+    }
+
+    /// Signs the end and puts it on the disk; the folder is free for the next run then. Whoever has something to write
+    /// after this has lost it, so it comes behind the last write.
+    pub async fn close(&self, limit: Duration) -> bool {
+        let (told, ended) = oneshot::channel();
+        if self.inner.queue.try_send(Message::End(told)).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(limit, ended).await, Ok(Ok(true)))
+    }
+}

@@ -1,0 +1,210 @@
+//! Is the log whole? Every line hangs on the one before, every signature is the key's, and the newest one is reached.
+//!
+//! What is removed, changed, put in or moved breaks the chain at that line. What was written behind the last signature
+//! can be made anew by whoever may write the files; how many lines that are is said.
+
+use super::chain::{Link, hex, next, parse, unhex};
+use super::error::Error;
+use super::key::PublicKey;
+use super::writer::LONGEST;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The newest signature, beside the files.
+pub(super) const HEAD: &str = "head.json";
+
+/// Where a log stood when it was signed; a copy kept elsewhere shows that the end was cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub seq: u64,
+    pub chain: String,
+    pub signature: String,
+}
+
+impl Head {
+    /// The one beside the files; `None` where there is none.
+    pub fn beside(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dir.join(HEAD)).ok()?).ok()
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub fn is_signed_by(&self, key: PublicKey) -> bool {
+        unhex(&self.chain).is_some_and(|hash| key.signed(Link { seq: self.seq, hash }, &self.signature))
+    }
+}
+
+/// A log that is whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    pub files: u64,
+    pub lines: u64,
+    /// Of the first line that is here; what came earlier was taken elsewhere.
+    pub first: u64,
+    pub last: u64,
+    pub decisions: u64,
+    pub checkpoints: u64,
+    /// Behind the last signature.
+    pub unsigned: u64,
+    /// Decisions that could not be kept, as the log itself counts them.
+    pub lost: u64,
+    /// Writes that were allowed and have no outcome: under way, or at M3 when the gateway was killed.
+    pub open_writes: u64,
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    pub file: PathBuf,
+    /// From 1; 0 speaks of the whole file.
+    pub line: u64,
+    pub what: String,
+}
+
+/// Files of the log, the oldest first.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::Unreadable { path: dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("decisions-") && name.ends_with(".jsonl") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Each whole line of the files in turn, with its file and its number there; ends early where `see` says so.
+pub(super) fn each_line<E>(
+    dir: &Path,
+    mut see: impl FnMut(&Path, u64, &[u8]) -> Result<(), E>,
+) -> Result<Result<(), E>, Error> {
+    for path in files(dir)? {
+        let failed = |source| Error::Unreadable { path: path.clone(), source };
+        let mut reader = BufReader::with_capacity(256 * 1024, File::open(&path).map_err(failed)?);
+        let (mut line, mut number) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            number += 1;
+            let read = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            if line.pop() != Some(b'\n') {
+                // Being written this moment, or torn by a kill: never told to anybody.
+                break;
+            }
+            if let Err(end) = see(&path, number, &line) {
+                return Ok(Err(end));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Reads the whole log. `head`: where it stood once, from beside the files or from a copy.
+pub fn verify(dir: &Path, key: PublicKey, head: Option<&Head>) -> Result<Result<Verified, Broken>, Error> {
+    let whole = |what: &str| Broken { file: dir.to_owned(), line: 0, what: what.to_owned() };
+    if head.is_some_and(|head| !head.is_signed_by(key)) {
+        return Ok(Err(whole("the newest signature beside the files is not this key's")));
+    }
+    let mut reading = Reading { key, head, at: None, file: None, open: BTreeSet::new(), found: Verified::default() };
+    if let Err(broken) = each_line(dir, |path, number, line| {
+        reading.line(path, line).map_err(|what| Broken { file: path.to_owned(), line: number, what })
+    })? {
+        return Ok(Err(broken));
+    }
+    if let Some(head) = head.filter(|head| head.seq > reading.found.last) {
+        let what = format!("the log ends with line {}, and line {} was signed", reading.found.last, head.seq);
+        return Ok(Err(Broken { file: dir.to_owned(), line: 0, what }));
+    }
+    reading.found.open_writes = reading.open.len() as u64;
+    Ok(Ok(reading.found))
+}
+
+struct Reading<'a> {
+    key: PublicKey,
+    head: Option<&'a Head>,
+    at: Option<Link>,
+    file: Option<PathBuf>,
+    open: BTreeSet<String>,
+    found: Verified,
+}
+
+impl Reading<'_> {
+    fn line(&mut self, path: &Path, text: &[u8]) -> Result<(), String> {
+        let line = parse(text).map_err(|why| format!("this is no line of the log: {why}"))?;
+        let kind = line.words["kind"].as_str().unwrap_or_default();
+        let begins = self.file.as_deref() != Some(path);
+        let named = line.words["before"].as_str().and_then(unhex);
+        if begins {
+            if kind != "file" {
+                return Err("the first line of the file is not its beginning: lines before it were removed".into());
+            }
+            self.file = Some(path.to_owned());
+            self.found.files += 1;
+        }
+        let before = match (self.at, named) {
+            (Some(at), _) => at,
+            // What came earlier was taken elsewhere: the file itself says what it hangs on.
+            (None, Some(hash)) => Link { seq: line.seq.saturating_sub(1), hash },
+            (None, None) => return Err("the file does not say what it hangs on".into()),
+        };
+        if line.seq != before.seq + 1 {
+            return Err(format!("line {} of the log should stand here, and it is line {}", before.seq + 1, line.seq));
+        }
+        if begins && named != Some(before.hash) {
+            return Err("the file does not hang on the one before it".into());
+        }
+        if next(&before.hash, line.text) != line.hash {
+            return Err(
+                "the line does not hang on the one before it: one of them was changed, removed or put in".into()
+            );
+        }
+        if self.found.lines == 0 {
+            self.found.first = line.seq;
+        }
+        let at = Link { seq: line.seq, hash: line.hash };
+        if let Some(head) = self.head.filter(|head| head.seq == at.seq)
+            && head.chain != hex(&at.hash)
+        {
+            return Err("another line than this one was signed".into());
+        }
+        self.found.lines += 1;
+        self.found.last = line.seq;
+        self.found.unsigned += 1;
+        match kind {
+            "checkpoint" => {
+                if !self.key.signed(before, line.words["signature"].as_str().unwrap_or_default()) {
+                    return Err("the signature is not this key's".into());
+                }
+                self.found.checkpoints += 1;
+                self.found.unsigned = 0;
+            }
+            "lost" => self.found.lost += line.words["lines"].as_u64().unwrap_or(0),
+            "decision" => {
+                self.found.decisions += 1;
+                if line.words["verdict"] == "allow" && line.words["effect"] == "write" {
+                    self.open.extend(line.words["id"].as_str().map(str::to_owned));
+                }
+            }
+            "outcome" => {
+                self.open.remove(line.words["id"].as_str().unwrap_or_default());
+            }
+            _ => {}
+        }
+        self.at = Some(at);
+        Ok(())
+    }
+}

@@ -1,0 +1,347 @@
+//! The thread that owns the files: many lines, one write, one sync, then everybody is told.
+//!
+//! Invariant: the chain moves only when its lines are on the file; what a failed write left behind is cut off before
+//! the next one.
+
+use super::chain::{Link, hex, parse};
+use super::decision::now;
+use super::error::Error;
+use super::key::Key;
+use super::settings::Settings;
+use super::verify::{HEAD, Head, files};
+use crate::store;
+use crate::telemetry::Metrics;
+use prometheus::{IntCounter, IntGauge};
+use serde_json::json;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+pub(super) enum Message {
+    /// The words of one line, and who waits for it to be on the disk.
+    Line { words: Vec<u8>, told: Option<oneshot::Sender<bool>> },
+    /// Sign what there is and end; says whether that is on the disk.
+    End(oneshot::Sender<bool>),
+}
+
+/// Lines of one write.
+const TOGETHER: usize = 1_024;
+const LOCK: &str = "lock";
+/// How long nothing need happen before the thread looks at its clock.
+const IDLE: Duration = Duration::from_millis(500);
+/// The longest line there is: what is looked at for the end of the last run.
+pub(super) const LONGEST: u64 = 1024 * 1024;
+
+/// What the thread and the senders both know.
+pub(super) struct Shared {
+    trouble: Mutex<Option<String>>,
+    /// Lines that nobody could keep since the last one that was kept.
+    missing: AtomicU64,
+    lines: IntCounter,
+    lost: IntCounter,
+    writable: IntGauge,
+}
+
+impl Shared {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        metrics.audit_writable.set(1);
+        Self {
+            trouble: Mutex::new(None),
+            missing: AtomicU64::new(0),
+            lines: metrics.audit_lines.clone(),
+            lost: metrics.audit_lines_lost.clone(),
+            writable: metrics.audit_writable.clone(),
+        }
+    }
+
+    pub(super) fn lost(&self, lines: u64) {
+        self.missing.fetch_add(lines, Ordering::Relaxed);
+        self.lost.inc_by(lines);
+    }
+
+    pub(super) fn status(&self) -> Result<(), String> {
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(why) => Err(why.clone()),
+        }
+    }
+
+    fn set(&self, trouble: Option<String>) {
+        self.writable.set(i64::from(trouble.is_none()));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+pub(super) struct Writer {
+    settings: Settings,
+    key: Arc<Key>,
+    shared: Arc<Shared>,
+    link: Link,
+    file: Option<Open>,
+    /// Lines since the last signature, and when the first of them came.
+    unsigned: u64,
+    since: Instant,
+    /// Held as long as the thread lives.
+    _lock: File,
+}
+
+struct Open {
+    file: File,
+    path: PathBuf,
+    inode: u64,
+    /// What is good of it.
+    length: u64,
+    /// A write failed part way.
+    torn: bool,
+}
+
+impl Open {
+    /// One that is not there yet: what somebody else left under the name is not written over.
+    fn begin(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, path, inode, length: 0, torn: false })
+    }
+
+    /// The last run's, up to the end of its last whole line.
+    fn again(path: PathBuf, length: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, path, inode, length, torn: true })
+    }
+
+    /// Lines that go into a file without a name are lost: it must still be where it was.
+    fn in_place(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode && found.len() >= self.length)
+    }
+
+    fn write(&mut self, text: &[u8], sync: bool) -> io::Result<()> {
+        if std::mem::replace(&mut self.torn, true) {
+            self.file.set_len(self.length)?;
+            self.file.seek(SeekFrom::Start(self.length))?;
+        }
+        self.file.write_all(text)?;
+        if sync {
+            self.file.sync_data()?;
+        }
+        self.length += text.len() as u64;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+impl Writer {
+    pub(super) fn open(settings: &Settings, key: Arc<Key>, shared: Arc<Shared>) -> Result<Self, Error> {
+        let failed = |source| Error::Folder { path: settings.dir.clone(), source };
+        folder(&settings.dir).map_err(failed)?;
+        // Two chains in one folder would be none.
+        let lock = File::create(settings.dir.join(LOCK)).map_err(failed)?;
+        if lock.try_lock().is_err() {
+            return Err(Error::Taken(settings.dir.clone()));
+        }
+        let mut writer = Self {
+            key,
+            shared,
+            link: Link::START,
+            file: None,
+            unsigned: 0,
+            since: Instant::now(),
+            settings: settings.clone(),
+            _lock: lock,
+        };
+        let (mut torn, mut earlier) = (0, files(&settings.dir)?);
+        while let Some(path) = earlier.pop() {
+            let failed = |source| Error::Folder { path: path.clone(), source };
+            let Some((link, length, behind)) = end_of(&path)? else {
+                // The last run ended while it began this file: no line of it is whole.
+                fs::remove_file(&path).map_err(failed)?;
+                continue;
+            };
+            torn = behind;
+            writer.link = link;
+            writer.file = Some(Open::again(path.clone(), length).map_err(failed)?);
+            break;
+        }
+        // Signed at once: what the last run could sign no more is covered by this.
+        let words = json!({ "kind": "start", "time": now(), "version": env!("CARGO_PKG_VERSION"), "torn_bytes": torn });
+        writer.append(&[words.to_string().into_bytes()], true).and_then(|()| writer.sign()).map_err(failed)?;
+        Ok(writer)
+    }
+
+    /// Until somebody ends it, or nobody is left who could send.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        let mut ended = None;
+        while ended.is_none() {
+            let (mut lines, mut waiting) = (Vec::new(), Vec::new());
+            let mut next = match messages.recv_timeout(IDLE) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            while let Some(message) = next {
+                match message {
+                    Message::Line { words, told } => {
+                        lines.push(words);
+                        waiting.extend(told);
+                    }
+                    Message::End(told) => ended = Some(told),
+                }
+                next = if lines.len() < TOGETHER && ended.is_none() { messages.try_recv().ok() } else { None };
+            }
+            let kept = self.keep(lines, !waiting.is_empty());
+            for told in waiting {
+                // Whoever waits no longer has gone away, and nothing of his is sent.
+                let _ = told.send(kept);
+            }
+            if self.is_due() {
+                self.signed();
+            }
+        }
+        let signed = self.signed();
+        // Whoever hears of the end may begin anew at once.
+        drop(self);
+        if let Some(told) = ended {
+            let _ = told.send(signed);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let waited = self.unsigned > 0 && self.since.elapsed() >= self.settings.checkpoint_every;
+        waited || self.unsigned >= self.settings.checkpoint_lines
+    }
+
+    fn signed(&mut self) -> bool {
+        let signed = self.sign();
+        self.noted(signed)
+    }
+
+    /// Writes these lines, and before them how many could not be kept. While there is trouble it is tried without lines
+    /// as well, so that readiness comes back without a caller's help.
+    fn keep(&mut self, mut lines: Vec<Vec<u8>>, sync: bool) -> bool {
+        let count = lines.len() as u64;
+        let missing = self.shared.missing.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let words = json!({ "kind": "lost", "time": now(), "lines": missing });
+            lines.insert(0, words.to_string().into_bytes());
+        }
+        if lines.is_empty() {
+            return true;
+        }
+        let written = self.append(&lines, sync);
+        if written.is_ok() {
+            self.shared.lines.inc_by(count);
+        } else {
+            self.shared.missing.fetch_add(missing, Ordering::Relaxed);
+            self.shared.lost(count);
+        }
+        self.noted(written)
+    }
+
+    /// The same trouble is told once.
+    fn noted(&self, done: io::Result<()>) -> bool {
+        let was_well = self.shared.status().is_ok();
+        match done {
+            Ok(()) if was_well => true,
+            Ok(()) => {
+                tracing::info!("the audit log can be written again");
+                self.shared.set(None);
+                true
+            }
+            Err(error) => {
+                if was_well {
+                    tracing::error!(%error, dir = %self.settings.dir.display(), "the audit log can't be written");
+                }
+                self.shared.set(Some(format!("the audit log can't be written: {error}")));
+                false
+            }
+        }
+    }
+
+    fn append(&mut self, words: &[Vec<u8>], sync: bool) -> io::Result<()> {
+        self.place()?;
+        self.put(words, sync)
+    }
+
+    /// A file that takes lines: the one there is, or where that has ended, was taken away or never was, another, whose
+    /// first line says what it hangs on.
+    fn place(&mut self) -> io::Result<()> {
+        let usable = self.file.take().filter(|open| open.in_place() && open.length < self.settings.file_bytes);
+        let open = match usable {
+            Some(open) => open,
+            None => {
+                folder(&self.settings.dir)?;
+                Open::begin(self.settings.dir.join(format!("decisions-{:012}.jsonl", self.link.seq + 1)))?
+            }
+        };
+        let begun = open.length > 0;
+        self.file = Some(open);
+        if begun {
+            return Ok(());
+        }
+        let words = json!({ "kind": "file", "time": now(), "before": hex(&self.link.hash) });
+        self.put(&[words.to_string().into_bytes()], false)
+    }
+
+    fn put(&mut self, words: &[Vec<u8>], sync: bool) -> io::Result<()> {
+        let Some(open) = &mut self.file else { return Err(io::Error::other("no file is open")) };
+        let (mut text, mut link) = (Vec::new(), self.link);
+        for one in words {
+            link = link.write(one, &mut text);
+        }
+        open.write(&text, sync)?;
+        if self.unsigned == 0 {
+            self.since = Instant::now();
+        }
+        self.unsigned += link.seq - self.link.seq;
+        self.link = link;
+        Ok(())
+    }
+
+    /// A signature over where the chain stands, as a line of it and beside it.
+    fn sign(&mut self) -> io::Result<()> {
+        if self.unsigned == 0 {
+            return Ok(());
+        }
+        // First the file, then the signature: it is over the very line before its own.
+        self.place()?;
+        let at = self.link;
+        let signature = self.key.sign(at);
+        let words = json!({
+            "kind": "checkpoint", "time": now(), "key": self.key.public().to_string(), "signature": signature,
+        });
+        self.put(&[words.to_string().into_bytes()], true)?;
+        self.unsigned = 0;
+        let head = Head { seq: at.seq, chain: hex(&at.hash), signature };
+        if let Err(error) = store::write_private(&self.settings.dir.join(HEAD), head.text().as_bytes()) {
+            tracing::warn!(%error, "the newest signature could not be kept beside the audit log");
+        }
+        Ok(())
+    }
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Where the last run ended: the chain, the length of what is good, and what lies behind it. `None`: no whole line.
+fn end_of(path: &Path) -> Result<Option<(Link, u64, u64)>, Error> {
+    let failed = |source| Error::Unreadable { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let from = length.saturating_sub(2 * LONGEST);
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).map_err(failed)?;
+    // A line without its end was never told to anybody.
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
+    let start = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = parse(&tail[start..end]).map_err(|why| Error::Foreign { path: path.to_owned(), why: why.to_owned() })?;
+    let good = from + end as u64 + 1;
+    Ok(Some((Link { seq: line.seq, hash: line.hash }, good, length - good)))
+}
