@@ -1,4 +1,4 @@
-//! The stages of a request apart: token, words, policy, records to text, the line in the log.
+//! The stages of a request apart: token, words, policy, records to text, the lines in the logs.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
+use mi_gateway::audit;
 use mi_gateway::auth::{ClientFacts, Directory, IssuerRules, KeySet, Keys, Verifier, install_crypto};
 use mi_gateway::mock_m3::{self, Metadata};
 use mi_gateway::model::{
@@ -278,6 +279,41 @@ fn access_line(bencher: Bencher<'_, '_>) {
         let mut line = AccessLine::new(RequestId::new(), "GET", "h2", peer);
         line.user_agent(b"a client of the bench/1.0");
         log.write(line);
+    });
+}
+
+/// One decision into the audit log: a read goes on at once, a write waits until its line is on the disk.
+#[divan::bench(args = ["read", "write"])]
+fn audited(bencher: Bencher<'_, '_>, what: &str) {
+    let state = tempfile::tempdir().expect("a folder");
+    let settings = audit::Settings::under(state.path().join("audit"), state.path().join("audit.key"));
+    let log = audit::Log::start(settings, &Metrics::new()).expect("a log");
+    let client = ClientId { issuer: ISSUER.into(), id: CLIENT.into() };
+    let user = M3User::parse("MIDEMO").expect("a user");
+    let program = ProgramName::parse("CRS610MI").expect("a program");
+    let transaction = TransactionName::parse("GetBasicData").expect("a transaction");
+    let rules = ["demo-reads".into()];
+    let wait = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    bencher.bench_local(|| {
+        let mut ticket = log.record(&audit::Decision {
+            call: "0192e5a0-0000-7000-8000-000000000000",
+            set: "0123456789abcdef0123456789abcdef",
+            client: &client,
+            tenant: None,
+            user: Some(&user),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            name: Some((program, transaction)),
+            effect: Some(if what == "read" { Effect::Read } else { Effect::Write }),
+            place: Some(Place { company: Company::new(100).expect("a company"), division: Division::BLANK }),
+            inputs: None,
+            step: audit::Step::Values,
+            allowed: true,
+            reason: "allowed",
+            rules: &rules,
+            micros: 20,
+        });
+        wait.block_on(ticket.kept()).expect("kept");
+        ticket.ended(audit::Outcome::Done);
     });
 }
 
