@@ -149,7 +149,8 @@ pub(super) async fn tokens(
 fn foreign_rules(settings: &Settings, at: usize) -> IssuerRules {
     let foreign = &settings.issuers[at];
     let mut keys = RemoteKeys::at(&foreign.jwks);
-    keys.http = outbound::Settings { loopback_http: true, ..outbound::Settings::default() };
+    let roots = foreign.roots.clone();
+    keys.http = outbound::Settings { loopback_http: true, roots, ..outbound::Settings::default() };
     // By whose keys they are, not by where the issuer stands in the file: another one's must never be taken for his.
     let whose = digest::digest(&digest::SHA256, format!("{}\0{}", foreign.issuer, foreign.jwks).as_bytes());
     let name: String = whose.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -258,7 +258,7 @@ fn bounded(file: &Path, most: u64) -> std::io::Result<String> {
 }
 
 /// The bytes of a PEM file.
-fn readable(reader: &mut Reader, key: &str, file: &Path) -> Option<Vec<u8>> {
+pub(super) fn readable(reader: &mut Reader, key: &str, file: &Path) -> Option<Vec<u8>> {
     match bounded(file, MOST_PEM) {
         Ok(pem) => Some(pem.into_bytes()),
         Err(error) => {

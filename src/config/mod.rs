@@ -5,6 +5,7 @@
 
 mod audit;
 mod fault;
+mod issuers;
 mod keys;
 mod m3;
 mod reader;

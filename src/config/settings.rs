@@ -3,6 +3,7 @@
 use crate::auth::Algorithm;
 use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
+use rustls_pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,8 @@ pub struct Foreign {
     /// `None`: `client_id`, else `azp`.
     pub client_claim: Option<String>,
     pub access_token_type: bool,
+    /// Authorities trusted instead of the system's, to fetch from this issuer; empty = the system's.
+    pub roots: Vec<CertificateDer<'static>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

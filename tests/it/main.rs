@@ -12,6 +12,8 @@ mod effects;
 mod floors;
 mod hostile;
 mod house;
+mod idp;
+mod issuers;
 mod lists;
 mod main_job;
 mod outcomes;

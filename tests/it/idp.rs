@@ -1,0 +1,174 @@
+//! A certified OpenID provider, run for real beside the gateway: `oidc-provider`, in `tests/idp/provider.mjs`.
+
+use crate::house::{Caller, House, Https, Reply, https};
+use http::Request;
+use http_body_util::Full;
+use mi_gateway::auth::Algorithm;
+use mi_gateway::config::{Foreign, ForeignClient, Settings};
+use mi_gateway::model::{ClientId, M3User, Standing, TenantId};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// The resource that its access tokens are for.
+pub(crate) const AUDIENCE: &str = "https://m3.example.com";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The provider, on a port of its own. It ends with this.
+pub(crate) struct Idp {
+    /// Exactly the claim `iss` of its tokens.
+    pub(crate) issuer: String,
+    /// Its authority, whose certificates clients may show too.
+    pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
+    _folder: tempfile::TempDir,
+    https: Https,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Idp {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With more of the variables that the top of the script names.
+    pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        let (node, modules) = installed();
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = authority();
+        let (certificate, key) = certified(&authority, "localhost");
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("ca.pem", authority.pem()), ("idp.pem", certificate), ("idp.key", key)] {
+            std::fs::write(at(name), text).expect("a file");
+        }
+        let mut child = Command::new(node)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/idp/provider.mjs"))
+            .env("MI_IDP_MODULES", modules)
+            .env("MI_IDP_CERT", at("idp.pem"))
+            .env("MI_IDP_KEY", at("idp.key"))
+            .env("MI_IDP_CA", at("ca.pem"))
+            .env("MI_IDP_AUDIENCE", AUDIENCE)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node can be started");
+        let orders = child.stdin.take().expect("a pipe");
+        let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let issuer = line(&mut answers).await;
+        let https = https(&at("ca.pem"));
+        Self { issuer, authority, _folder: folder, https, orders, answers, _child: child }
+    }
+
+    /// Settings that trust its tokens, whose clients are all MIDEMO in tenant DEMO_TST.
+    pub(crate) fn trusted(&self, settings: &mut Settings) {
+        settings.issuers.push(Foreign {
+            issuer: self.issuer.clone(),
+            jwks: format!("{}/jwks", self.issuer),
+            audience: AUDIENCE.to_owned(),
+            algorithms: vec![Algorithm::Es256],
+            client_claim: None,
+            access_token_type: true,
+            roots: vec![self.authority.der().clone()],
+        });
+        for id in ["jwt", "opaque", "opaque-mtls", "mtls", "dpop", "assertion"] {
+            settings.clients.push(ForeignClient {
+                client: ClientId { issuer: self.issuer.as_str().into(), id: id.into() },
+                tenant: TenantId::parse("DEMO_TST").ok(),
+                groups: vec!["test".to_owned()],
+                standing: Standing { user: M3User::parse("MIDEMO").ok(), ..Standing::default() },
+            });
+        }
+    }
+
+    /// A house that trusts its tokens and lets its clients do everything, and somebody to call it.
+    pub(crate) async fn house(&self, change: impl FnOnce(&mut Settings)) -> (House, Caller) {
+        House::open_to_all("MIDEMO", "rate = \"10000/second\"\nburst = 10000", |settings| {
+            self.trusted(settings);
+            change(settings);
+        })
+        .await
+    }
+
+    /// Signs with a new key from now on; the old ones stay published. Gives the new one's id.
+    pub(crate) async fn rotate(&mut self) -> String {
+        self.order("rotate").await
+    }
+
+    /// Signs with a new key, and the old ones are gone.
+    pub(crate) async fn rotate_alone(&mut self) -> String {
+        self.order("rotate alone").await
+    }
+
+    /// How often this path was asked for, by anybody.
+    pub(crate) async fn asked(&mut self, path: &str) -> usize {
+        self.order(&format!("asked {path}")).await.parse().expect("a number")
+    }
+
+    async fn order(&mut self, order: &str) -> String {
+        self.orders.write_all(format!("{order}\n").as_bytes()).await.expect("it listens");
+        line(&mut self.answers).await
+    }
+
+    /// A new access token of one of the script's clients.
+    pub(crate) async fn token(&self, client: &str) -> String {
+        let reply = self.ask_token(client, &[]).await;
+        reply.json()["access_token"].as_str().unwrap_or_else(|| panic!("{}", reply.text())).to_owned()
+    }
+
+    pub(crate) async fn ask_token(&self, client: &str, more: &[(&str, &str)]) -> Reply {
+        let secret = format!("secret-of-{client}");
+        let own = [("grant_type", "client_credentials"), ("client_id", client), ("client_secret", secret.as_str())];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own).extend_pairs(more).finish();
+        let request = Request::post(format!("{}/token", self.issuer))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Full::from(form))
+            .expect("a request");
+        crate::house::send(&self.https, request).await
+    }
+}
+
+async fn line(answers: &mut Lines<BufReader<ChildStdout>>) -> String {
+    let line = tokio::time::timeout(PATIENCE, answers.next_line()).await.expect("it answers in time");
+    line.expect("text").expect("the provider runs; what it said stands above")
+}
+
+/// Node and the folder of the library; `tests/run` installs what is not there yet.
+#[expect(clippy::disallowed_methods, reason = "`tests/run` says where it has put the library")]
+fn installed() -> (PathBuf, PathBuf) {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let modules = READY.get_or_init(|| {
+        if let Some(modules) = std::env::var_os("MI_IDP_MODULES") {
+            return modules.into();
+        }
+        let tools = std::env::var_os("MI_GATEWAY_TOOLS").map_or_else(|| root.join("target/tools"), PathBuf::from);
+        let done = std::process::Command::new(root.join("tests/run"))
+            .args(["--install", "idp"])
+            .env("MI_GATEWAY_TOOLS", &tools)
+            .status();
+        assert!(done.is_ok_and(|status| status.success()), "`tests/run --install idp` says what is missing");
+        tools.join("idp")
+    });
+    let newer = modules.with_file_name("node").join("node_modules/node/bin/node");
+    (if newer.is_file() { newer } else { "node".into() }, modules.clone())
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).expect("a name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+/// A certificate of this authority and its key, both PEM.
+pub(crate) fn certified(authority: &CertifiedIssuer<'static, KeyPair>, name: &str) -> (String, String) {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new([name.to_owned()]).expect("a name");
+    (params.signed_by(&key, authority).expect("a certificate").pem(), key.serialize_pem())
+}
