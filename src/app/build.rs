@@ -2,10 +2,9 @@
 
 use super::error::Error;
 use super::first_start;
+use super::issuers::{foreign_clients, foreign_rules};
 use crate::audit;
-use crate::auth::{
-    ClientFacts, Directory, IssuerRules, KeySource, Keys, RemoteKeys, TypRule, UnknownClients, Verifier,
-};
+use crate::auth::{Directory, IssuerRules, Keys, Verifier};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::config::{Backend, Certificate, Settings};
@@ -14,14 +13,11 @@ use crate::issuer::{Clients, Issuer};
 use crate::limit::{Limits, Plan};
 use crate::m3;
 use crate::mock_m3::Mock;
-use crate::outbound;
 use crate::policies::{self, Active};
 use crate::policy::Source;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use aws_lc_rs::digest;
-use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -135,50 +131,15 @@ pub(super) async fn tokens(
         issuer = Some(Issuer::open(&store, own, ring.clone(), directory.clone(), metrics, tasks).await?);
         rules.push(IssuerRules::local(public_url, ring));
     }
-    for (at, foreign) in settings.issuers.iter().enumerate() {
+    for foreign in &settings.issuers {
         if rules.iter().any(|known| known.issuer == foreign.issuer) {
             return Err(Error::IssuerTwice(foreign.issuer.clone()));
         }
-        rules.push(foreign_rules(settings, at));
+        rules.push(foreign_rules(foreign, &settings.state));
     }
     foreign_clients(settings, &directory);
-    let verifier = Verifier::new(rules, directory, metrics, tasks)?;
+    let verifier = Verifier::new(public_url, rules, directory, metrics, tasks)?;
     Ok(Tokens { verifier, issuer, store, first_start })
-}
-
-fn foreign_rules(settings: &Settings, at: usize) -> IssuerRules {
-    let foreign = &settings.issuers[at];
-    let mut keys = RemoteKeys::at(&foreign.jwks);
-    let roots = foreign.roots.clone();
-    keys.http = outbound::Settings { loopback_http: true, roots, ..outbound::Settings::default() };
-    // By whose keys they are, not by where the issuer stands in the file: another one's must never be taken for his.
-    let whose = digest::digest(&digest::SHA256, format!("{}\0{}", foreign.issuer, foreign.jwks).as_bytes());
-    let name: String = whose.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    keys.saved = Some(settings.state.join(format!("issuer-{name}-keys.json")));
-    let mut rules = IssuerRules::remote(&foreign.issuer, vec![foreign.audience.clone()], keys);
-    rules.algorithms.clone_from(&foreign.algorithms);
-    rules.client_claim.clone_from(&foreign.client_claim);
-    rules.typ = if foreign.access_token_type { TypRule::AccessToken } else { TypRule::Any };
-    rules.unknown_clients = UnknownClients::Bare;
-    debug_assert!(matches!(rules.keys, KeySource::Remote(_)));
-    rules
-}
-
-fn foreign_clients(settings: &Settings, directory: &Directory) {
-    let mut parts: HashMap<&str, HashMap<Arc<str>, ClientFacts>> = HashMap::new();
-    for client in &settings.clients {
-        let facts = ClientFacts {
-            groups: client.groups.iter().map(|group| group.as_str().into()).collect(),
-            standing: Arc::new(client.standing.clone()),
-            tenant: client.tenant.clone(),
-            generation: 1,
-            revoked: false,
-        };
-        parts.entry(&client.client.issuer).or_default().insert(client.client.id.clone(), facts);
-    }
-    for (issuer, clients) in parts {
-        directory.replace(issuer, clients, HashSet::new());
-    }
 }
 
 /// The log of decisions, taken up where the last run left it.

@@ -32,7 +32,9 @@ pub enum Error {
         "m3.address is another machine and its passwords would cross the network readable; give m3.tls_ca and m3.tls_name, or say plaintext = \"accepted\""
     )]
     Exposed,
-    #[error("an issuer's keys: {0}; correct issuers.*.jwks")]
+    #[error(
+        "an issuer's keys: {0}; correct issuers.*.issuer or issuers.*.jwks, or say allow_private = true where it stands on a private network"
+    )]
     Keys(#[from] outbound::Error),
     #[error("two issuers are named {0}; keep one of them")]
     IssuerTwice(String),

@@ -8,6 +8,7 @@ mod build;
 mod error;
 mod first_start;
 mod health;
+mod issuers;
 mod operator;
 mod run;
 

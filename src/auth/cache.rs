@@ -64,5 +64,6 @@ fn weight(entry: &Entry) -> u32 {
     let texts = |list: &[Box<str>]| list.iter().map(|text| text.len() + 32).sum::<usize>();
     let verified = &entry.verified;
     let bytes = 768 + verified.client.len() + 2 * verified.token_id.len() + texts(&verified.scopes);
+    let bytes = bytes + verified.companies.as_deref().map_or(0, size_of_val);
     u32::try_from(bytes + texts(&entry.principal.groups)).unwrap_or(u32::MAX)
 }

@@ -5,8 +5,8 @@
 
 use super::error::Error;
 use super::parse::Object;
-use super::rules::{IssuerRules, TypRule};
-use crate::model::TenantId;
+use super::rules::{CompanyRule, IssuerRules, TypRule};
+use crate::model::{Company, TenantId};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -19,11 +19,14 @@ pub const GENERATION: &str = "client_generation";
 
 const MAX_CLIENT: usize = 256;
 const MAX_SCOPES: usize = 256;
+const MAX_COMPANIES: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) client: Arc<str>,
     pub(super) tenant: Option<TenantId>,
+    /// `None`: the issuer's tokens bind nobody to companies.
+    pub(super) companies: Option<Box<[Company]>>,
     pub(super) scopes: Arc<[Box<str>]>,
     pub(super) expires: u64,
     pub(super) not_before: u64,
@@ -45,10 +48,15 @@ impl Verified {
         if client.is_empty() || client.len() > MAX_CLIENT || client.chars().any(char::is_control) {
             return Err(wrong("client_id"));
         }
+        let scopes = scopes(claims)?;
+        if let Some(lacking) = rules.scopes.iter().find(|needed| !scopes.iter().any(|has| **has == ***needed)) {
+            return Err(Error::Scope(lacking.as_str().into()));
+        }
         Ok(Self {
             client: client.into(),
             tenant: tenant(claims, rules)?,
-            scopes: scopes(claims)?,
+            companies: rules.company.as_ref().map(|rule| companies(claims, rule)).transpose()?,
+            scopes,
             expires: time(claims, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(claims, "nbf")?.unwrap_or(0),
             token_id: text(claims, "jti")?.unwrap_or_default().into(),
@@ -130,8 +138,29 @@ fn tenant(claims: &Object, rules: &IssuerRules) -> Result<Option<TenantId>, Erro
     if let Some(tenant) = &rules.tenant {
         return Ok(Some(tenant.clone()));
     }
-    let given = text(claims, &rules.tenant_claim)?;
-    given.map(|tenant| TenantId::parse(tenant).map_err(|_| wrong(&rules.tenant_claim))).transpose()
+    let Some(given) = text(claims, &rules.tenant_claim)? else { return Ok(None) };
+    let tenant = match rules.tenants.is_empty() {
+        true => TenantId::parse(given).ok(),
+        false => rules.tenants.get(given).cloned(),
+    };
+    tenant.map(Some).ok_or_else(|| wrong(&rules.tenant_claim))
+}
+
+/// A number, a text, or a list of either. None at all would bind to nothing, so it is refused.
+fn companies(claims: &Object, rule: &CompanyRule) -> Result<Box<[Company]>, Error> {
+    let one = |value: &Value| {
+        let word = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+        };
+        if rule.companies.is_empty() { Company::parse(&word).ok() } else { rule.companies.get(&word).copied() }
+    };
+    let named: Option<Box<[Company]>> = match claims.member(&rule.claim).ok_or_else(|| missing(&rule.claim))? {
+        Value::Array(many) if many.len() <= MAX_COMPANIES => many.iter().map(one).collect(),
+        single => one(single).map(|company| [company].into()),
+    };
+    named.filter(|named| !named.is_empty()).ok_or_else(|| wrong(&rule.claim))
 }
 
 /// One text with blanks between, or a list of texts.

@@ -39,6 +39,8 @@ pub enum Error {
     ClaimType(Box<str>),
     #[error("the token is for another audience")]
     Audience,
+    #[error("the token lacks the scope {0}")]
+    Scope(Box<str>),
     #[error("the token has expired")]
     Expired,
     #[error("the token is not valid yet")]
@@ -65,8 +67,14 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge => "invalid_request",
+            Self::Scope(_) => "insufficient_scope",
             _ => "invalid_token",
         }
+    }
+
+    /// The scope that would be needed.
+    pub fn lacks(&self) -> Option<&str> {
+        if let Self::Scope(scope) = self { Some(scope) } else { None }
     }
 
     pub fn blame(&self) -> Blame {

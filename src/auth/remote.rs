@@ -1,17 +1,20 @@
 //! The keys of an issuer elsewhere: fetched ahead of need, and once more when a token names a key that isn't known.
 //!
-//! One task fetches; everybody else waits for it, never for long. Made-up key ids share one fetch and then a pause
-//! of their own, which the task's own timetable doesn't know: a flood can't starve the refresh.
-//! Invariant: a failed fetch never takes good keys away.
+//! One task fetches (see `fetcher`); everybody else waits for it, never for long. Made-up key ids share one fetch and then
+//! a pause of their own, which the task's own timetable doesn't know: a flood can't starve the refresh. The pause is
+//! short: a key that is really new is found within it, flood or not.
 //! Does not know: tokens.
 
 use super::error::Error;
-use super::keys::{KeySet, Keys};
+use super::fetcher::Fetcher;
+use super::keys::Keys;
+use super::metadata::Metadata;
 use crate::outbound;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
-use prometheus::IntCounterVec;
+use prometheus::IntCounter;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,26 +23,42 @@ use tokio::time::Instant;
 
 #[derive(Debug, Clone)]
 pub struct RemoteKeys {
-    pub url: String,
+    /// Where the keys are; without it the issuer's own metadata say it.
+    pub url: Option<String>,
+    /// The issuer's metadata are asked for something else besides.
+    pub discover: bool,
     /// How long a set is good when the answer has no `max-age`; refreshed at four fifths of it.
     pub lifetime: Duration,
     /// The pause between two fetches that unknown keys may cause.
     pub pause: Duration,
     pub http: outbound::Settings,
-    /// Where the last good document is kept, so that a restart needs no answer. The folder must be the gateway's own.
+    /// Keys that nobody has confirmed for so long are used no more.
+    pub stale: Duration,
+    /// Where the last good document is kept, so that a restart needs no answer; what the issuer says of itself beside it.
+    /// The folder must be the gateway's own.
     pub saved: Option<PathBuf>,
 }
 
 impl RemoteKeys {
+    /// Keys at a place that is known.
     pub fn at(url: &str) -> Self {
-        let (lifetime, pause) = (Duration::from_secs(3600), Duration::from_secs(10));
-        Self { url: url.to_owned(), lifetime, pause, http: outbound::Settings::default(), saved: None }
+        Self { url: Some(url.to_owned()), discover: false, ..Self::discovered() }
+    }
+
+    /// Keys where the issuer's metadata say.
+    pub fn discovered() -> Self {
+        Self {
+            url: None,
+            discover: true,
+            lifetime: Duration::from_secs(3600),
+            pause: Duration::from_millis(900),
+            stale: Duration::from_secs(24 * 3600),
+            http: outbound::Settings::default(),
+            saved: None,
+        }
     }
 }
 
-const LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
 /// Key ids known to be unknown; the oldest make room.
 const MOST_UNKNOWN: u64 = 1_000;
 
@@ -52,6 +71,9 @@ pub(super) struct Remote {
     done: watch::Sender<u64>,
     /// Key ids that the set of this epoch doesn't hold.
     unknown: Cache<Box<str>, u64>,
+    /// What the issuer says of itself, where it was asked.
+    metadata: ArcSwapOption<Metadata>,
+    strangers: IntCounter,
     pause: Duration,
     patience: Duration,
 }
@@ -64,9 +86,14 @@ struct Gate {
 }
 
 impl Remote {
-    pub(super) fn start(settings: &RemoteKeys, metrics: &Metrics, tasks: &Tasks) -> Result<Arc<Self>, outbound::Error> {
+    pub(super) fn start(
+        issuer: &str,
+        settings: &RemoteKeys,
+        metrics: &Metrics,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, outbound::Error> {
         let client = outbound::Client::new(settings.http.clone())?;
-        client.check(&settings.url)?;
+        client.check(settings.url.as_deref().unwrap_or(issuer))?;
         let remote = Arc::new(Self {
             keys: Keys::new(),
             // The first fetch is under way from the start, and whoever comes early waits for it.
@@ -74,18 +101,13 @@ impl Remote {
             demand: Notify::new(),
             done: watch::Sender::new(0),
             unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.pause).build(),
+            metadata: ArcSwapOption::empty(),
+            strangers: metrics.unknown_keys.with_label_values(&[issuer]),
             pause: settings.pause,
             // The fetch ends by its own limit; this one is for a task that is gone.
             patience: settings.http.timeout * 2,
         });
-        let fetcher = Fetcher {
-            remote: Arc::clone(&remote),
-            client,
-            url: settings.url.clone(),
-            lifetime: settings.lifetime,
-            saved: settings.saved.clone(),
-            fetches: metrics.jwks_fetches.clone(),
-        };
+        let fetcher = Fetcher::new(issuer, settings.clone(), client, Arc::clone(&remote), metrics);
         tasks.spawn_until_stop(fetcher.run());
         Ok(remote)
     }
@@ -94,8 +116,19 @@ impl Remote {
         &self.keys
     }
 
+    pub(super) fn known_metadata(&self) -> Option<Arc<Metadata>> {
+        self.metadata.load_full()
+    }
+
+    pub(super) fn describe(&self, metadata: Metadata) {
+        self.metadata.store(Some(Arc::new(metadata)));
+    }
+
     /// After this the key is there, or it isn't to be had now.
     pub(super) async fn look_again(&self, kid: Option<&str>) -> Result<(), Error> {
+        if !self.keys.is_empty() {
+            self.strangers.inc();
+        }
         let epoch = self.keys.held().epoch;
         if let Some(kid) = kid
             && self.unknown.get(kid) == Some(epoch)
@@ -133,7 +166,7 @@ impl Remote {
         Some(done)
     }
 
-    fn flight(&self, in_flight: bool) {
+    pub(super) fn flight(&self, in_flight: bool) {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         gate.in_flight = in_flight;
         gate.wanted = false;
@@ -145,109 +178,14 @@ impl Remote {
     fn wanted(&self) -> bool {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner).wanted
     }
-}
 
-struct Fetcher {
-    remote: Arc<Remote>,
-    client: outbound::Client,
-    url: String,
-    lifetime: Duration,
-    saved: Option<PathBuf>,
-    fetches: IntCounterVec,
-}
-
-impl Fetcher {
-    async fn run(self) {
-        let mut retry = FIRST_RETRY;
-        self.recall().await;
+    /// Returns when somebody needs a fetch. A demand that an earlier one has answered leaves its signal behind.
+    pub(super) async fn demanded(&self) {
         loop {
-            self.remote.flight(true);
-            let lifetime = self.fetch().await;
-            self.remote.flight(false);
-            let wait = match lifetime {
-                Some(lifetime) => {
-                    retry = FIRST_RETRY;
-                    lifetime.mul_f64(0.8)
-                }
-                None => {
-                    let wait = retry;
-                    retry = (retry * 2).min(LAST_RETRY);
-                    wait
-                }
-            };
-            let timer = tokio::time::sleep(jittered(wait));
-            tokio::pin!(timer);
-            loop {
-                tokio::select! {
-                    () = &mut timer => break,
-                    // A demand that an earlier fetch has answered leaves its signal behind.
-                    () = self.remote.demand.notified() => if self.remote.wanted() { break },
-                }
+            self.demand.notified().await;
+            if self.wanted() {
+                return;
             }
         }
     }
-
-    /// How long the new set is good; `None` when there is no new set.
-    async fn fetch(&self) -> Option<Duration> {
-        let count = |outcome| self.fetches.with_label_values(&[outcome]).inc();
-        let fetched = match self.client.fetch(&self.url, "application/jwk-set+json, application/json").await {
-            Ok(fetched) => fetched,
-            Err(error) => {
-                count("failed");
-                tracing::warn!(url = %self.url, %error, "a key set could not be fetched");
-                return None;
-            }
-        };
-        match KeySet::parse(&fetched.body) {
-            Ok(set) if !set.is_empty() => {
-                count("ok");
-                self.remote.keys.replace(set);
-                self.save(&fetched.body).await;
-                Some(fetched.max_age.unwrap_or(self.lifetime).clamp(LIFETIMES.0, LIFETIMES.1))
-            }
-            Ok(_) => {
-                count("empty");
-                tracing::warn!(url = %self.url, "a key set holds no key that can be used");
-                None
-            }
-            Err(error) => {
-                count("unreadable");
-                tracing::warn!(url = %self.url, %error, "a key set could not be read");
-                None
-            }
-        }
-    }
-}
-
-impl Fetcher {
-    /// What an earlier run of this gateway fetched, until there is something newer.
-    async fn recall(&self) {
-        let Some(path) = &self.saved else { return };
-        let Ok(document) = tokio::fs::read(path).await else { return };
-        match KeySet::parse(&document) {
-            Ok(set) => self.remote.keys.replace(set),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "a saved key set could not be read"),
-        }
-    }
-
-    /// Written beside its place and moved there, so that it is whole or as it was.
-    async fn save(&self, document: &[u8]) {
-        let Some(path) = &self.saved else { return };
-        let beside = path.with_extension("new");
-        let written = async {
-            tokio::fs::write(&beside, document).await?;
-            tokio::fs::rename(&beside, path).await
-        };
-        if let Err(error) = written.await {
-            tracing::warn!(path = %path.display(), %error, "a key set could not be saved; a restart will need its server");
-        }
-    }
-}
-
-/// Up to a tenth sooner, so that many gateways don't ask at once.
-fn jittered(wait: Duration) -> Duration {
-    let mut chance = [0];
-    // Without randomness the time is just not spread.
-    let _ = aws_lc_rs::rand::fill(&mut chance);
-    wait.mul_f64(1.0 - f64::from(chance[0]) / 2560.0)
 }

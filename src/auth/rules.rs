@@ -3,7 +3,8 @@
 use super::algorithm::Algorithm;
 use super::keys::Keys;
 use super::remote::RemoteKeys;
-use crate::model::TenantId;
+use crate::model::{Company, TenantId};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
 pub struct IssuerRules {
@@ -20,9 +21,23 @@ pub struct IssuerRules {
     pub tenant_claim: String,
     /// The tenant of every token of this issuer, whatever its claims say.
     pub tenant: Option<TenantId>,
+    /// What the claim's values mean here; a value that isn't among them is refused. Empty: they are tenants as they are.
+    pub tenants: BTreeMap<String, TenantId>,
+    /// Binds clients to the companies that their tokens name.
+    pub company: Option<CompanyRule>,
+    /// Every token must have all of these.
+    pub scopes: Vec<String>,
     pub unknown_clients: UnknownClients,
     /// Seconds by which clocks may differ.
     pub leeway: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanyRule {
+    /// A company, or a list of them; a token without it is refused.
+    pub claim: String,
+    /// What the claim's values mean here; a value that isn't among them is refused. Empty: they are companies' numbers.
+    pub companies: BTreeMap<String, Company>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +89,9 @@ impl IssuerRules {
             client_claim: None,
             tenant_claim: super::claims::TENANT.to_owned(),
             tenant: None,
+            tenants: BTreeMap::new(),
+            company: None,
+            scopes: Vec::new(),
             unknown_clients: UnknownClients::Bare,
             leeway: 10,
         }

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::keys::{Held as HeldKeys, Keys};
 use super::parse::{MAX_TOKEN, Unverified};
 use super::remote::Remote;
+use super::resource::Resource;
 use super::rules::{IssuerRules, KeySource, TypRule, UnknownClients};
 use crate::model::{ClientId, Principal};
 use crate::outbound;
@@ -29,6 +30,7 @@ pub struct Verifier {
 #[derive(Debug)]
 struct Inner {
     issuers: HashMap<Arc<str>, Trusted>,
+    resource: Arc<Resource>,
     directory: Directory,
     cache: TokenCache,
     hit: IntCounter,
@@ -59,27 +61,38 @@ impl Source {
 
 impl Verifier {
     /// Starts fetching the key sets of issuers elsewhere. A URL that may not be fetched is an error here, not later.
+    /// `url` is what the tokens are for: scheme, host and port of the gateway.
     pub fn new(
+        url: &str,
         issuers: Vec<IssuerRules>,
         directory: Directory,
         metrics: &Metrics,
         tasks: &Tasks,
     ) -> Result<Self, outbound::Error> {
+        let resource = Arc::new(Resource {
+            url: url.to_owned(),
+            issuers: issuers.iter().map(|rules| rules.issuer.clone()).collect(),
+            scopes: issuers.iter().flat_map(|rules| rules.scopes.iter().cloned()).collect(),
+        });
         let mut trusted = HashMap::new();
         for rules in issuers {
             let keys = match &rules.keys {
                 KeySource::Local(keys) => Source::Local(keys.clone()),
-                KeySource::Remote(settings) => Source::Remote(Remote::start(settings, metrics, tasks)?),
+                KeySource::Remote(settings) => Source::Remote(Remote::start(&rules.issuer, settings, metrics, tasks)?),
             };
             trusted.insert(rules.issuer.as_str().into(), Trusted { rules, keys });
         }
         let count = |result| metrics.token_cache.with_label_values(&[result]);
         let (hit, miss, over) = (count("hit"), count("miss"), count("expired"));
         let cache = TokenCache::new();
-        Ok(Self { inner: Arc::new(Inner { issuers: trusted, directory, cache, hit, miss, over }) })
+        Ok(Self { inner: Arc::new(Inner { issuers: trusted, resource, directory, cache, hit, miss, over }) })
     }
 
-    /// Issuers whose keys were never fetched: none of their tokens can be accepted yet.
+    pub fn resource(&self) -> &Arc<Resource> {
+        &self.inner.resource
+    }
+
+    /// Issuers whose keys were never fetched, or too long ago: none of their tokens can be accepted now.
     pub fn without_keys(&self) -> Vec<&str> {
         let without = self.inner.issuers.values().filter(|trusted| trusted.keys.keys().is_empty());
         without.map(|trusted| trusted.rules.issuer.as_str()).collect()
@@ -173,6 +186,12 @@ fn principal(issuer: &Arc<str>, rules: &IssuerRules, token: &Verified, known: &F
     if own_tenant.is_some_and(|own| token.tenant.as_ref().is_some_and(|given| given != own)) {
         return Err(Error::Client);
     }
+    let standing = facts.map(|facts| Arc::clone(&facts.standing)).unwrap_or_default();
+    let standing = match &token.companies {
+        None => standing,
+        // Where the two have nothing in common the client has no place to work in.
+        Some(proven) => Arc::new(standing.within(proven).ok_or(Error::Client)?),
+    };
     Ok(Principal {
         client: ClientId { issuer: Arc::clone(issuer), id: Arc::clone(&token.client) },
         tenant: token.tenant.as_ref().or(own_tenant).cloned(),
@@ -180,7 +199,7 @@ fn principal(issuer: &Arc<str>, rules: &IssuerRules, token: &Verified, known: &F
         groups: facts.map(|facts| Arc::clone(&facts.groups)).unwrap_or_default(),
         expires_at: token.expires,
         token_id: token.token_id.clone(),
-        standing: facts.map(|facts| Arc::clone(&facts.standing)).unwrap_or_default(),
+        standing,
     })
 }
 

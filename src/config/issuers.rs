@@ -1,40 +1,81 @@
 //! Issuers of others whose tokens are trusted, and what is known here of their clients.
 
-use super::keys::{flag, needed, path};
+use super::keys::{flag, needed, number, path, seconds, set};
 use super::m3::readable;
 use super::reader::Reader;
 use super::settings::{Foreign, ForeignClient};
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, Company, Division, Language, M3User, Standing, TenantId};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+
+const CLAIM: &str = "the name of a claim";
+const TENANT: &str = "a tenant: letters, digits, _ and -";
 
 pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
     let mut issuers = Vec::new();
     for at in reader.below("issuers") {
         let key = |name: &str| format!("issuers.{at}.{name}");
         let issuer = needed(reader, &key("issuer"), "the issuer's name, exactly as its tokens say it");
-        let jwks = needed(reader, &key("jwks"), "the URL of the issuer's keys");
-        let audience = needed(reader, &key("audience"), "the audience that its tokens must name");
+        if !reader.has(&key("audience")) {
+            let hint = "give the audience that its tokens must name, or a list of which they must name one";
+            reader.faults.add("settings", key("audience"), "is missing", hint);
+        }
+        let audiences = reader.many(&key("audience"), "audiences", word).unwrap_or_default();
+        let mut foreign = Foreign::new(issuer.as_deref().unwrap_or_default(), audiences);
+        foreign.jwks = reader.one(&key("jwks"), "the https URL of the issuer's keys", word);
         let right = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA";
-        let algorithms = reader.many(&key("algorithms"), right, Algorithm::parse);
-        let client_claim =
-            reader.one(&key("client_claim"), "the name of a claim", |text| (!text.is_empty()).then(|| text.to_owned()));
-        let roots = authorities(reader, &key("ca"));
-        let access_token_type = flag(reader, &key("access_token_type")).unwrap_or(true);
-        if let (Some(issuer), Some(jwks), Some(audience)) = (issuer, jwks, audience) {
-            issuers.push(Foreign {
-                issuer,
-                jwks,
-                audience,
-                algorithms: algorithms.unwrap_or_else(|| vec![Algorithm::Rs256, Algorithm::Es256]),
-                client_claim,
-                access_token_type,
-                roots,
-            });
+        set(&mut foreign.algorithms, reader.many(&key("algorithms"), right, Algorithm::parse));
+        set(&mut foreign.scopes, reader.many(&key("scopes"), "scopes", scope));
+        foreign.client_claim = reader.one(&key("client_claim"), CLAIM, word);
+        set(&mut foreign.access_token_type, flag(reader, &key("access_token_type")));
+        set(&mut foreign.leeway, number(reader, &key("leeway_seconds"), 0..=300));
+        let tenant = |text: &str| TenantId::parse(text).ok();
+        foreign.tenant = reader.one(&key("tenant"), TENANT, tenant);
+        foreign.tenant_claim = reader.one(&key("tenant_claim"), CLAIM, word);
+        let tenants = reader.many(&key("tenants"), "values and tenants, like VALUE=TENANT", |text| pair(text, tenant));
+        foreign.tenants = tenants.unwrap_or_default().into_iter().collect();
+        foreign.company = company(reader, &key);
+        set(&mut foreign.stale, seconds(reader, &key("stale_seconds"), 60..=2_592_000));
+        set(&mut foreign.allow_private, flag(reader, &key("allow_private")));
+        foreign.roots = authorities(reader, &key("ca"));
+        if foreign.jwks.is_none() && foreign.issuer.contains(['?', '#']) {
+            let place = reader.place(&key("issuer"));
+            reader.faults.add(place, key("issuer"), "has a query or a fragment", "give jwks: it can't be discovered");
+        }
+        if issuer.is_some() {
+            issuers.push(foreign);
         }
     }
     issuers
+}
+
+/// The claim that binds clients to companies, and what its values mean.
+fn company(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<CompanyRule> {
+    let claim = reader.one(&key("company_claim"), CLAIM, word);
+    let right = "values and companies, like VALUE=100";
+    let companies = reader.many(&key("companies"), right, |text| pair(text, |number| Company::parse(number).ok()));
+    if claim.is_none() && companies.is_some() {
+        let place = reader.place(&key("companies"));
+        reader.faults.add(place, key("company_claim"), "is missing", "name the claim whose values these are");
+    }
+    Some(CompanyRule { claim: claim?, companies: companies.unwrap_or_default().into_iter().collect() })
+}
+
+fn word(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// RFC 6749, 3.3.
+fn scope(text: &str) -> Option<String> {
+    let good = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    (!text.is_empty() && text.bytes().all(good)).then(|| text.to_owned())
+}
+
+/// `VALUE=MEANING`; the value may have an equals sign of its own.
+fn pair<T>(text: &str, meaning: impl Fn(&str) -> Option<T>) -> Option<(String, T)> {
+    let (value, means) = text.rsplit_once('=')?;
+    Some((word(value)?, meaning(means)?))
 }
 
 /// Clients of the issuers above; those of the embedded issuer are registered with `client add`.
@@ -44,8 +85,7 @@ pub(super) fn clients(reader: &mut Reader, issuers: &[Foreign]) -> Vec<ForeignCl
         let key = |name: &str| format!("clients.{at}.{name}");
         let issuer = needed(reader, &key("issuer"), "the issuer of the client's tokens");
         let id = needed(reader, &key("id"), "the client's id at its issuer");
-        let tenant =
-            reader.one(&key("tenant"), "a tenant: letters, digits, _ and -", |text| TenantId::parse(text).ok());
+        let tenant = reader.one(&key("tenant"), TENANT, |text| TenantId::parse(text).ok());
         let groups = reader.many(&key("groups"), "group names", |text| Some(text.to_owned())).unwrap_or_default();
         let standing = standing(reader, &key);
         if let Some(issuer) = issuer.as_ref().filter(|issuer| !issuers.iter().any(|known| known.issuer == **issuer)) {

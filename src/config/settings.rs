@@ -1,6 +1,6 @@
 //! What the house is built from: the settings types of every room, side by side.
 
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
 use rustls_pki_types::CertificateDer;
@@ -56,15 +56,30 @@ pub enum Backend {
     Real(Box<m3::Settings>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An issuer elsewhere whose tokens are trusted.
+#[derive(Debug, Clone)]
 pub struct Foreign {
     pub issuer: String,
-    pub jwks: String,
-    pub audience: String,
+    /// `None`: where its own metadata say.
+    pub jwks: Option<String>,
+    pub audiences: Vec<String>,
     pub algorithms: Vec<Algorithm>,
+    pub scopes: Vec<String>,
     /// `None`: `client_id`, else `azp`.
     pub client_claim: Option<String>,
     pub access_token_type: bool,
+    /// Seconds by which clocks may differ.
+    pub leeway: u64,
+    /// The tenant of every token, whatever its claims say.
+    pub tenant: Option<TenantId>,
+    /// `None`: `Tenant`.
+    pub tenant_claim: Option<String>,
+    pub tenants: BTreeMap<String, TenantId>,
+    pub company: Option<CompanyRule>,
+    /// Keys that could not be refreshed for so long are used no more.
+    pub stale: Duration,
+    /// It stands on a private network or on this machine.
+    pub allow_private: bool,
     /// Authorities trusted instead of the system's, to fetch from this issuer; empty = the system's.
     pub roots: Vec<CertificateDer<'static>>,
 }
@@ -81,6 +96,29 @@ pub struct ForeignClient {
 pub struct LogSettings {
     pub level: String,
     pub access: bool,
+}
+
+impl Foreign {
+    /// Strict, and found by discovery.
+    pub fn new(issuer: &str, audiences: Vec<String>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            jwks: None,
+            audiences,
+            algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+            scopes: Vec::new(),
+            client_claim: None,
+            access_token_type: true,
+            leeway: 10,
+            tenant: None,
+            tenant_claim: None,
+            tenants: BTreeMap::new(),
+            company: None,
+            stale: Duration::from_secs(86_400),
+            allow_private: false,
+            roots: Vec::new(),
+        }
+    }
 }
 
 impl Backend {

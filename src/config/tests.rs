@@ -90,6 +90,28 @@ fn a_client_belongs_to_an_issuer_of_the_settings() {
 }
 
 #[test]
+fn an_issuers_settings_are_all_read_and_its_name_alone_finds_its_keys() {
+    let found = with("[[issuers]]\nissuer = \"https://a\"\naudience = \"x\"\n").expect("no fault");
+    let bare = &found.issuers[0];
+    assert_eq!((bare.jwks.as_deref(), bare.allow_private, bare.leeway), (None, false, 10));
+    let text = "[[issuers]]\nissuer = \"https://a\"\naudience = [\"x\", \"y\"]\nscopes = [\"m3\"]\nleeway_seconds = 0\ntenant_claim = \"tid\"\ntenants = [\"a=b=DEMO_TST\"]\ncompany_claim = \"c\"\ncompanies = [\"se=100\"]\nstale_seconds = 3600\n";
+    let all = &with(text).expect("no fault").issuers[0];
+    assert_eq!((all.audiences.len(), all.leeway, all.stale.as_secs()), (2, 0, 3600));
+    assert_eq!(all.tenants.keys().collect::<Vec<_>>(), ["a=b"]);
+    assert_eq!(all.company.as_ref().map(|rule| rule.companies.len()), Some(1));
+    let wrong = faults(
+        "[[issuers]]\nissuer = \"https://a\"\nscopes = [\"a b\"]\ntenants = [\"x\"]\ncompanies = [\"se=100\"]\n",
+    )
+    .join("\n");
+    insta::assert_snapshot!(wrong, @"
+    settings: issuers.0.audience is missing; give the audience that its tokens must name, or a list of which they must name one
+    gateway.toml:3:10: issuers.0.scopes has an element that can't be used; write a list of scopes
+    gateway.toml:4:11: issuers.0.tenants has an element that can't be used; write a list of values and tenants, like VALUE=TENANT
+    gateway.toml:5:13: issuers.0.company_claim is missing; name the claim whose values these are
+    ");
+}
+
+#[test]
 fn an_origin_is_one_as_a_browser_sends_it() {
     let of = |origin: &str| faults(&format!("[gateway]\ncors_origins = [\"{origin}\"]\n")).is_empty();
     assert!(of("https://app.example.com") && of("http://localhost:3000"));

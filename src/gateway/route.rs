@@ -37,6 +37,8 @@ pub(super) enum Route {
     },
     Keys,
     ServerMetadata,
+    /// RFC 9728: whose tokens are taken here.
+    Resource,
     Unknown,
 }
 
@@ -53,6 +55,7 @@ impl Route {
             "/oauth2/revoke" => return Self::Revoke { tenant: None },
             "/oauth2/jwks" => return Self::Keys,
             "/grid/rest/security/sessions/oauth" => return Self::Session,
+            "/.well-known/oauth-protected-resource" => return Self::Resource,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
                 return Self::ServerMetadata;
             }
@@ -105,7 +108,7 @@ impl Route {
     /// Reached without a token: where tokens come from.
     pub(super) fn is_open(&self) -> bool {
         match self {
-            Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata => true,
+            Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata | Self::Resource => true,
             Self::Execute { .. }
             | Self::Bulk { .. }
             | Self::Csrf { .. }
@@ -123,7 +126,7 @@ impl Route {
             | Self::Metadata { tenant, .. }
             | Self::Token { tenant }
             | Self::Revoke { tenant } => tenant.as_ref(),
-            Self::Keys | Self::ServerMetadata | Self::Session | Self::Unknown => None,
+            Self::Keys | Self::ServerMetadata | Self::Resource | Self::Session | Self::Unknown => None,
         }
     }
 
@@ -140,6 +143,7 @@ impl Route {
             Self::Revoke { .. } => "/oauth2/revoke",
             Self::Keys => "/oauth2/jwks",
             Self::ServerMetadata => "/.well-known/oauth-authorization-server",
+            Self::Resource => "/.well-known/oauth-protected-resource",
             Self::Unknown => "unknown",
         }
     }

@@ -36,7 +36,7 @@ impl Routes {
             seal: parts.seal.clone(),
             audit: parts.audit.clone(),
         };
-        let tokens = TokenDoor::new(parts.issuer.clone(), settings.body_limit);
+        let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))
     }
 }
@@ -69,6 +69,7 @@ impl Rooms {
             Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,
             Route::Keys => self.tokens.keys(&request, &visit),
             Route::ServerMetadata => self.tokens.metadata(&request, &visit),
+            Route::Resource => self.tokens.resource(&request, &visit),
             Route::Unknown => Problem::new(Kind::RouteUnknown, "No route of the gateway has this path.").answer(&visit),
         }
     }

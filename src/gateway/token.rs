@@ -4,6 +4,7 @@ use super::body::{ReadFault, Request, Response, full, has_media_type, read};
 use super::layers::limits::too_large;
 use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
+use crate::auth::Resource;
 use crate::clock::unix_seconds;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
 use crate::model::TenantId;
@@ -11,21 +12,23 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the issuer would look at, at most.
 const MOST_FORM: usize = 32 * 1024;
 const FORM_WAIT: Duration = Duration::from_secs(10);
 
-/// The issuer behind its routes; without one the routes are not there.
+/// The issuer behind its routes; without one the routes are not there, but for whose tokens are taken here.
 pub(super) struct TokenDoor {
     issuer: Option<Issuer>,
+    resource: Arc<Resource>,
     body_limit: usize,
 }
 
 impl TokenDoor {
-    pub(super) fn new(issuer: Option<Issuer>, body_limit: usize) -> Self {
-        Self { issuer, body_limit }
+    pub(super) fn new(issuer: Option<Issuer>, resource: Arc<Resource>, body_limit: usize) -> Self {
+        Self { issuer, resource, body_limit }
     }
 
     pub(super) async fn token(&self, tenant: Option<&TenantId>, request: Request, visit: &Visit) -> Response {
@@ -60,26 +63,17 @@ impl TokenDoor {
     }
 
     pub(super) fn keys(&self, request: &Request, visit: &Visit) -> Response {
-        self.document(request, visit, |issuer| Bytes::copy_from_slice(issuer.jwks().as_bytes()))
+        let Some(issuer) = &self.issuer else { return no_issuer().answer(visit) };
+        document(request, visit, || Bytes::copy_from_slice(issuer.jwks().as_bytes()))
     }
 
     pub(super) fn metadata(&self, request: &Request, visit: &Visit) -> Response {
-        self.document(request, visit, |issuer| issuer.metadata().to_string().into())
+        let Some(issuer) = &self.issuer else { return no_issuer().answer(visit) };
+        document(request, visit, || issuer.metadata().to_string().into())
     }
 
-    fn document(&self, request: &Request, visit: &Visit, text: impl Fn(&Issuer) -> Bytes) -> Response {
-        let Some(issuer) = &self.issuer else { return no_issuer().answer(visit) };
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.")
-                .allow("GET, HEAD")
-                .answer(visit);
-        }
-        visit.learnt().outcome = Some("ok");
-        let mut response = Response::new(full(text(issuer)));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-        response
+    pub(super) fn resource(&self, request: &Request, visit: &Visit) -> Response {
+        document(request, visit, || self.resource.metadata().to_string().into())
     }
 
     async fn asked(&self, request: Request, visit: &Visit) -> Result<Asked<'_>, Response> {
@@ -114,6 +108,20 @@ impl TokenDoor {
         };
         Ok(Asked { issuer, authorization, form })
     }
+}
+
+fn document(request: &Request, visit: &Visit, text: impl Fn() -> Bytes) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.")
+            .allow("GET, HEAD")
+            .answer(visit);
+    }
+    visit.learnt().outcome = Some("ok");
+    let mut response = Response::new(full(text()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
 }
 
 struct Asked<'a> {

@@ -26,6 +26,15 @@ impl Standing {
         !self.companies.is_empty() || !self.divisions.is_empty()
     }
 
+    /// The same, bound to these companies as well; `None` where that leaves none.
+    pub fn within(&self, companies: &[Company]) -> Option<Self> {
+        let own = |company: &Company| self.companies.is_empty() || self.companies.contains(company);
+        let companies: Vec<Company> = companies.iter().copied().filter(own).collect();
+        let usual = self.company.filter(|company| companies.contains(company));
+        let only = if let [only] = *companies { Some(only) } else { None };
+        (!companies.is_empty()).then(|| Self { company: usual.or(only), companies, ..self.clone() })
+    }
+
     /// The blank division is the company's own view of all of them: whoever is bound to divisions has none of it.
     pub fn may_work_in(&self, place: Place) -> bool {
         (self.companies.is_empty() || self.companies.contains(&place.company))
@@ -52,6 +61,13 @@ mod tests {
         for elsewhere in [place(200, "AAA"), place(100, "BBB"), place(100, "")] {
             assert!(!bound.may_work_in(elsewhere), "{elsewhere:?}");
         }
+        let of = |numbers: &[u16]| numbers.iter().map(|number| place(*number, "").company).collect::<Vec<_>>();
+        assert_eq!(bound.within(&of(&[100, 200])).expect("100 is left").companies, of(&[100]));
+        assert_eq!(bound.within(&of(&[200])), None);
+        let free = Standing { company: Some(place(300, "").company), ..Standing::default() };
+        let narrowed = free.within(&of(&[100, 200])).expect("it had no bound");
+        assert_eq!((narrowed.company, narrowed.companies), (None, of(&[100, 200])), "300 is no place of it any more");
+        assert_eq!(free.within(&of(&[200])).expect("one").company, Some(place(200, "").company));
         assert!(Standing::default().may_work_in(place(999, "ZZZ")) && !Standing::default().is_bound());
     }
 }

@@ -24,7 +24,12 @@ pub struct Metrics {
     pub tokens_issued: IntCounterVec,
     /// `hit`, `miss`, `expired`.
     pub token_cache: IntCounterVec,
+    /// By issuer: `ok`, `failed`, `empty`, `unreadable`, `undiscovered`.
     pub jwks_fetches: IntCounterVec,
+    /// By issuer, since 1970: the age of its keys is now less this.
+    pub jwks_fetched: IntGaugeVec,
+    /// By issuer: tokens that named a key which was not there.
+    pub unknown_keys: IntCounterVec,
     /// Calls by program, effect and outcome: `ok`, `nok`, `timeout`, `lost`, `unreachable`, `unknown`.
     pub m3_calls: IntCounterVec,
     pub m3_seconds: HistogramVec,
@@ -66,7 +71,13 @@ impl Metrics {
             tls_handshake_seconds: made.histogram("tls_handshake_seconds", "Time of TLS handshakes.", &quick),
             tokens_issued: made.counters("tokens_total", "Token requests by grant and outcome.", &["grant", "outcome"]),
             token_cache: made.counters("token_cache_total", "Look-ups of validated tokens.", &["result"]),
-            jwks_fetches: made.counters("jwks_fetches_total", "Fetches of key sets.", &["outcome"]),
+            jwks_fetches: made.counters("jwks_fetches_total", "Fetches of key sets.", &["issuer", "outcome"]),
+            jwks_fetched: made.gauges(
+                "jwks_fetched_timestamp_seconds",
+                "When the keys of an issuer were fetched last.",
+                &["issuer"],
+            ),
+            unknown_keys: made.counters("unknown_keys_total", "Tokens whose key was not there.", &["issuer"]),
             m3_calls: made.counters("m3_calls_total", "MI calls.", &["program", "effect", "outcome"]),
             m3_seconds: made.histograms("m3_call_seconds", "Time to M3's first frame.", &["program"], &quick),
             m3_records: made.counters("m3_records_total", "Records read from M3.", &["program"]),

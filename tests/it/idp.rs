@@ -69,13 +69,10 @@ impl Idp {
     /// Settings that trust its tokens, whose clients are all MIDEMO in tenant DEMO_TST.
     pub(crate) fn trusted(&self, settings: &mut Settings) {
         settings.issuers.push(Foreign {
-            issuer: self.issuer.clone(),
-            jwks: format!("{}/jwks", self.issuer),
-            audience: AUDIENCE.to_owned(),
             algorithms: vec![Algorithm::Es256],
-            client_claim: None,
-            access_token_type: true,
+            allow_private: true,
             roots: vec![self.authority.der().clone()],
+            ..Foreign::new(&self.issuer, vec![AUDIENCE.to_owned()])
         });
         for id in ["jwt", "opaque", "opaque-mtls", "mtls", "dpop", "assertion"] {
             settings.clients.push(ForeignClient {

@@ -1,7 +1,11 @@
 //! Tokens of an identity provider elsewhere: a certified one, run for real.
 
-use crate::idp::Idp;
+use crate::house::House;
+use crate::idp::{AUDIENCE, Idp};
 use http::StatusCode;
+use mi_gateway::config::Foreign;
+use serde_json::json;
+use std::time::Duration;
 
 const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001";
 
@@ -28,4 +32,76 @@ async fn a_token_whose_key_is_no_longer_published_is_refused() {
     let (_house, caller) = idp.house(|_| {}).await;
     let reply = caller.with_token(&old).m3(READ).await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::UNAUTHORIZED, "token-invalid"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_good_token_is_told_where_to_learn_whose_are_taken() {
+    let house = House::with(|settings| {
+        // Nobody answers there; whose tokens are taken is known all the same.
+        let mut foreign = Foreign::new("https://login.example.invalid", vec![AUDIENCE.to_owned()]);
+        foreign.scopes = vec!["m3".to_owned()];
+        settings.issuers.push(foreign);
+    })
+    .await;
+    let about = format!("{}/.well-known/oauth-protected-resource", house.base);
+    let word = format!("resource_metadata=\"{about}\"");
+    let stranger = house.stranger();
+    for path in [READ, "CRS610MI/ChgBasicData?CUNO=C00001", "MMS200MI/Nothing"] {
+        let without = stranger.m3(path).await;
+        assert_eq!(without.header("www-authenticate"), format!("Bearer realm=\"mi-gateway\", {word}"));
+        let bad = stranger.clone().with_token("bad").m3(path).await;
+        let said = bad.header("www-authenticate");
+        assert!(said.contains("error=\"invalid_token\"") && said.ends_with(&word), "{said}");
+    }
+    let document = stranger.get("/.well-known/oauth-protected-resource").await;
+    assert_eq!(document.status, StatusCode::OK);
+    let told = document.json();
+    assert_eq!(
+        (&told["resource"], &told["bearer_methods_supported"]),
+        (&house.base.as_str().into(), &json!(["header"]))
+    );
+    assert_eq!(told["authorization_servers"], json!([house.base, "https://login.example.invalid"]));
+    assert_eq!(told["scopes_supported"], json!(["m3"]));
+    let ready = house.operations("/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(ready.text().contains("https://login.example.invalid"), "{}", ready.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_the_scope_that_its_issuer_must_give_is_told_which() {
+    let idp = Idp::start().await;
+    let (house, caller) = idp
+        .house(|settings| {
+            settings.issuers.iter_mut().for_each(|issuer| issuer.scopes = vec!["items:write".to_owned()]);
+        })
+        .await;
+    let reply = caller.clone().with_token(&idp.token("jwt").await).m3(READ).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "scope-missing"));
+    let said = reply.header("www-authenticate");
+    assert!(said.contains("error=\"insufficient_scope\"") && said.contains("scope=\"items:write\""), "{said}");
+    assert_eq!(house.asked(), Vec::<String>::new());
+    let more = idp.ask_token("jwt", &[("scope", "items:read items:write")]).await.json();
+    let token = more["access_token"].as_str().expect("a token");
+    assert_eq!(caller.with_token(token).m3(READ).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_turn_while_calls_run_and_no_call_notices() {
+    let mut idp = Idp::start().await;
+    let (_house, caller) = idp.house(|_| {}).await;
+    for _ in 0..3 {
+        let before = idp.token("jwt").await;
+        idp.rotate().await;
+        let after = idp.token("jwt").await;
+        let turned = std::time::Instant::now();
+        let calls = (0..20).map(|n| caller.clone().with_token(if n % 2 == 0 { &before } else { &after }));
+        let calls = calls.map(|caller| async move {
+            // Right after another rotation the new key is looked for again within a second.
+            while caller.m3(READ).await.status != StatusCode::OK {
+                assert!(turned.elapsed() < Duration::from_secs(1), "the new key was not seen in time");
+            }
+        });
+        futures_util::future::join_all(calls).await;
+    }
+    assert!(idp.asked("/jwks").await <= 4, "one fetch at the start and one a rotation");
 }

@@ -105,7 +105,7 @@ impl Signer {
         let directory = Directory::new();
         directory.replace(ISSUER, HashMap::from([(CLIENT.into(), facts)]), HashSet::new());
         let rules = vec![IssuerRules::local(ISSUER, keys)];
-        Verifier::new(rules, directory, &Metrics::new(), &Tasks::new()).expect("a verifier")
+        Verifier::new("https://gateway.example", rules, directory, &Metrics::new(), &Tasks::new()).expect("a verifier")
     }
 }
 

@@ -1,6 +1,8 @@
 //! The words of these tests: a signer that says whatever it is told to, and a house that trusts it.
 
+mod discovery;
 mod known;
+mod mapping;
 mod promises;
 mod remote;
 
@@ -107,7 +109,8 @@ impl House {
         keys.replace(KeySet::parse(set(&[&signer]).as_bytes()).expect("a key set"));
         let rules = change(IssuerRules::local(ISSUER, keys.clone()));
         let verifier =
-            Verifier::new(vec![rules], directory.clone(), &metrics, &Tasks::new()).expect("nothing is fetched");
+            Verifier::new("https://gateway.example", vec![rules], directory.clone(), &metrics, &Tasks::new())
+                .expect("nothing is fetched");
         let house = Self { signer, keys, directory, verifier, metrics };
         house.knows(facts(), &[]);
         house

@@ -60,7 +60,11 @@ impl Idp {
         let mut rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
         rules.algorithms = vec![Algorithm::Es256];
         let metrics = Metrics::new();
-        (Verifier::new(vec![rules], Directory::new(), &metrics, tasks).expect("a URL to fetch"), metrics)
+        (
+            Verifier::new("https://gateway.example", vec![rules], Directory::new(), &metrics, tasks)
+                .expect("a URL to fetch"),
+            metrics,
+        )
     }
 }
 
@@ -85,22 +89,100 @@ async fn the_first_token_waits_for_the_keys_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_thousand_made_up_key_ids_are_one_fetch() {
+async fn ten_thousand_made_up_key_ids_are_one_fetch() {
     let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
     let keys = set(&[&signer]);
     let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
-    let (verifier, _) = idp.verifier(&tasks, |_| ());
+    let (verifier, metrics) = idp.verifier(&tasks, |_| ());
     verifier.verify(&token(&signer), NOW).await.expect("a good token");
-    let stranger = Signer::new("x");
-    let asks = (0..1_000).map(|n| {
-        let header = super::with(stranger.header(), "kid", serde_json::json!(format!("made-up-{n}")));
-        let (verifier, token) = (verifier.clone(), stranger.token(&header, &claims()));
+    let asks = (0..10_000).map(|n| {
+        let (verifier, token) = (verifier.clone(), made_up(n));
         async move { verifier.verify(&token, NOW).await.err() }
     });
     let refused = futures_util::future::join_all(asks).await;
     assert!(refused.iter().all(|error| *error == Some(Error::UnknownKey)));
     assert_eq!(idp.asked(), 2);
+    assert_eq!(metrics.unknown_keys.with_label_values(&[ISSUER]).get(), 10_000);
     assert!(verifier.verify(&token(&signer), NOW).await.is_ok());
+}
+
+/// Of a key that nobody has. What it is signed with does not matter: no key is found to ask.
+fn made_up(n: usize) -> String {
+    let header = serde_json::json!({"alg": "ES256", "typ": "at+jwt", "kid": format!("made-up-{n}")});
+    format!("{}.{}.{}", super::coded(&header), super::coded(&claims()), "A".repeat(86))
+}
+
+#[tokio::test]
+async fn a_rotation_in_the_middle_of_a_flood_is_seen_within_a_second() {
+    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let sets = [set(&[&old]), set(&[&new, &old])];
+    let rotated = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&rotated);
+    let idp = Idp::start(&tasks, Arc::new(move |_| document(&sets[now.load(Ordering::SeqCst)]))).await;
+    let (verifier, _) = idp.verifier(&tasks, |_| ());
+    verifier.verify(&token(&old), NOW).await.expect("the first key");
+    let began = std::time::Instant::now();
+    let flood = async {
+        for n in 0.. {
+            assert_eq!(verifier.verify(&made_up(n), NOW).await.err(), Some(Error::UnknownKey));
+            tokio::task::yield_now().await;
+        }
+    };
+    let rotation = async {
+        // The flood has spent its fetch.
+        while idp.asked() < 2 {
+            tokio::task::yield_now().await;
+        }
+        rotated.store(1, Ordering::SeqCst);
+        let turned = std::time::Instant::now();
+        while verifier.verify(&token(&new), NOW).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        turned.elapsed()
+    };
+    let seen = tokio::select! { seen = rotation => seen, () = flood => unreachable!("it has no end") };
+    assert!(seen < Duration::from_secs(1), "{seen:?}");
+    let fair = 2 + began.elapsed().as_millis() / 900 + 1;
+    assert!((idp.asked() as u128) <= fair, "{} fetches, {fair} are fair", idp.asked());
+}
+
+#[tokio::test]
+async fn keys_that_nobody_confirms_are_used_no_longer_than_the_settings_say() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    let keys = set(&[&signer]);
+    let broken = || http::Response::builder().status(500).body(Full::default()).ok();
+    let idp = Idp::start(&tasks, Arc::new(move |n| if n == 0 { document(&keys) } else { broken() })).await;
+    let (verifier, _) = idp.verifier(&tasks, |remote| remote.stale = Duration::from_millis(400));
+    let token = token(&signer);
+    verifier.verify(&token, NOW).await.expect("good");
+    while verifier.without_keys().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(idp.asked() > 1, "it was tried before");
+    assert_eq!(verifier.verify(&token, NOW).await.err(), Some(Error::KeysUnavailable), "a cached token too");
+}
+
+#[tokio::test]
+async fn saved_keys_are_no_younger_for_a_restart() {
+    let (tasks, signer, folder) = (Tasks::new(), Signer::new("k1"), tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("idp.json");
+    std::fs::write(&path, set(&[&signer])).expect("a file");
+    for (age, good) in [(Duration::from_secs(23 * 3600), true), (Duration::from_secs(25 * 3600), false)] {
+        let file = std::fs::File::options().write(true).open(&path).expect("the file");
+        file.set_modified(std::time::SystemTime::now() - age).expect("an age");
+        let idp = Idp::start(&tasks, Arc::new(|_| None)).await;
+        let (verifier, metrics) = idp.verifier(&tasks, |remote| {
+            remote.saved = Some(path.clone());
+            remote.http.timeout = Duration::from_millis(200);
+        });
+        while good && !verifier.without_keys().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let said = verifier.verify(&token(&signer), NOW).await;
+        assert_eq!(said.err(), (!good).then_some(Error::KeysUnavailable), "{age:?}");
+        let fetched = metrics.jwks_fetched.with_label_values(&[ISSUER]).get();
+        assert_eq!(fetched > 0, good, "their age is told");
+    }
 }
 
 #[tokio::test]
@@ -124,7 +206,7 @@ async fn a_failing_server_takes_no_good_keys_away() {
     let (verifier, metrics) = idp.verifier(&tasks, |_| ());
     verifier.verify(&token(&signer), NOW).await.expect("good");
     assert_eq!(verifier.verify(&token(&stranger), NOW).await.err(), Some(Error::UnknownKey));
-    assert_eq!(metrics.jwks_fetches.with_label_values(&["failed"]).get(), 1);
+    assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, "failed"]).get(), 1);
     verifier
         .verify(&super::Signer::token(&signer, &signer.header(), &super::with(claims(), "jti", "t2".into())), NOW)
         .await
@@ -158,7 +240,7 @@ async fn nothing_comes_of(says: Says, change: impl FnOnce(&mut RemoteKeys), outc
     let refused = verifier.verify(&token(&signer), NOW).await.expect_err("no keys");
     assert_eq!((refused.clone(), refused.blame()), (Error::KeysUnavailable, Blame::Gateway));
     assert_eq!(verifier.without_keys(), [ISSUER]);
-    assert_eq!(metrics.jwks_fetches.with_label_values(&[outcome]).get(), 1);
+    assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, outcome]).get(), 1);
     idp.asked()
 }
 
@@ -193,7 +275,7 @@ async fn a_url_that_may_not_be_fetched_is_refused_at_once() {
         let mut keys = RemoteKeys::at(url);
         keys.http = outbound::Settings { loopback_http, ..outbound::Settings::default() };
         let rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
-        Verifier::new(vec![rules], Directory::new(), &Metrics::new(), &Tasks::new()).is_err()
+        Verifier::new("https://gateway.example", vec![rules], Directory::new(), &Metrics::new(), &Tasks::new()).is_err()
     };
     for url in ["http://idp.example/jwks", "file:///etc/passwd", "https://user:pw@idp.example/", "jwks", "https:///x"] {
         assert!(refused(url, true), "{url}");

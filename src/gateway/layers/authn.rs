@@ -1,4 +1,4 @@
-//! Bearer token to `Principal`, or 401; then the tenant of path and token, or 403. Reads headers only.
+//! Bearer token to `Principal`, or 401 that says where to begin; then the tenant of path and token, or 403. Reads headers only.
 
 use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
@@ -22,19 +22,24 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
     if visit.route.is_open() {
         return ControlFlow::Continue(request);
     }
+    // RFC 9728: where to learn whose tokens are taken here.
+    let refused = |problem: Problem| {
+        let about = state.verifier.resource().metadata_url();
+        ControlFlow::Break(problem.challenge_with("resource_metadata", &about).answer(&visit))
+    };
     let verdict = |verdict| state.metrics.verdicts.with_label_values(&["authn", verdict]).inc();
     let token = match bearer(request.headers()) {
         Ok(token) => token,
         Err(problem) => {
             verdict("refused");
-            return ControlFlow::Break(problem.answer(&visit));
+            return refused(problem);
         }
     };
     let principal = match state.verifier.verify(token, unix_seconds()).await {
         Ok(principal) => principal,
         Err(error) => {
             verdict("refused");
-            return ControlFlow::Break(Problem::from(&error).answer(&visit));
+            return refused(Problem::from(&error));
         }
     };
     {

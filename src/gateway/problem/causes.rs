@@ -15,8 +15,13 @@ impl From<&auth::Error> for Problem {
         match error.blame() {
             Blame::Caller => {
                 let words = error.to_string();
-                let problem = Self::new(Kind::TokenInvalid, words.clone());
-                problem.challenge(Some((error.code(), &words)))
+                match error.lacks() {
+                    None => Self::new(Kind::TokenInvalid, words.clone()).challenge(Some((error.code(), &words))),
+                    Some(scope) => {
+                        let problem = Self::new(Kind::ScopeMissing, words.clone());
+                        problem.challenge(Some((error.code(), &words))).challenge_with("scope", scope)
+                    }
+                }
             }
             Blame::Gateway => Self::new(Kind::KeysUnavailable, error.to_string()).retry_after(Duration::from_secs(5)),
         }

@@ -14,6 +14,7 @@ pub enum Kind {
     CharacterNotInCharset,
     TokenMissing,
     TokenInvalid,
+    ScopeMissing,
     TenantMismatch,
     PolicyDenied,
     ValueNotComparable,
@@ -47,6 +48,7 @@ impl Kind {
         Self::CharacterNotInCharset,
         Self::TokenMissing,
         Self::TokenInvalid,
+        Self::ScopeMissing,
         Self::TenantMismatch,
         Self::PolicyDenied,
         Self::ValueNotComparable,
@@ -78,7 +80,8 @@ impl Kind {
                 StatusCode::BAD_REQUEST
             }
             Self::TokenMissing | Self::TokenInvalid => StatusCode::UNAUTHORIZED,
-            Self::TenantMismatch
+            Self::ScopeMissing
+            | Self::TenantMismatch
             | Self::PolicyDenied
             | Self::ValueNotComparable
             | Self::UserMissing
@@ -132,6 +135,11 @@ impl Kind {
             Self::TokenInvalid => {
                 ("token-invalid", "The bearer token is not accepted", "Get a new token and try once more.")
             }
+            Self::ScopeMissing => (
+                "scope-missing",
+                "The token lacks a scope that its issuer's tokens must have here",
+                "Ask for a token with the scope that is named.",
+            ),
             Self::TenantMismatch => {
                 ("tenant-mismatch", "The path names another tenant", "Use the tenant that the token was issued for.")
             }
@@ -221,6 +229,7 @@ impl Kind {
             Self::CharacterNotInCharset => "CharacterNotInCharset",
             Self::TokenMissing => "TokenMissing",
             Self::TokenInvalid => "TokenInvalid",
+            Self::ScopeMissing => "ScopeMissing",
             Self::TenantMismatch => "TenantMismatch",
             Self::PolicyDenied => "PolicyDenied",
             Self::ValueNotComparable => "ValueNotComparable",
@@ -277,6 +286,7 @@ mod tests {
         400 character-not-in-charset: M3 can't hold a character of the request
         401 token-missing: No bearer token
         401 token-invalid: The bearer token is not accepted
+        403 scope-missing: The token lacks a scope that its issuer's tokens must have here
         403 tenant-mismatch: The path names another tenant
         403 policy-denied: No policy allows this
         403 value-not-comparable: A rule reads a value that it can't compare

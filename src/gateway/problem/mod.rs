@@ -71,6 +71,18 @@ impl Problem {
         }
     }
 
+    /// One more word for every challenge of this answer; an answer without one stays without.
+    pub fn challenge_with(mut self, name: &str, value: &str) -> Self {
+        for (_, held) in self.headers.iter_mut().filter(|(header, _)| *header == WWW_AUTHENTICATE) {
+            let longer = format!("{}, {name}=\"{value}\"", held.to_str().unwrap_or_default());
+            // The values are URLs and scopes of the settings; what could not be a header is left out.
+            if let Ok(longer) = HeaderValue::try_from(longer) {
+                *held = longer;
+            }
+        }
+        self
+    }
+
     pub fn allow(self, methods: &'static str) -> Self {
         self.header(ALLOW, HeaderValue::from_static(methods))
     }

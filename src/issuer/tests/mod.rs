@@ -45,7 +45,8 @@ impl Running {
         let rules = IssuerRules::local(&settings.public_url, ring.clone());
         let opened = Issuer::open(&store, settings, ring, directory.clone(), &metrics, &tasks).await;
         let issuer = opened.expect("an issuer");
-        let verifier = Verifier::new(vec![rules], directory, &metrics, &tasks).expect("a verifier");
+        let verifier =
+            Verifier::new("https://gateway.example", vec![rules], directory, &metrics, &tasks).expect("a verifier");
         Self { store, clients, issuer, verifier, tasks }
     }
 

@@ -1,0 +1,222 @@
+//! The task that fetches an issuer's keys, and where they are, ahead of need and on demand.
+//!
+//! Invariant: a failed fetch never takes good keys away; age alone does, and then every token of the issuer is refused.
+//! Does not know: tokens.
+
+use super::keys::KeySet;
+use super::metadata::{Metadata, places};
+use super::remote::{Remote, RemoteKeys};
+use crate::clock::unix_seconds;
+use crate::outbound;
+use crate::telemetry::Metrics;
+use prometheus::{IntCounterVec, IntGauge};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+const LIFETIMES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+pub(super) struct Fetcher {
+    issuer: String,
+    settings: RemoteKeys,
+    client: outbound::Client,
+    remote: Arc<Remote>,
+    fetches: IntCounterVec,
+    fetched: IntGauge,
+}
+
+impl Fetcher {
+    pub(super) fn new(
+        issuer: &str,
+        settings: RemoteKeys,
+        client: outbound::Client,
+        remote: Arc<Remote>,
+        metrics: &Metrics,
+    ) -> Self {
+        let fetched = metrics.jwks_fetched.with_label_values(&[issuer]);
+        Self { issuer: issuer.to_owned(), settings, client, remote, fetches: metrics.jwks_fetches.clone(), fetched }
+    }
+
+    pub(super) async fn run(self) {
+        let mut retry = FIRST_RETRY;
+        let mut good_until = self.recall().await;
+        let mut regular = true;
+        loop {
+            self.remote.flight(true);
+            let lifetime = self.fetch(regular).await;
+            self.remote.flight(false);
+            let wait = match lifetime {
+                Some(lifetime) => {
+                    retry = FIRST_RETRY;
+                    good_until = Some(Instant::now() + self.settings.stale);
+                    lifetime.mul_f64(0.8).min(self.settings.stale / 2)
+                }
+                None => {
+                    let wait = retry;
+                    retry = (retry * 2).min(LAST_RETRY);
+                    wait
+                }
+            };
+            let timer = tokio::time::sleep(jittered(wait));
+            tokio::pin!(timer);
+            regular = loop {
+                tokio::select! {
+                    () = &mut timer => break true,
+                    () = self.remote.demanded() => break false,
+                    () = at(good_until) => {
+                        good_until = None;
+                        self.end_of_age();
+                    }
+                }
+            };
+        }
+    }
+
+    /// Nobody has said for too long that these keys are still good.
+    fn end_of_age(&self) {
+        self.remote.keys().replace(KeySet::default());
+        tracing::error!(issuer = %self.issuer, "its keys could not be refreshed for too long; its tokens are refused");
+    }
+
+    /// How long the new set is good; `None` when there is no new set.
+    async fn fetch(&self, regular: bool) -> Option<Duration> {
+        let count = |outcome| self.fetches.with_label_values(&[self.issuer.as_str(), outcome]).inc();
+        if self.settings.discover && (regular || self.remote.known_metadata().is_none()) {
+            self.discover().await;
+        }
+        let known = self.remote.known_metadata();
+        let Some(url) = self.settings.url.as_deref().or(known.as_deref().map(Metadata::keys)) else {
+            count("undiscovered");
+            return None;
+        };
+        let fetched = match self.client.fetch(url, "application/jwk-set+json, application/json").await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                count("failed");
+                tracing::warn!(%url, %error, "a key set could not be fetched");
+                return None;
+            }
+        };
+        match KeySet::parse(&fetched.body) {
+            Ok(set) if !set.is_empty() => {
+                count("ok");
+                self.remote.keys().replace(set);
+                self.tell_age(unix_seconds());
+                save(self.settings.saved.as_deref(), &fetched.body).await;
+                Some(fetched.max_age.unwrap_or(self.settings.lifetime).clamp(LIFETIMES.0, LIFETIMES.1))
+            }
+            Ok(_) => {
+                count("empty");
+                tracing::warn!(%url, "a key set holds no key that can be used");
+                None
+            }
+            Err(error) => {
+                count("unreadable");
+                tracing::warn!(%url, %error, "a key set could not be read");
+                None
+            }
+        }
+    }
+
+    /// What is known stays known where the issuer does not answer, or answers for another.
+    async fn discover(&self) {
+        for url in places(&self.issuer) {
+            let fetched = match self.client.fetch(&url, "application/json").await {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    tracing::warn!(%url, %error, "an issuer's metadata could not be fetched");
+                    // Another path of the same host would not be answered either.
+                    if matches!(error, outbound::Error::Status { .. }) { continue } else { return }
+                }
+            };
+            let told = Metadata::parse(&fetched.body, &self.issuer).map_err(|error| error.to_string());
+            let told = told.and_then(|metadata| self.allowed(&metadata).map(|()| metadata));
+            match told {
+                Ok(metadata) => {
+                    self.remote.describe(metadata);
+                    save(self.saved_metadata().as_deref(), &fetched.body).await;
+                    return;
+                }
+                Err(error) => tracing::warn!(%url, %error, "an issuer's metadata are not taken over"),
+            }
+        }
+    }
+
+    /// Where it sends us is no less guarded than where it is.
+    fn allowed(&self, metadata: &Metadata) -> Result<(), String> {
+        let mut named = std::iter::once(metadata.keys()).chain(metadata.introspection());
+        named.try_for_each(|url| self.client.check(url).map(drop)).map_err(|error| error.to_string())
+    }
+
+    fn tell_age(&self, fetched: u64) {
+        self.fetched.set(i64::try_from(fetched).unwrap_or(i64::MAX));
+    }
+
+    fn saved_metadata(&self) -> Option<PathBuf> {
+        self.settings.saved.as_ref().map(|path| path.with_extension("metadata.json"))
+    }
+
+    /// What an earlier run of this gateway fetched, until there is something newer or it is too old. Gives its end.
+    async fn recall(&self) -> Option<Instant> {
+        if self.settings.discover
+            && let Some(document) = recalled(self.saved_metadata().as_deref()).await
+            && let Ok(metadata) = Metadata::parse(&document, &self.issuer)
+            && self.allowed(&metadata).is_ok()
+        {
+            self.remote.describe(metadata);
+        }
+        let path = self.settings.saved.as_deref()?;
+        let document = recalled(Some(path)).await?;
+        let written = tokio::fs::metadata(path).await.and_then(|about| about.modified()).ok()?;
+        // A clock that was set back says nothing about an age; then the file counts as new.
+        let age = SystemTime::now().duration_since(written).unwrap_or_default();
+        let left = self.settings.stale.checked_sub(age)?;
+        match KeySet::parse(&document) {
+            Ok(set) => {
+                self.remote.keys().replace(set);
+                self.tell_age(unix_seconds().saturating_sub(age.as_secs()));
+                Some(Instant::now() + left)
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a saved key set could not be read");
+                None
+            }
+        }
+    }
+}
+
+/// Never, where there is no such moment.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn recalled(path: Option<&Path>) -> Option<Vec<u8>> {
+    tokio::fs::read(path?).await.ok()
+}
+
+/// Written beside its place and moved there, so that it is whole or as it was.
+async fn save(path: Option<&Path>, document: &[u8]) {
+    let Some(path) = path else { return };
+    let beside = path.with_extension("new");
+    let written = async {
+        tokio::fs::write(&beside, document).await?;
+        tokio::fs::rename(&beside, path).await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(path = %path.display(), %error, "a document of an issuer could not be saved; a restart will need its server");
+    }
+}
+
+/// Up to a tenth sooner, so that many gateways don't ask at once.
+fn jittered(wait: Duration) -> Duration {
+    let mut chance = [0];
+    // Without randomness the time is just not spread.
+    let _ = aws_lc_rs::rand::fill(&mut chance);
+    wait.mul_f64(1.0 - f64::from(chance[0]) / 2560.0)
+}

@@ -1,0 +1,35 @@
+//! What is protected here and whose tokens are taken for it (RFC 9728).
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+#[derive(Debug)]
+pub struct Resource {
+    /// Scheme, host and port, without a slash at the end.
+    pub(super) url: String,
+    pub(super) issuers: Vec<String>,
+    /// What the tokens of an issuer must have.
+    pub(super) scopes: BTreeSet<String>,
+}
+
+impl Resource {
+    /// Where [`Self::metadata`] is served.
+    pub fn metadata_url(&self) -> String {
+        format!("{}{WELL_KNOWN}", self.url)
+    }
+
+    pub fn metadata(&self) -> Value {
+        let mut metadata = json!({
+            "resource": self.url,
+            "authorization_servers": self.issuers,
+            "bearer_methods_supported": ["header"],
+            "resource_name": "M3 behind mi-gateway",
+        });
+        if !self.scopes.is_empty() {
+            metadata["scopes_supported"] = json!(self.scopes);
+        }
+        metadata
+    }
+}

@@ -1,0 +1,107 @@
+//! Where an issuer's keys are, by what it says of itself.
+
+use super::super::{Algorithm, Error, IssuerRules, RemoteKeys};
+use super::{Directory, NOW, Signer, Verifier, claims, install_crypto, set, with};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Serves these documents by path. What it answers else is 404.
+async fn serve(tasks: &Tasks, documents: impl FnOnce(&str) -> HashMap<String, Value>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let (documents, connections) = (Arc::new(documents(&base)), tasks.clone());
+    tasks.spawn_until_stop(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let documents = Arc::clone(&documents);
+            let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let found = documents.get(request.uri().path()).map(Value::to_string);
+                let status = if found.is_some() { 200 } else { 404 };
+                let answer = http::Response::builder().status(status);
+                std::future::ready(answer.body(Full::new(Bytes::from(found.unwrap_or_default()))))
+            });
+            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+            connections.spawn_until_stop(async move { drop(served.await) });
+        }
+    });
+    base
+}
+
+async fn says(tasks: &Tasks, issuer: &str, signer: &Signer, saved: Option<&Path>) -> Result<(), Error> {
+    install_crypto();
+    let mut keys = RemoteKeys::discovered();
+    keys.http.loopback_http = true;
+    keys.saved = saved.map(Path::to_owned);
+    let mut rules = IssuerRules::remote(issuer, vec![super::ISSUER.into()], keys);
+    rules.algorithms = vec![Algorithm::Es256];
+    let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), &Metrics::new(), tasks).expect("a URL");
+    let token = signer.token(&signer.header(), &with(claims(), "iss", json!(issuer)));
+    verifier.verify(&token, NOW).await.map(drop)
+}
+
+fn keys(signer: &Signer) -> Value {
+    serde_json::from_str(&set(&[signer])).expect("JSON")
+}
+
+#[tokio::test]
+async fn the_keys_are_found_wherever_the_standards_let_the_metadata_stand() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    for (path, place) in [
+        ("", "/.well-known/openid-configuration"),
+        ("/", "/.well-known/openid-configuration"),
+        ("", "/.well-known/oauth-authorization-server"),
+        ("/a", "/a/.well-known/openid-configuration"),
+        ("/a", "/.well-known/oauth-authorization-server/a"),
+        ("/a", "/.well-known/openid-configuration/a"),
+    ] {
+        let base = serve(&tasks, |base| {
+            let metadata = json!({"issuer": format!("{base}{path}"), "jwks_uri": format!("{base}/keys")});
+            [(place.to_owned(), metadata), ("/keys".to_owned(), keys(&signer))].into()
+        })
+        .await;
+        assert_eq!(says(&tasks, &format!("{base}{path}"), &signer, None).await, Ok(()), "{path} {place}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_of_another_issuer_or_with_a_forbidden_place_are_not_taken_over() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    for (issuer, uri) in [
+        ("https://evil.example", "BASE/keys"),
+        ("BASE/", "BASE/keys"),
+        ("BASE", "http://169.254.169.254/keys"),
+        ("BASE", "https://169.254.169.254/keys"),
+        ("BASE", "file:///etc/passwd"),
+        ("BASE", "http://idp.example/keys"),
+    ] {
+        let base = serve(&tasks, |base| {
+            let metadata = json!({"issuer": issuer.replace("BASE", base), "jwks_uri": uri.replace("BASE", base)});
+            [("/.well-known/openid-configuration".to_owned(), metadata), ("/keys".to_owned(), keys(&signer))].into()
+        })
+        .await;
+        assert_eq!(says(&tasks, &base, &signer, None).await, Err(Error::KeysUnavailable), "{issuer} {uri}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_discovered_outlives_a_restart() {
+    let (tasks, signer, folder) = (Tasks::new(), Signer::new("k1"), tempfile::tempdir().expect("a folder"));
+    let saved = folder.path().join("issuer.json");
+    // Nothing but the keys is served: what the issuer says of itself is on disk alone.
+    let base = serve(&tasks, |_| [("/keys".to_owned(), keys(&signer))].into()).await;
+    let metadata = json!({"issuer": base, "jwks_uri": format!("{base}/keys")});
+    std::fs::write(saved.with_extension("metadata.json"), metadata.to_string()).expect("a file");
+    assert_eq!(says(&tasks, &base, &signer, Some(&saved)).await, Ok(()));
+    let other = json!({"issuer": "https://evil.example", "jwks_uri": format!("{base}/keys")});
+    std::fs::write(saved.with_extension("metadata.json"), other.to_string()).expect("a file");
+    std::fs::remove_file(&saved).expect("the keys that were saved");
+    assert_eq!(says(&tasks, &base, &signer, Some(&saved)).await, Err(Error::KeysUnavailable));
+}
