@@ -6,13 +6,14 @@
 //! user, program and company, and the answer goes back up the same stairs, record by record.
 //!
 //! The house has floors: a file may use its own folder and any folder on a lower floor, by its door. From the top:
-//! cli · app · config · edge · gateway, admin · issuer, catalog, mock_m3 · auth, audit, limit, m3, policies ·
-//! translate, policy · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
+//! cli · app · config · edge · gateway, admin, relay · issuer, catalog, mock_m3 · auth, audit, limit, m3, policies ·
+//! translate, policy, bod · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
 
 pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod bod;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod model;
 pub mod outbound;
 pub mod policies;
 pub mod policy;
+pub mod relay;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

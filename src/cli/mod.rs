@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod bod;
 mod certs;
 mod check;
 mod client;
@@ -46,6 +47,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Keys(words) => keys::keys(config, &words).await,
         Command::Policy(words) => policy::policy(config, &words).await,
         Command::Audit(words) => audit::audit(config, words).await,
+        Command::Bod(words) => bod::bod(config, &words).await,
         Command::Token(words) => token::token(config, &words).await,
         Command::Mock(words) => mock::mock(&words).await,
         Command::Certs(words) => certs::certs(&words),

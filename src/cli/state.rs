@@ -5,6 +5,7 @@ use crate::config::{self, Settings};
 use crate::issuer;
 use crate::store::Store;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub(super) fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
@@ -18,6 +19,18 @@ pub(super) async fn store(settings: &Settings) -> Result<Store, Failure> {
 #[derive(Deserialize)]
 struct Told {
     public_url: String,
+    mock: Option<SocketAddr>,
+}
+
+/// What a gateway that runs, or ran, wrote of itself.
+fn told(settings: &Settings) -> Option<Told> {
+    let text = std::fs::read(settings.state.join("addresses.json")).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The mock M3 of the gateway that runs over this state.
+pub(super) fn mock(settings: &Settings) -> Option<SocketAddr> {
+    told(settings)?.mock
 }
 
 /// What clients call the gateway: as set, as the running one says, or as it would be.
@@ -25,8 +38,7 @@ pub(super) fn public_url(settings: &Settings) -> String {
     if let Some(url) = &settings.public_url {
         return url.clone();
     }
-    let told = std::fs::read(settings.state.join("addresses.json")).ok();
-    if let Some(told) = told.and_then(|text| serde_json::from_slice::<Told>(&text).ok()) {
+    if let Some(told) = told(settings) {
         return told.public_url;
     }
     let port = settings.edge.listen.first().map_or(8443, |address| address.port());

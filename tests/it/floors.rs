@@ -16,10 +16,10 @@ const FLOORS: &[(u8, &[&str])] = &[
     (8, &["app"]),
     (7, &["config"]),
     (6, &["edge"]),
-    (5, &["gateway", "admin"]),
+    (5, &["gateway", "admin", "relay"]),
     (4, &["issuer", "catalog", "mock_m3"]),
     (3, &["auth", "audit", "limit", "m3", "policies"]),
-    (2, &["translate", "policy"]),
+    (2, &["translate", "policy", "bod"]),
     (1, &["telemetry", "tasks", "clock", "store", "outbound"]),
     (0, &["model"]),
 ];
@@ -29,10 +29,11 @@ const NARROW: &[(&str, &[&str])] = &[
     ("edge", &["gateway", "admin", "telemetry", "tasks", "model"]),
     ("translate", &["model"]),
     ("policy", &["model"]),
+    ("bod", &["model"]),
 ];
 
 /// Rooms without a clock, a socket, a file or a runtime, and the words that would bring one in.
-const PURE: &[&str] = &["translate", "policy", "model"];
+const PURE: &[&str] = &["translate", "policy", "bod", "model"];
 const IMPURE: &[&str] = &[
     "fs",
     "tokio",

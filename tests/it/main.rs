@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a file per promise.
 
 mod audit;
+mod bod;
 mod bulk;
 mod cases;
 mod catalog;

@@ -1,6 +1,7 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
 use mi_gateway::auth::{KeySet, well_formed};
+use mi_gateway::bod::{Mapping, Source, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::Heads;
 use mi_gateway::issuer::{basic_readable, form_readable};
@@ -126,6 +127,28 @@ pub fn settings(bytes: &[u8]) {
         assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.place.is_empty() && !fault.hint.is_empty()));
     }
     let _ = Plan::parse("limits.toml", text, "https://localhost");
+}
+
+/// A document of a stranger's is checked whole, and each flaw stands in a line that it has.
+pub fn bods(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let lines = u32::try_from(text.matches('\n').count() + 1).unwrap_or(u32::MAX);
+    let flaws = validate("document", text);
+    assert!(flaws.iter().all(|flaw| flaw.spot.line <= lines && !flaw.message.is_empty()));
+}
+
+/// A mapping file is understood or has faults, alone and over the shipped ones.
+pub fn mappings(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let source = Source { name: "site.toml".to_owned(), text: text.to_owned() };
+    let shipped = shipped().unwrap_or_default();
+    for read in [Mapping::parse(&source), Mapping::parse_over(&source, &shipped)] {
+        if let Err(faults) = read {
+            assert!(
+                !faults.is_empty() && faults.iter().all(|fault| !fault.message.is_empty() && !fault.hint.is_empty())
+            );
+        }
+    }
 }
 
 /// The reader of HTTP/2 frame heads comes to the same end however the bytes arrive.

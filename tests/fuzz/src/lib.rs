@@ -7,7 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bulk, documents, forms, frames, heads, keysets, layouts, replies, requests, settings, tokens, traceparent,
+    answers, bods, bulk, documents, forms, frames, heads, keysets, layouts, mappings, replies, requests, settings,
+    tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -35,6 +36,8 @@ pub const LAWS: &[(&str, Law)] = &[
     ("documents", documents),
     ("bulk", bulk),
     ("answers", answers),
+    ("bods", bods),
+    ("mappings", mappings),
 ];
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.

@@ -1,0 +1,247 @@
+//! From a mapping file to a mapping: every name is looked up, every element has its place, and all faults are told at once.
+
+use super::fault::{Fault, Source};
+use super::file::{RawRead, RawWrite, Written};
+use super::function::Table;
+use super::mapping::{Deletes, Join, Mapping, Read, Write};
+use super::outline::Outline;
+use super::tree::has_custom;
+use super::value::{self, Condition, Names, Term, Value};
+use crate::model::{FieldName, ProgramName, TransactionName};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use toml::Spanned;
+
+const MOST_READS: usize = 16;
+
+pub(super) fn compile(source: &Source, file: &Written, base: Option<&Mapping>) -> Result<Mapping, Vec<Fault>> {
+    let outline = Outline::shipped();
+    let mut compiler = Compiler {
+        source,
+        outline: &outline,
+        faults: Vec::new(),
+        key: base.map(|base| base.key.clone()).unwrap_or_default(),
+        reads: base.map(|base| base.reads.clone()).unwrap_or_default(),
+        tables: HashMap::new(),
+        span: 0..0,
+    };
+    let mapping = compiler.mapping(file, base);
+    if compiler.faults.is_empty() {
+        Ok(mapping)
+    } else {
+        compiler.faults.sort();
+        Err(compiler.faults)
+    }
+}
+
+pub(super) struct Compiler<'a> {
+    source: &'a Source,
+    pub(super) outline: &'a Outline,
+    faults: Vec<Fault>,
+    key: Vec<FieldName>,
+    pub(super) reads: Vec<Read>,
+    tables: HashMap<String, Arc<Table>>,
+    /// Of what is being compiled, for the fields that are met there.
+    span: Range<usize>,
+}
+
+impl Compiler<'_> {
+    pub(super) fn fault(&mut self, span: &Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+        self.faults.push(Fault::at(self.source, span, message, hint));
+    }
+
+    fn mapping(&mut self, file: &Written, base: Option<&Mapping>) -> Mapping {
+        let noun = file.noun.get_ref().clone();
+        self.noun(file, base);
+        for name in &file.key {
+            match FieldName::parse(name.get_ref()) {
+                Ok(name) => self.key.push(name),
+                Err(error) => self.fault(&name.span(), error.to_string(), "a key is a list of M3's field names"),
+            }
+        }
+        if self.key.is_empty() {
+            self.fault(&file.noun.span(), "has no key", "say which fields name a document: key = [\"ITNO\"]");
+        }
+        self.read_tables(&file.table);
+        for raw in &file.read {
+            self.read(raw);
+        }
+        let mut writes = base.map(|base| base.writes.clone()).unwrap_or_default();
+        writes.extend(file.write.iter().filter_map(|raw| self.write(raw)));
+        let by_division = self.entity(file.entity.as_ref()).or(base.map(|base| base.by_division)).unwrap_or_default();
+        let division =
+            self.spanned_value(file.division.as_ref()).or_else(|| base.and_then(|base| base.division.clone()));
+        let location =
+            self.spanned_value(file.location.as_ref()).or_else(|| base.and_then(|base| base.location.clone()));
+        let only = file.only.as_ref().and_then(|text| self.condition(text.get_ref(), text.span()));
+        let only = only.or_else(|| base.and_then(|base| base.only.clone()));
+        let root = self.document(file, base);
+        let custom = has_custom(&root);
+        let (source, key, reads) = (self.source.clone(), self.key.clone(), self.reads.clone());
+        Mapping { source, noun: noun.into(), key, by_division, division, location, only, reads, writes, root, custom }
+    }
+
+    fn noun(&mut self, file: &Written, base: Option<&Mapping>) {
+        let noun = file.noun.get_ref();
+        if !self.outline.is_noun(noun) {
+            let outline = self.outline;
+            let nouns: Vec<&str> = outline.names().iter().filter(|name| outline.is_noun(name)).copied().collect();
+            self.fault(&file.noun.span(), format!("{noun} is no noun"), format!("there are {}", nouns.join(", ")));
+        }
+        if let (None, Some(extends)) = (base, &file.extends) {
+            let hint = "without a shipped mapping a file stands for itself: take out `extends`";
+            self.fault(&extends.span(), format!("there is no shipped mapping of {noun} to extend"), hint);
+        }
+    }
+
+    fn entity(&mut self, given: Option<&Spanned<String>>) -> Option<bool> {
+        let given = given?;
+        match given.get_ref().as_str() {
+            "company" => Some(false),
+            "division" => Some(true),
+            other => {
+                self.fault(&given.span(), format!("entity is {other:?}"), "it is \"company\" or \"division\"");
+                None
+            }
+        }
+    }
+
+    fn read_tables(&mut self, tables: &BTreeMap<String, BTreeMap<String, String>>) {
+        for (name, words) in tables {
+            let other = words.get("*").map(|word| word.as_str().into());
+            let words = words.iter().filter(|(from, _)| *from != "*");
+            let words = words.map(|(from, to)| (from.as_str().into(), to.as_str().into())).collect();
+            self.tables.insert(name.clone(), Arc::new(Table { words, other }));
+        }
+    }
+
+    fn transaction(&mut self, text: &Spanned<String>) -> Option<(ProgramName, TransactionName)> {
+        let parts = text.get_ref().split_once('/');
+        let parsed = parts.and_then(|(p, t)| ProgramName::parse(p).ok().zip(TransactionName::parse(t).ok()));
+        if parsed.is_none() {
+            let message = format!("{:?} names no transaction", text.get_ref());
+            self.fault(&text.span(), message, "write it as PROGRAM/Transaction: \"MMS200MI/Get\"");
+        }
+        parsed
+    }
+
+    fn read(&mut self, raw: &RawRead) {
+        let name = raw.name.get_ref().as_str();
+        if ["key", "doc"].contains(&name) || self.reads.iter().any(|read| *read.name == *name) {
+            self.fault(&raw.name.span(), format!("the read's name {name:?} is taken"), "give it another");
+        }
+        if self.reads.len() == MOST_READS {
+            return self.fault(&raw.name.span(), "is one read too many", format!("{MOST_READS} are the most"));
+        }
+        let Some((program, transaction)) = self.transaction(&raw.transaction) else { return };
+        let mut inputs = Vec::new();
+        for (field, value) in &raw.with {
+            let parsed = FieldName::parse(field.get_ref());
+            match (parsed, self.value(value.get_ref(), value.span())) {
+                (Ok(field), Some(value)) => inputs.push((field, value)),
+                (Err(error), _) => self.fault(&field.span(), error.to_string(), "it is an input field of M3"),
+                (Ok(_), None) => {}
+            }
+        }
+        let span = raw.transaction.span();
+        let (list, fields) = (raw.list, Vec::new());
+        self.reads.push(Read { name: name.into(), program, transaction, inputs, list, join: None, fields, span });
+        if let Some(to) = &raw.joins {
+            self.join(raw, to);
+        }
+    }
+
+    fn join(&mut self, raw: &RawRead, to: &Spanned<String>) {
+        let at = self.reads.len() - 1;
+        let whole = self.reads[..at].iter().position(|read| *read.name == **to.get_ref() && read.list);
+        let Some(whole) = whole.filter(|_| raw.list && !raw.on.is_empty()) else {
+            let hint = "both are lists, the other is read before it, and `on` names the fields that must agree";
+            return self.fault(&to.span(), format!("can't be joined to {:?}", to.get_ref()), hint);
+        };
+        let mut on = Vec::new();
+        for field in &raw.on {
+            self.span = field.span();
+            match (self.slot(at, field.get_ref()), self.slot(whole, field.get_ref())) {
+                (Ok(own), Ok(other)) => on.push((own, other)),
+                (Err(message), _) | (_, Err(message)) => self.fault(&field.span(), message, "it is a field of M3"),
+            }
+        }
+        self.reads[at].join = Some(Join { to: whole, on });
+    }
+
+    fn slot(&mut self, read: usize, field: &str) -> Result<usize, String> {
+        let name = FieldName::parse(field).map_err(|error| error.to_string())?;
+        let fields = &mut self.reads[read].fields;
+        Ok(fields.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            fields.push((name, self.span.clone()));
+            fields.len() - 1
+        }))
+    }
+
+    fn write(&mut self, raw: &RawWrite) -> Option<Write> {
+        let (program, transaction) = self.transaction(&raw.transaction)?;
+        let mut key = self.key.clone();
+        for (field, other) in &raw.key {
+            let at = key.iter().position(|known| known.as_str() == field.get_ref());
+            match (at, FieldName::parse(other.get_ref())) {
+                (Some(at), Ok(other)) => key[at] = other,
+                _ => self.fault(&field.span(), format!("{} is not of the key", field.get_ref()), "see key = […]"),
+            }
+        }
+        let deletes = match raw.deletes.as_ref().map(|deletes| deletes.get_ref().as_str()) {
+            None => Deletes::Nothing,
+            Some("self") => Deletes::Itself,
+            Some("parent") => Deletes::Part,
+            Some(other) => {
+                let span = raw.transaction.span();
+                self.fault(&span, format!("deletes is {other:?}"), "it is \"self\" or \"parent\"");
+                return None;
+            }
+        };
+        Some(Write { program, transaction, key, deletes })
+    }
+
+    pub(super) fn value(&mut self, text: &str, span: Range<usize>) -> Option<Value> {
+        self.span = span.clone();
+        match value::value(text, self) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.fault(&span, format!("the value {text:?}: {message}"), "see the shipped mappings");
+                None
+            }
+        }
+    }
+
+    fn spanned_value(&mut self, text: Option<&Spanned<String>>) -> Option<Value> {
+        text.and_then(|text| self.value(text.get_ref(), text.span()))
+    }
+
+    pub(super) fn condition(&mut self, text: &str, span: Range<usize>) -> Option<Condition> {
+        self.span = span.clone();
+        match value::condition(text, self) {
+            Ok(condition) => Some(condition),
+            Err(message) => {
+                self.fault(&span, format!("the condition {text:?}: {message}"), "write value == 'x', or a value alone");
+                None
+            }
+        }
+    }
+}
+
+impl Names for Compiler<'_> {
+    fn field(&mut self, read: &str, field: &str) -> Result<Term, String> {
+        let at = self.reads.iter().position(|known| *known.name == *read);
+        let at = at.ok_or_else(|| format!("there is no read {read:?}; write [[read]] name = {read:?} above"))?;
+        Ok(Term::Field { read: at, slot: self.slot(at, field)? })
+    }
+
+    fn key(&self, field: &str) -> Result<Term, String> {
+        let at = self.key.iter().position(|known| known.as_str() == field);
+        at.map(Term::Key).ok_or_else(|| format!("{field} is not of the key; see key = […]"))
+    }
+
+    fn tables(&self) -> &HashMap<String, Arc<Table>> {
+        &self.tables
+    }
+}

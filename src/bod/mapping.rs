@@ -1,0 +1,152 @@
+//! A mapping, understood: what is read for a document, what changes it, and the tree of its elements.
+
+use super::fault::{Fault, Source};
+use super::value::{Condition, Value};
+use super::{compile, file};
+use crate::model::{FieldName, ProgramName, TransactionName};
+use std::ops::Range;
+
+/// A noun's mapping. Made by `parse` alone, so that it fits the outline.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    pub(super) source: Source,
+    pub(super) noun: Box<str>,
+    pub(super) key: Vec<FieldName>,
+    pub(super) by_division: bool,
+    pub(super) division: Option<Value>,
+    pub(super) location: Option<Value>,
+    pub(super) only: Option<Condition>,
+    pub(super) reads: Vec<Read>,
+    pub(super) writes: Vec<Write>,
+    pub(super) root: Node,
+    /// Elements of a namespace of the site's own.
+    pub(super) custom: bool,
+}
+
+/// One question to M3.
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub(super) name: Box<str>,
+    pub(super) program: ProgramName,
+    pub(super) transaction: TransactionName,
+    pub(super) inputs: Vec<(FieldName, Value)>,
+    pub(super) list: bool,
+    pub(super) join: Option<Join>,
+    /// The fields that are wanted, each with the place where it was first named.
+    pub(super) fields: Vec<(FieldName, Range<usize>)>,
+    pub(super) span: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Join {
+    pub(super) to: usize,
+    /// Slots in this read and in the other.
+    pub(super) on: Vec<(usize, usize)>,
+}
+
+/// A transaction that changes documents of this noun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    pub program: ProgramName,
+    pub transaction: TransactionName,
+    /// In the mapping's order: where the call, or its reply, has the key field.
+    pub key: Vec<FieldName>,
+    pub deletes: Deletes,
+}
+
+/// What a write takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletes {
+    Nothing,
+    Itself,
+    /// A part of the document: the document itself is replaced.
+    Part,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) name: Box<str>,
+    pub(super) label: Box<str>,
+    pub(super) attributes: Vec<Given>,
+    pub(super) when: Option<Condition>,
+    pub(super) each: Option<usize>,
+    pub(super) content: Inside,
+    /// Where the file in hand speaks of it; nowhere for what it took over from the shipped one.
+    pub(super) span: Option<Range<usize>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    pub(super) name: Box<str>,
+    pub(super) value: Value,
+    /// Without it the element is left out.
+    pub(super) required: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Inside {
+    Text(Value),
+    Nodes(Vec<Node>),
+}
+
+impl Mapping {
+    /// A file that stands for itself.
+    pub fn parse(source: &Source) -> Result<Self, Vec<Fault>> {
+        Self::parse_over(source, &[])
+    }
+
+    /// A site's file: one that says `extends` is put over the shipped mapping of its noun.
+    pub fn parse_over(source: &Source, shipped: &[Self]) -> Result<Self, Vec<Fault>> {
+        let file = file::read(source).map_err(|fault| vec![fault])?;
+        let base = shipped.iter().find(|known| file.extends.is_some() && *known.noun == **file.noun.get_ref());
+        compile::compile(source, &file, base)
+    }
+
+    pub fn noun(&self) -> &str {
+        &self.noun
+    }
+
+    pub fn key(&self) -> &[FieldName] {
+        &self.key
+    }
+
+    pub fn reads(&self) -> &[Read] {
+        &self.reads
+    }
+
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// The document is a division's, not the company's.
+    pub fn is_by_division(&self) -> bool {
+        self.by_division
+    }
+
+    pub fn write(&self, program: ProgramName, transaction: TransactionName) -> Option<&Write> {
+        self.writes.iter().find(|write| write.program == program && write.transaction == transaction)
+    }
+}
+
+impl Read {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn program(&self) -> ProgramName {
+        self.program
+    }
+
+    pub fn transaction(&self) -> TransactionName {
+        self.transaction
+    }
+
+    pub fn is_list(&self) -> bool {
+        self.list
+    }
+
+    /// The columns that the document needs.
+    pub fn fields(&self) -> impl Iterator<Item = FieldName> + '_ {
+        self.fields.iter().map(|(name, _)| *name)
+    }
+}

@@ -1,0 +1,33 @@
+//! Business Object Documents: what M3 says of an order, an item or a customer, as the rest of the company reads it.
+//!
+//! A mapping file tells which transactions read a document's record and which field goes into which element. It is
+//! compiled against the outline of its noun and against M3's own metadata, so that an unknown field or an element out of
+//! its order is a fault of the file, with its line, and never a wrong document.
+//! Invariants: a document is written whole or not at all; no value stands in it that M3 didn't give or the mapping
+//! didn't say; its elements stand in the outline's order.
+//! Does not know: how records are read, when a document is due, where it goes, what time it is.
+
+mod check;
+mod compile;
+mod compose;
+mod fault;
+mod file;
+mod function;
+mod mapping;
+mod outline;
+mod schema;
+mod shipped;
+mod tree;
+mod validate;
+mod value;
+mod xml;
+
+pub use compose::{Action, Bound, Composed, Envelope, Rows, Unbound, Verb};
+pub use fault::{Fault, Source};
+pub use mapping::{Deletes, Mapping, Read, Write};
+pub use schema::schema;
+pub use shipped::shipped;
+pub use validate::{Flaw, validate};
+
+#[cfg(test)]
+mod tests;

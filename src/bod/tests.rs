@@ -1,0 +1,292 @@
+//! Mappings, documents and their checks, over records made by hand.
+
+use super::*;
+use crate::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Layout, ProgramName, Record};
+use crate::model::{TransactionLayout, TransactionName};
+use bytes::Bytes;
+use insta::assert_snapshot;
+
+fn source(text: &str) -> Source {
+    Source { name: "site.toml".into(), text: text.into() }
+}
+
+fn faults(text: &str) -> String {
+    match Mapping::parse(&source(text)) {
+        Ok(_) => "no fault".into(),
+        Err(faults) => faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// A layout of `NAME:length:kind` columns, and records of it.
+fn layout(program: &str, transaction: &str, multi: bool, input: &str, output: &str) -> TransactionLayout {
+    let fields = |text: &str| {
+        let mut from = 16;
+        let made = text.split_whitespace().map(|field| {
+            let (name, kind) = field.split_once(':').unwrap_or((field, "A"));
+            let name = FieldName::parse(name).expect("a field's name");
+            let kind = FieldKind::of(kind).expect("a kind");
+            let at = FieldLayout { name, kind, from, length: 20, mandatory: false, description: "".into() };
+            from += 20;
+            at
+        });
+        Layout::new(made.collect())
+    };
+    TransactionLayout {
+        program: ProgramName::parse(program).expect("a program's name"),
+        name: TransactionName::parse(transaction).expect("a transaction's name"),
+        description: "".into(),
+        multi,
+        input: fields(input),
+        output: fields(output),
+    }
+}
+
+fn record(layout: &TransactionLayout, values: &[(&str, &str)]) -> Record {
+    let mut text = "OK             ".to_owned();
+    for field in layout.output.fields() {
+        let value = values.iter().find(|(name, _)| *name == field.name.as_str()).map_or("", |(_, value)| value);
+        text.push_str(&format!("{value:<20}"));
+    }
+    let charset = Charset::Ucs2;
+    let payload: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    Record::new(Bytes::from(payload), charset, Conventions::default())
+}
+
+fn envelope<'a>(key: &'a [&'a str]) -> Envelope<'a> {
+    Envelope {
+        verb: Verb::Sync,
+        action: Action::Replace,
+        tenant: "DEMO_TST",
+        entity: "100_AAA",
+        company: "100",
+        division: "AAA",
+        logical_id: "lid://infor.m3.gateway",
+        component: "mi-gateway",
+        reference: "r-1",
+        confirmation: "OnError",
+        created: "2026-03-01T12:00:00.000Z",
+        bod_id: "0198",
+        variation: 7,
+        key,
+    }
+}
+
+/// One element a line, for a reader.
+fn lines(xml: &str) -> String {
+    xml.replace("><", ">\n<")
+}
+
+const ORDER: &str = r#"
+noun = "PurchaseOrder"
+key = ["PUNO"]
+entity = "division"
+location = "head.WHLO"
+[table.status]
+"90" = "Closed"
+"*" = "Open"
+[[read]]
+name = "head"
+transaction = "PPS200MI/GetHead"
+with = { PUNO = "key.PUNO" }
+[[read]]
+name = "line"
+transaction = "PPS200MI/LstLine"
+list = true
+with = { PUNO = "key.PUNO" }
+[[read]]
+name = "wide"
+transaction = "PPS200MI/LstLine2"
+list = true
+joins = "line"
+on = ["PNLI"]
+[[write]]
+transaction = "PPS200MI/DltLine"
+deletes = "parent"
+[document]
+elements = [
+  { path = "PurchaseOrderHeader/DocumentID/ID", value = "key.PUNO", id = "document" },
+  { path = "PurchaseOrderHeader/Status/Code", value = "head.PUSL | map(status)" },
+  { path = "PurchaseOrderHeader/ExtendedAmount", value = "head.NTAM", attributes = { currencyID = "head.CUCD" } },
+  { path = "PurchaseOrderHeader/OrderDateTime", value = "head.PUDT | date" },
+  { property = "m3.REMK", in = "PurchaseOrderHeader", value = "head.REMK" },
+  { path = "PurchaseOrderLine", each = "line" },
+  { path = "PurchaseOrderLine/LineNumber", value = "line.PNLI | times(1000) | plus(line.PNLS)" },
+  { path = "PurchaseOrderLine/Item/ItemID/ID", value = "line.ITNO", id = "company" },
+  { path = "PurchaseOrderLine/Item/Description", value = "wide.PITD | or(line.ITDS)" },
+]
+"#;
+
+fn head() -> TransactionLayout {
+    layout("PPS200MI", "GetHead", false, "CONO PUNO", "PUSL NTAM:N CUCD PUDT:D WHLO REMK")
+}
+
+fn line() -> TransactionLayout {
+    layout("PPS200MI", "LstLine", true, "CONO PUNO", "PNLI:N PNLS:N ITNO ITDS")
+}
+
+fn wide() -> TransactionLayout {
+    layout("PPS200MI", "LstLine2", true, "CONO PUNO", "PNLI:N PITD")
+}
+
+fn composed(currency: &str, remark: &str) -> Composed {
+    let mapping = Mapping::parse(&source(ORDER)).expect("the mapping has no fault");
+    let (head, line, wide) = (head(), line(), wide());
+    let bound = mapping.bind(&[Some(&head), Some(&line), Some(&wide)]).expect("M3 has all of it");
+    let heads = [record(
+        &head,
+        &[
+            ("PUSL", "20"),
+            ("NTAM", "12.50"),
+            ("CUCD", currency),
+            ("PUDT", "20260301"),
+            ("WHLO", "001"),
+            ("REMK", remark),
+        ],
+    )];
+    let lines = [
+        record(&line, &[("PNLI", "10"), ("PNLS", "0"), ("ITNO", "A<1>"), ("ITDS", "short")]),
+        record(&line, &[("PNLI", "20"), ("PNLS", "1"), ("ITNO", "B"), ("ITDS", "kept")]),
+    ];
+    // In another order, and without the second line.
+    let wides = [record(&wide, &[("PNLI", "30")]), record(&wide, &[("PNLI", "10"), ("PITD", "the whole of it")])];
+    let rows = [
+        Rows { layout: &head, records: &heads },
+        Rows { layout: &line, records: &lines },
+        Rows { layout: &wide, records: &wides },
+    ];
+    bound.compose(&envelope(&["4711"]), &rows)
+}
+
+#[test]
+fn a_document_is_written_in_the_outlines_order_and_validates() {
+    let composed = composed("EUR", "mind & hurry");
+    assert_eq!(validate("document", &composed.xml), []);
+    assert_eq!((composed.location.as_str(), composed.replaced), ("001", 0));
+    assert_snapshot!(lines(&composed.xml));
+}
+
+#[test]
+fn an_amount_without_a_currency_is_not_written_and_neither_is_what_m3_left_blank() {
+    let xml = composed("", "").xml;
+    assert!(!xml.contains("ExtendedAmount") && !xml.contains("UserArea"), "{xml}");
+    assert_eq!(validate("document", &xml), []);
+}
+
+#[test]
+fn what_xml_forbids_is_replaced_and_counted_and_poisons_nothing() {
+    let composed = composed("EUR", "a\u{1}b");
+    assert_eq!(composed.replaced, 1);
+    assert_eq!(validate("document", &composed.xml), []);
+}
+
+#[test]
+fn the_shipped_mappings_have_no_fault() {
+    let mappings = shipped().map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    let nouns = mappings.map(|all| all.iter().map(|one| one.noun().to_owned()).collect::<Vec<_>>().join(" "));
+    assert_eq!(
+        nouns.as_deref(),
+        Ok("ItemMaster CustomerPartyMaster SupplierPartyMaster PurchaseOrder SalesOrder ChartOfAccounts")
+    );
+}
+
+#[test]
+fn every_fault_of_a_mapping_is_told_with_its_place() {
+    let text = ORDER
+        .replace("\"head.PUDT | date\"", "\"head.PUDT\"")
+        .replace("PurchaseOrderHeader/Status/Code", "PurchaseOrderHeader/Status/Kode")
+        .replace("head.REMK", "haed.REMK")
+        .replace("map(status)", "map(statuses)");
+    assert_snapshot!(faults(&text));
+}
+
+#[test]
+fn an_element_out_of_its_order_is_a_fault_with_its_line() {
+    let moved =
+        "  { path = \"PurchaseOrderHeader/DisplayID\", value = \"key.PUNO\" },\n  { path = \"PurchaseOrderLine\",";
+    let text = ORDER.replace("  { path = \"PurchaseOrderLine\",", moved);
+    assert_snapshot!(faults(&text), @"site.toml:34:3: DisplayID stands behind Status; in PurchaseOrderHeader it comes before it: move it up");
+}
+
+#[test]
+fn a_list_is_read_only_where_it_is_walked() {
+    let text = ORDER.replace("value = \"head.PUSL | map(status)\"", "value = \"line.ITNO\"");
+    assert!(faults(&text).contains("Code takes line.ITNO of a list outside of each = \"line\""), "{}", faults(&text));
+}
+
+#[test]
+fn a_site_adds_takes_out_and_has_elements_of_its_own() {
+    let base = Mapping::parse(&source(ORDER)).expect("the mapping has no fault");
+    let site = r#"
+noun = "PurchaseOrder"
+extends = "shipped"
+[document]
+without = ["PurchaseOrderHeader/ExtendedAmount"]
+elements = [
+  { path = "PurchaseOrderHeader/DisplayID", value = "key.PUNO" },
+  { path = "PurchaseOrderHeader/custom:Urgency", value = "'high'", when = "head.REMK in ('hurry', 'now')" },
+]
+"#;
+    let site = Mapping::parse_over(&source(site), &[base]).map_err(|faults| faults[0].to_string());
+    let site = site.expect("the site's file has no fault");
+    let (head, line, wide) = (head(), line(), wide());
+    let bound = site.bind(&[Some(&head), Some(&line), Some(&wide)]).expect("M3 has all of it");
+    let of = |remark| {
+        let heads = [record(&head, &[("NTAM", "1"), ("CUCD", "EUR"), ("REMK", remark)])];
+        let none = |layout| Rows { layout, records: &[] };
+        bound.compose(&envelope(&["1"]), &[Rows { layout: &head, records: &heads }, none(&line), none(&wide)]).xml
+    };
+    let hurry = of("hurry");
+    assert_eq!(validate("document", &hurry), []);
+    let header = hurry.split("<PurchaseOrderHeader>").nth(1).unwrap_or_default();
+    assert_snapshot!(lines(header.split("</PurchaseOrderHeader>").next().unwrap_or_default()));
+    assert!(!of("").contains("Urgency"));
+}
+
+#[test]
+fn what_m3_does_not_know_is_a_fault_of_the_file() {
+    let mapping = Mapping::parse(&source(ORDER)).expect("the mapping has no fault");
+    let (line, wide) = (line(), wide());
+    let less = layout("PPS200MI", "GetHead", true, "CONO", "PUSL NTAM:N CUCD WHLO REMK");
+    let faults = mapping.bind(&[Some(&less), Some(&line), Some(&wide)]).map(|_| ()).unwrap_err();
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn every_flaw_of_a_document_is_told() {
+    let good = composed("EUR", "x").xml;
+    let of = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        validate("d.xml", &good.replace(from, to)).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let flaws = [
+        of("<OrderDateTime>2026-03-01</OrderDateTime>", "<OrderDateTime>1.3.2026</OrderDateTime>"),
+        of(" currencyID=\"EUR\"", ""),
+        of("<LineNumber>10000</LineNumber>", "<LineNumber>x</LineNumber>"),
+        of("<Status>", "<Stratus/><Status>"),
+        of("<CreationDateTime>2026-03-01T12:00:00.000Z</CreationDateTime>", ""),
+        of("<BODID>0198</BODID>", "<BODID>0198</BODID><BODID>2</BODID>"),
+        of("<DataArea>", "<DataArea>text"),
+        of("</SyncPurchaseOrder>", ""),
+        of("<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "<!DOCTYPE x [<!ENTITY a \"b\">]>"),
+    ];
+    assert_snapshot!(flaws.join("\n"));
+    assert!(validate("d.xml", "not xml").iter().any(|flaw| flaw.message.contains("outside")));
+    assert!(!validate("d.xml", "").is_empty());
+}
+
+#[test]
+fn a_schema_is_written_for_each_noun() {
+    for mapping in shipped().expect("no fault") {
+        let schema = schema(mapping.noun()).expect("the noun is known");
+        assert!(schema.contains(&format!("<xs:element name=\"Sync{}\">", mapping.noun())));
+    }
+    assert_eq!(schema("Item"), None);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_check_panic(text in "[<>a-zA-Z/&;\"= !\\[\\]-]{0,200}") {
+        let _ = validate("d", &text);
+    }
+}

@@ -1,0 +1,292 @@
+//! Whether a document is one: its elements in the outline's order, as often as they may stand, its values of their kinds.
+//!
+//! All flaws are told, not the first alone. Foreign bytes: no document type, five entities, a bound on depth and count.
+
+use super::outline::{Attribute, Content, Element, Kind, Occurs, Outline};
+use crate::model::Spot;
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is wrong in a document, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    pub spot: Spot,
+    pub message: String,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.spot, self.message)
+    }
+}
+
+const VERBS: [&str; 4] = ["Sync", "Process", "Acknowledge", "Confirm"];
+const MOST_DEPTH: usize = 64;
+const MOST_FLAWS: usize = 100;
+
+/// `name`: what the document is called in the flaws.
+pub fn validate(name: &str, text: &str) -> Vec<Flaw> {
+    let outline = Outline::shipped();
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().expand_empty_elements = true;
+    let mut validator =
+        Validator { name, text, at: 0, outline: &outline, open: Vec::new(), flaws: Vec::new(), ended: false };
+    loop {
+        validator.at = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
+        match reader.read_event() {
+            Ok(Event::Eof) => break,
+            Ok(event) => validator.event(&event),
+            Err(error) => {
+                validator.flaw(format!("is no XML: {error}"));
+                return validator.flaws;
+            }
+        }
+        if validator.flaws.len() >= MOST_FLAWS {
+            return validator.flaws;
+        }
+    }
+    if !validator.ended || !validator.open.is_empty() {
+        validator.flaw("ends before its root element does".to_owned());
+    }
+    validator.flaws
+}
+
+struct Validator<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// Where the event in hand begins.
+    at: usize,
+    outline: &'a Outline,
+    open: Vec<Open<'a>>,
+    flaws: Vec<Flaw>,
+    ended: bool,
+}
+
+/// An element whose end has not come.
+struct Open<'a> {
+    name: String,
+    known: Known<'a>,
+    /// Where the last child stood, and how many of each there were.
+    place: usize,
+    count: BTreeMap<String, usize>,
+    text: String,
+}
+
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// Verb and noun in one word.
+    Root {
+        verb: &'a str,
+        noun: &'a str,
+    },
+    DataArea {
+        verb: &'a str,
+        noun: &'a str,
+    },
+    Element(&'a Element),
+    /// Of another namespace, or a stranger that was told already: what is in it is not looked at.
+    Beyond,
+}
+
+impl<'a> Validator<'a> {
+    fn flaw(&mut self, message: String) {
+        let begin = self.text.get(self.at..).map_or(0, |rest| rest.len() - rest.trim_start().len());
+        let spot = Spot::at(self.name, self.text, self.at + begin);
+        self.flaws.push(Flaw { spot, message });
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::End(_) => self.end(),
+            Event::Text(text) => self.add(&text.xml10_content()),
+            Event::CData(data) => self.add(&data.xml10_content()),
+            Event::GeneralRef(reference) => match reference.resolve_char_ref() {
+                Ok(Some(c)) => self.add(c.encode_utf8(&mut [0; 4])),
+                Ok(None) => match reference.xml10_content().as_ref() {
+                    "amp" => self.add("&"),
+                    "lt" => self.add("<"),
+                    "gt" => self.add(">"),
+                    "quot" => self.add("\""),
+                    "apos" => self.add("'"),
+                    other => self.flaw(format!("the entity &{other}; is not one of XML's five")),
+                },
+                Err(error) => self.flaw(format!("has a reference to no character: {error}")),
+            },
+            Event::DocType(_) => self.flaw("has a document type, which no BOD has".to_owned()),
+            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => {}
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        match self.open.last_mut() {
+            Some(open) => open.text.push_str(text),
+            None if text.trim().is_empty() => {}
+            None => self.flaw("has text outside of its root element".to_owned()),
+        }
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>) {
+        let name = start.name().as_ref().to_owned();
+        if self.open.len() == MOST_DEPTH {
+            self.flaw(format!("{name} is nested more than {MOST_DEPTH} deep"));
+        }
+        let known = match self.open.len().checked_sub(1) {
+            None => self.root(&name, start),
+            Some(parent) => self.child(parent, &name),
+        };
+        if let Known::Element(element) = known {
+            self.attributes(&name, &element.attributes, start);
+        }
+        self.open.push(Open { name, known, place: 0, count: BTreeMap::new(), text: String::new() });
+    }
+
+    fn root(&mut self, name: &str, start: &BytesStart<'_>) -> Known<'a> {
+        if self.ended {
+            self.flaw(format!("{name} is a second root element"));
+            return Known::Beyond;
+        }
+        self.ended = true;
+        if !matches!(start.try_get_attribute("releaseID"), Ok(Some(_))) {
+            self.flaw(format!("{name} lacks its attribute releaseID"));
+        }
+        let parts = |verb: &&'static str| {
+            let noun = name.strip_prefix(*verb)?;
+            let known = self.outline.names().iter().find(|known| **known == noun);
+            known.filter(|noun| self.outline.is_noun(noun) || **noun == "BOD").map(|noun| (*verb, *noun))
+        };
+        match VERBS.iter().find_map(parts) {
+            Some((verb, noun)) => Known::Root { verb, noun },
+            None => {
+                self.flaw(format!("{name} is no verb and noun that are known here"));
+                Known::Beyond
+            }
+        }
+    }
+
+    fn child(&mut self, parent: usize, name: &str) -> Known<'a> {
+        let (known, place) = (self.open[parent].known, self.open[parent].place);
+        *self.open[parent].count.entry(name.to_owned()).or_default() += 1;
+        let (at, next) = match known {
+            Known::Beyond => return Known::Beyond,
+            _ if name.contains(':') => return Known::Beyond,
+            Known::Root { verb, noun } => match name {
+                "ApplicationArea" => (Some(0), self.element(name)),
+                "DataArea" => (Some(1), Known::DataArea { verb, noun }),
+                _ => (None, Known::Beyond),
+            },
+            Known::DataArea { verb, noun } if name == verb || name == noun => {
+                (Some(usize::from(name == noun)), self.element(name))
+            }
+            Known::DataArea { .. } => (None, Known::Beyond),
+            Known::Element(element) => (element.place(name), self.element(name)),
+        };
+        let Some(at) = at else {
+            self.flaw(format!("{} holds no {name}", self.open[parent].name));
+            return Known::Beyond;
+        };
+        if at < place {
+            self.flaw(format!("{name} stands too late in {}", self.open[parent].name));
+        }
+        self.open[parent].place = place.max(at);
+        next
+    }
+
+    fn element(&self, name: &str) -> Known<'a> {
+        self.outline.element(name).map_or(Known::Beyond, Known::Element)
+    }
+
+    fn attributes(&mut self, name: &str, known: &[Attribute], start: &BytesStart<'_>) {
+        let mut given = Vec::new();
+        for attribute in start.attributes() {
+            let Ok(attribute) = attribute else {
+                self.flaw(format!("{name} has an attribute that is none"));
+                continue;
+            };
+            let key = attribute.key.as_ref().to_owned();
+            if key.contains(':') || key == "xmlns" {
+                continue;
+            }
+            match known.iter().find(|known| known.name == key) {
+                None => self.flaw(format!("{name} has no attribute {key}")),
+                Some(known) if !fits(known.kind, &attribute.value) => {
+                    self.flaw(format!("{name}: the attribute {key} is no {:?}", known.kind));
+                }
+                Some(_) => {}
+            }
+            given.push(key);
+        }
+        for known in known.iter().filter(|known| known.required && !given.iter().any(|key| key == known.name)) {
+            self.flaw(format!("{name} lacks its attribute {}", known.name));
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(open) = self.open.pop() else { return };
+        let missing = |validator: &mut Self, what: &str| validator.flaw(format!("{} lacks {what}", open.name));
+        match open.known {
+            Known::Beyond => {}
+            Known::Root { .. } | Known::DataArea { .. } if !open.text.trim().is_empty() => {
+                self.flaw(format!("{} holds elements, and has text", open.name));
+            }
+            Known::Root { .. } => {
+                for part in ["ApplicationArea", "DataArea"] {
+                    if open.count.get(part) != Some(&1) {
+                        missing(self, part);
+                    }
+                }
+            }
+            Known::DataArea { verb, noun } => {
+                for part in [verb, noun] {
+                    if !open.count.contains_key(part) {
+                        missing(self, part);
+                    }
+                }
+            }
+            Known::Element(element) => self.whole(&open, element),
+        }
+    }
+
+    fn whole(&mut self, open: &Open<'_>, element: &Element) {
+        match &element.content {
+            Content::Leaf(kind) => {
+                if !fits(*kind, open.text.trim()) {
+                    let shown: String = open.text.trim().chars().take(40).collect();
+                    self.flaw(format!("{} is no {kind:?}: {shown:?}", open.name));
+                }
+            }
+            Content::Children(children) => {
+                if !open.text.trim().is_empty() {
+                    self.flaw(format!("{} holds elements, and has text", open.name));
+                }
+                for child in children {
+                    let count = open.count.get(child.name).copied().unwrap_or_default();
+                    match (child.occurs, count) {
+                        (Occurs::Once, 0) => self.flaw(format!("{} lacks {}", open.name, child.name)),
+                        (Occurs::Once | Occurs::AtMostOnce, 2..) => {
+                            self.flaw(format!("{} holds {count} of {}, and may hold one", open.name, child.name));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fits(kind: Kind, text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    match kind {
+        Kind::Text => true,
+        Kind::Integer => digits(unsigned),
+        Kind::Number => {
+            unsigned.split_once('.').map_or(digits(unsigned), |(whole, part)| digits(whole) && digits(part))
+        }
+        Kind::Flag => matches!(text, "true" | "false" | "0" | "1"),
+        Kind::Date => text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::DateTime>().is_ok(),
+        Kind::Duration => text.starts_with('P') && text.parse::<jiff::Span>().is_ok(),
+    }
+}

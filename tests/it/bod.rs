@@ -1,0 +1,137 @@
+//! Documents of the mock's records: read back whole, in the outline's order, valid by our own check and by xmllint.
+
+use crate::house::House;
+use insta::assert_snapshot;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const NOUNS: [(&str, &[&str]); 6] = [
+    ("ItemMaster", &["ITNO=A00001"]),
+    ("CustomerPartyMaster", &["CUNO=C00001"]),
+    ("SupplierPartyMaster", &["SUNO=S00001"]),
+    ("PurchaseOrder", &["PUNO=2000001"]),
+    ("SalesOrder", &["ORNO=1000001"]),
+    ("ChartOfAccounts", &["AITP=1", "AITM=1000"]),
+];
+
+/// The command, over the state of a gateway that runs.
+fn bod(state: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+        .current_dir(state)
+        .env("MI_GATEWAY__STATE__DIR", state)
+        .arg("bod")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+async fn preview(house: &House, words: &[&str]) -> Output {
+    let (state, words) =
+        (house.state.path().to_owned(), words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    let asked = move || bod(&state, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(asked).await.expect("it ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_noun_is_read_back_whole_and_valid() {
+    let house = House::start().await;
+    for (noun, key) in NOUNS {
+        let ended = preview(&house, &[&["preview", noun], key].concat()).await;
+        let document = text(&ended.stdout);
+        assert!(ended.status.success(), "{noun}: {}", text(&ended.stderr));
+        assert_eq!(text(&ended.stderr), "", "{noun} has no flaw and lost no character");
+        assert_snapshot!(noun, timeless(&document));
+        let file = house.state.path().join(format!("{noun}.xml"));
+        std::fs::write(&file, &document).expect("a file");
+        let file = file.display().to_string();
+        let ended = bod(house.state.path(), &["validate", &file]);
+        assert!(ended.status.success(), "{}", text(&ended.stdout));
+        agrees(house.state.path(), noun, &file);
+    }
+    house.stop().await;
+}
+
+/// Without what is of the moment.
+fn timeless(document: &str) -> String {
+    let of = |text: String, begin: &str, end: char| {
+        let (before, rest) = text.split_once(begin).unwrap_or((&text, ""));
+        let behind = rest.find(end).map_or("", |at| &rest[at..]);
+        format!("{before}{begin}…{behind}")
+    };
+    let marks = [("variationID=\"", '"'), ("<CreationDateTime>", '<'), ("<BODID>", '<')];
+    marks.into_iter().fold(document.to_owned(), |text, (begin, end)| of(text, begin, end))
+}
+
+/// The schema that we print, in the hands of another's validator.
+fn agrees(folder: &Path, noun: &str, document: &str) {
+    let schema = folder.join(format!("{noun}.xsd"));
+    std::fs::write(&schema, bod(folder, &["schema", noun]).stdout).expect("a file");
+    let ended = Command::new("xmllint").args(["--noout", "--nonet", "--schema"]).arg(&schema).arg(document).output();
+    let ended = ended.expect("xmllint is there: tests/run installs it");
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_names_its_document_and_a_delete_is_one() {
+    let house = House::start().await;
+    let of = |words: Vec<&'static str>| {
+        let house = &house;
+        async move { preview(house, &[&["preview"][..], &words].concat()).await }
+    };
+    let ended = of(vec!["MMS200MI/CpyItmBasic", "ITNO=A00001", "CITN=A00002"]).await;
+    assert!(text(&ended.stdout).contains(">A00002</ID>"), "the copy: {}", text(&ended.stderr));
+    let ended = of(vec!["MMS200MI/DltItm", "ITNO=A00001"]).await;
+    assert!(text(&ended.stdout).contains("actionCode=\"Delete\""), "{}", text(&ended.stderr));
+    let ended = of(vec!["PPS200MI/DltLine", "PUNO=2000001"]).await;
+    assert!(text(&ended.stdout).contains("actionCode=\"Replace\""), "a line is a part: {}", text(&ended.stderr));
+    let refused = [
+        (vec!["MMS200MI/Get", "ITNO=A"], "MMS200MI/Get makes no document: it changes nothing"),
+        (vec!["MMS060MI/SetBalIdAloc"], "no mapping names it"),
+        (vec!["ItemMaster"], "ITNO is missing: it names the document"),
+        (vec!["ItemMaster", "ITNO=NOSUCH"], "MMS200MI/Get: "),
+        (vec!["ChartOfAccounts", "AITP=2", "AITM=1000"], ""),
+    ];
+    for (words, why) in refused {
+        let ended = of(words.clone()).await;
+        assert!(!ended.status.success(), "{words:?}");
+        assert!(text(&ended.stderr).contains(why), "{words:?}: {}", text(&ended.stderr));
+    }
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sites_mapping_adds_its_own_fields() {
+    let house = House::start().await;
+    let site = r#"
+noun = "ItemMaster"
+extends = "shipped"
+[document]
+elements = [
+  { property = "acme.Responsible", in = "ItemMasterHeader", value = "head.RESP" },
+  { path = "ItemMasterHeader/custom:Shelf", value = "head.ITTY | lower" },
+]
+"#;
+    let file = house.state.path().join("item.toml");
+    std::fs::write(&file, site).expect("a file");
+    let file = file.display().to_string();
+    let ended = preview(&house, &["preview", "ItemMaster", "ITNO=A00001", "--mapping", &file]).await;
+    let shown = text(&ended.stdout);
+    assert!(shown.contains("<custom:Shelf>"), "{}", text(&ended.stderr));
+    assert!(shown.contains("xmlns:custom=\"http://schema.infor.com/InforOAGIS/Custom\""));
+    std::fs::write(&file, site.replace("head.RESP", "head.NONE")).expect("a file");
+    let ended = preview(&house, &["preview", "ItemMaster", "ITNO=A00001", "--mapping", &file]).await;
+    assert!(text(&ended.stderr).contains("item.toml:6:3: MMS200MI/Get gives no field NONE"), "{}", text(&ended.stderr));
+    house.stop().await;
+}
+
+#[test]
+fn writes_that_no_document_tells_of_are_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ended = bod(folder.path(), &["coverage", "CRS610MI"]);
+    assert_snapshot!(text(&ended.stdout) + &text(&ended.stderr));
+}
