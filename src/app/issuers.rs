@@ -1,6 +1,6 @@
 //! Issuers of others and their clients: from what the settings say to what `auth` holds their tokens against.
 
-use crate::auth::{ClientFacts, Directory, IssuerRules, RemoteKeys, TypRule};
+use crate::auth::{ClientFacts, Directory, Introspection, IssuerRules, RemoteKeys, TypRule};
 use crate::config::{Foreign, Settings};
 use crate::outbound;
 use aws_lc_rs::digest;
@@ -17,6 +17,15 @@ pub(super) fn foreign_rules(foreign: &Foreign, state: &Path) -> IssuerRules {
         ..outbound::Settings::default()
     };
     keys.stale = foreign.stale;
+    let introspection = foreign.introspection.as_ref().map(|told| Introspection {
+        endpoint: told.endpoint.clone(),
+        client_id: told.client_id.clone(),
+        secret: told.secret.clone(),
+        cap: told.cap,
+        negative: told.negative,
+        http: keys.http.clone(),
+    });
+    keys.discover |= introspection.as_ref().is_some_and(|asked| asked.endpoint.is_none());
     // By whose keys they are, not by where the issuer stands in the file: another one's must never be taken for his.
     let place = foreign.jwks.as_deref().unwrap_or_default();
     let whose = digest::digest(&digest::SHA256, format!("{}\0{place}", foreign.issuer).as_bytes());
@@ -27,6 +36,7 @@ pub(super) fn foreign_rules(foreign: &Foreign, state: &Path) -> IssuerRules {
     rules.scopes.clone_from(&foreign.scopes);
     rules.client_claim.clone_from(&foreign.client_claim);
     rules.typ = if foreign.access_token_type { TypRule::AccessToken } else { TypRule::Any };
+    rules.introspection = introspection;
     rules.leeway = foreign.leeway;
     rules.tenant.clone_from(&foreign.tenant);
     if let Some(claim) = &foreign.tenant_claim {

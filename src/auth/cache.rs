@@ -34,7 +34,7 @@ impl TokenCache {
     pub(super) fn new() -> Self {
         let held = Cache::builder()
             .max_capacity(MOST_BYTES)
-            .weigher(|_, entry: &Arc<Entry>| weight(entry))
+            .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .time_to_idle(IDLE)
             .build();
         Self { held }
@@ -59,11 +59,21 @@ impl TokenCache {
     }
 }
 
-/// Texts of the entry, and a generous guess for everything around them.
-fn weight(entry: &Entry) -> u32 {
-    let texts = |list: &[Box<str>]| list.iter().map(|text| text.len() + 32).sum::<usize>();
-    let verified = &entry.verified;
-    let bytes = 768 + verified.client.len() + 2 * verified.token_id.len() + texts(&verified.scopes);
-    let bytes = bytes + verified.companies.as_deref().map_or(0, size_of_val);
-    u32::try_from(bytes + texts(&entry.principal.groups)).unwrap_or(u32::MAX)
+impl Entry {
+    /// Texts of the entry, and a generous guess for everything around them.
+    fn weight(&self) -> u32 {
+        self.verified.weight().saturating_add(texts(&self.principal.groups))
+    }
+}
+
+impl Verified {
+    pub(super) fn weight(&self) -> u32 {
+        let companies = self.companies.as_deref().map_or(0, size_of_val);
+        let bytes = 768 + self.client.len() + 2 * self.token_id.len() + companies;
+        u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(texts(&self.scopes))
+    }
+}
+
+fn texts(list: &[Box<str>]) -> u32 {
+    u32::try_from(list.iter().map(|text| text.len() + 32).sum::<usize>()).unwrap_or(u32::MAX)
 }

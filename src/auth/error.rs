@@ -49,6 +49,10 @@ pub enum Error {
     Client,
     #[error("the token was revoked")]
     Revoked,
+    #[error("the token's issuer says that it is not active")]
+    Inactive,
+    #[error("the token's issuer cannot be asked about it at the moment")]
+    IssuerUnavailable,
     #[error("the keys of the token's issuer cannot be had at the moment")]
     KeysUnavailable,
 }
@@ -78,6 +82,9 @@ impl Error {
     }
 
     pub fn blame(&self) -> Blame {
-        if *self == Self::KeysUnavailable { Blame::Gateway } else { Blame::Caller }
+        match self {
+            Self::KeysUnavailable | Self::IssuerUnavailable => Blame::Gateway,
+            _ => Blame::Caller,
+        }
     }
 }

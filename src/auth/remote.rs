@@ -116,6 +116,17 @@ impl Remote {
         &self.keys
     }
 
+    /// What the issuer says of itself; waits for a fetch where it is not known yet.
+    pub(super) async fn metadata(&self) -> Option<Arc<Metadata>> {
+        if self.metadata.load().is_none()
+            && let Some(mut done) = self.join()
+        {
+            // Either way it is looked at again.
+            let _ = tokio::time::timeout(self.patience, done.changed()).await;
+        }
+        self.metadata.load_full()
+    }
+
     pub(super) fn known_metadata(&self) -> Option<Arc<Metadata>> {
         self.metadata.load_full()
     }

@@ -2,6 +2,7 @@
 
 use super::algorithm::Algorithm;
 use super::keys::Keys;
+use super::opaque::Introspection;
 use super::remote::RemoteKeys;
 use crate::model::{Company, TenantId};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct IssuerRules {
     pub company: Option<CompanyRule>,
     /// Every token must have all of these.
     pub scopes: Vec<String>,
+    /// How tokens that only the issuer can read are asked about; at most one issuer has it.
+    pub introspection: Option<Introspection>,
     pub unknown_clients: UnknownClients,
     /// Seconds by which clocks may differ.
     pub leeway: u64,
@@ -92,6 +95,7 @@ impl IssuerRules {
             tenants: BTreeMap::new(),
             company: None,
             scopes: Vec::new(),
+            introspection: None,
             unknown_clients: UnknownClients::Bare,
             leeway: 10,
         }

@@ -9,6 +9,7 @@ use super::claims::{self, Verified};
 use super::directory::{Directory, Held as Facts};
 use super::error::Error;
 use super::keys::{Held as HeldKeys, Keys};
+use super::opaque::{Introspector, is_opaque};
 use super::parse::{MAX_TOKEN, Unverified};
 use super::remote::Remote;
 use super::resource::Resource;
@@ -31,6 +32,8 @@ pub struct Verifier {
 struct Inner {
     issuers: HashMap<Arc<str>, Trusted>,
     resource: Arc<Resource>,
+    /// Of the one issuer that is asked about tokens without a form.
+    opaque: Option<(Arc<str>, Introspector)>,
     directory: Directory,
     cache: TokenCache,
     hit: IntCounter,
@@ -75,17 +78,25 @@ impl Verifier {
             scopes: issuers.iter().flat_map(|rules| rules.scopes.iter().cloned()).collect(),
         });
         let mut trusted = HashMap::new();
+        let mut opaque = None;
         for rules in issuers {
             let keys = match &rules.keys {
                 KeySource::Local(keys) => Source::Local(keys.clone()),
-                KeySource::Remote(settings) => Source::Remote(Remote::start(&rules.issuer, settings, metrics, tasks)?),
+                KeySource::Remote(settings) => {
+                    let remote = Remote::start(&rules.issuer, settings, metrics, tasks)?;
+                    if let Some(introspection) = rules.introspection.as_ref().filter(|_| opaque.is_none()) {
+                        let introspector = Introspector::new(introspection, Arc::clone(&remote), metrics)?;
+                        opaque = Some((rules.issuer.as_str().into(), introspector));
+                    }
+                    Source::Remote(remote)
+                }
             };
             trusted.insert(rules.issuer.as_str().into(), Trusted { rules, keys });
         }
         let count = |result| metrics.token_cache.with_label_values(&[result]);
         let (hit, miss, over) = (count("hit"), count("miss"), count("expired"));
         let cache = TokenCache::new();
-        Ok(Self { inner: Arc::new(Inner { issuers: trusted, resource, directory, cache, hit, miss, over }) })
+        Ok(Self { inner: Arc::new(Inner { issuers: trusted, resource, opaque, directory, cache, hit, miss, over }) })
     }
 
     pub fn resource(&self) -> &Arc<Resource> {
@@ -108,6 +119,13 @@ impl Verifier {
             return known;
         }
         self.inner.miss.inc();
+        if let Some((issuer, introspector)) = self.inner.opaque.as_ref().filter(|_| is_opaque(token)) {
+            let trusted = self.inner.issuers.get(issuer).ok_or(Error::Issuer)?;
+            let verified = introspector.ask(token, digest, &trusted.rules, now).await?;
+            // What is remembered of it is the issuer's word, which has an end of its own: who the client is is asked anew.
+            verified.in_time(now, trusted.rules.leeway)?;
+            return principal(issuer, &trusted.rules, &verified, &self.inner.directory.held()).map(Arc::new);
+        }
         let parsed = Unverified::parse(token)?;
         let issuer = claims::required(&parsed.claims, "iss")?;
         let (issuer, trusted) = self.inner.issuers.get_key_value(issuer).ok_or(Error::Issuer)?;

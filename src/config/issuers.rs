@@ -1,13 +1,16 @@
 //! Issuers of others whose tokens are trusted, and what is known here of their clients.
 
 use super::keys::{flag, needed, number, path, seconds, set};
-use super::m3::readable;
+use super::m3::{MOST_SECRET, bounded, readable};
 use super::reader::Reader;
-use super::settings::{Foreign, ForeignClient};
+use super::settings::{Foreign, ForeignClient, ForeignIntrospection};
 use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, Company, Division, Language, M3User, Standing, TenantId};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use secrecy::SecretString;
+use std::path::Path;
+use std::time::Duration;
 
 const CLAIM: &str = "the name of a claim";
 const TENANT: &str = "a tenant: letters, digits, _ and -";
@@ -38,16 +41,63 @@ pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
         foreign.company = company(reader, &key);
         set(&mut foreign.stale, seconds(reader, &key("stale_seconds"), 60..=2_592_000));
         set(&mut foreign.allow_private, flag(reader, &key("allow_private")));
+        foreign.introspection = introspection(reader, &key);
         foreign.roots = authorities(reader, &key("ca"));
         if foreign.jwks.is_none() && foreign.issuer.contains(['?', '#']) {
             let place = reader.place(&key("issuer"));
             reader.faults.add(place, key("issuer"), "has a query or a fragment", "give jwks: it can't be discovered");
         }
         if issuer.is_some() {
-            issuers.push(foreign);
+            issuers.push((key("introspection"), foreign));
         }
     }
-    issuers
+    // A token without a form does not say whose it is.
+    for (key, _) in issuers.iter().filter(|(_, foreign)| foreign.introspection.is_some()).skip(1) {
+        let hint = "let one issuer be asked about opaque tokens";
+        reader.faults.add("settings", key, "is set for a second issuer", hint);
+    }
+    issuers.into_iter().map(|(_, foreign)| foreign).collect()
+}
+
+/// Who the gateway is to an issuer that it asks about tokens.
+fn introspection(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<ForeignIntrospection> {
+    let key = |name: &str| key(&format!("introspection.{name}"));
+    let endpoint = reader.one(&key("endpoint"), "the https URL where tokens are asked about", word);
+    let cap = seconds(reader, &key("cap_seconds"), 1..=3_600);
+    let negative = seconds(reader, &key("negative_seconds"), 1..=300);
+    let named = ["client_id", "secret_file"].map(|name| reader.has(&key(name)));
+    if named == [false, false] && endpoint.is_none() && cap.is_none() && negative.is_none() {
+        // Asked for all the same, so that a misspelt key finds its neighbour.
+        let _ = (reader.one(&key("client_id"), "", word), path(reader, &key("secret_file")));
+        return None;
+    }
+    let client_id = needed(reader, &key("client_id"), "who the gateway is to the issuer");
+    if !named[1] {
+        reader.faults.add("settings", key("secret_file"), "is missing", "give the file with that client's secret");
+    }
+    let secret = path(reader, &key("secret_file")).and_then(|file| first_line(reader, &key("secret_file"), &file));
+    Some(ForeignIntrospection {
+        client_id: client_id?,
+        secret: secret?,
+        endpoint,
+        cap: cap.unwrap_or(Duration::from_secs(60)),
+        negative: negative.unwrap_or(Duration::from_secs(5)),
+    })
+}
+
+/// A secret's file; it is named in a fault, its content never.
+fn first_line(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
+    let text = bounded(file, MOST_SECRET).map_err(|error| error.to_string());
+    let line = text.and_then(|text| match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
+        _ => Err("it is empty".to_owned()),
+    });
+    line.map_err(|fault| {
+        let place = reader.place(key);
+        let fault = format!("{}: {fault}", file.display());
+        reader.faults.add(place, key, fault, "name a file whose first line is the secret");
+    })
+    .ok()
 }
 
 /// The claim that binds clients to companies, and what its values mean.

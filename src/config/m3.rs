@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A password file is a line; anything longer is the wrong file.
-const MOST_SECRET: u64 = 4_096;
+pub(super) const MOST_SECRET: u64 = 4_096;
 const MOST_PEM: u64 = 1_048_576;
 
 pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
@@ -246,7 +246,7 @@ fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
 }
 
 /// A plain file of a size that makes sense; a device or a pipe would be read without end.
-fn bounded(file: &Path, most: u64) -> std::io::Result<String> {
+pub(super) fn bounded(file: &Path, most: u64) -> std::io::Result<String> {
     let facts = std::fs::metadata(file)?;
     if !facts.is_file() {
         return Err(std::io::Error::other("it is no plain file"));

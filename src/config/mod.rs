@@ -12,7 +12,9 @@ mod reader;
 mod settings;
 
 pub use fault::Fault;
-pub use settings::{Backend, Certificate, Foreign, ForeignClient, LogSettings, Operations, Settings};
+pub use settings::{
+    Backend, Certificate, Foreign, ForeignClient, ForeignIntrospection, LogSettings, Operations, Settings,
+};
 
 use reader::Reader;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
 use rustls_pki_types::CertificateDer;
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ pub struct Foreign {
     /// `None`: `client_id`, else `azp`.
     pub client_claim: Option<String>,
     pub access_token_type: bool,
+    /// Tokens that only this issuer can read are asked about there.
+    pub introspection: Option<ForeignIntrospection>,
     /// Seconds by which clocks may differ.
     pub leeway: u64,
     /// The tenant of every token, whatever its claims say.
@@ -82,6 +85,16 @@ pub struct Foreign {
     pub allow_private: bool,
     /// Authorities trusted instead of the system's, to fetch from this issuer; empty = the system's.
     pub roots: Vec<CertificateDer<'static>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ForeignIntrospection {
+    pub client_id: String,
+    pub secret: SecretString,
+    /// `None`: where the issuer's metadata say.
+    pub endpoint: Option<String>,
+    pub cap: Duration,
+    pub negative: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +122,7 @@ impl Foreign {
             scopes: Vec::new(),
             client_claim: None,
             access_token_type: true,
+            introspection: None,
             leeway: 10,
             tenant: None,
             tenant_claim: None,

@@ -1,4 +1,5 @@
-//! The only HTTP client of the house: for documents that the gateway itself must fetch, such as key sets.
+//! The only HTTP client of the house: for documents that the gateway itself must fetch, such as key sets, and for
+//! questions that it must ask, such as whose a token is.
 //!
 //! Invariant: https alone (plain http only to loopback, when allowed), no redirects, a body cap, a time limit,
 //! and never an address that nobody meant to ask (link-local, multicast; private ones when forbidden).

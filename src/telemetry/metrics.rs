@@ -30,6 +30,8 @@ pub struct Metrics {
     pub jwks_fetched: IntGaugeVec,
     /// By issuer: tokens that named a key which was not there.
     pub unknown_keys: IntCounterVec,
+    /// Opaque tokens by issuer: `hit`, `active`, `refused`, `failed`.
+    pub introspections: IntCounterVec,
     /// Calls by program, effect and outcome: `ok`, `nok`, `timeout`, `lost`, `unreachable`, `unknown`.
     pub m3_calls: IntCounterVec,
     pub m3_seconds: HistogramVec,
@@ -78,6 +80,11 @@ impl Metrics {
                 &["issuer"],
             ),
             unknown_keys: made.counters("unknown_keys_total", "Tokens whose key was not there.", &["issuer"]),
+            introspections: made.counters(
+                "introspections_total",
+                "Opaque tokens by what their issuer said.",
+                &["issuer", "outcome"],
+            ),
             m3_calls: made.counters("m3_calls_total", "MI calls.", &["program", "effect", "outcome"]),
             m3_seconds: made.histograms("m3_call_seconds", "Time to M3's first frame.", &["program"], &quick),
             m3_records: made.counters("m3_records_total", "Records read from M3.", &["program"]),

@@ -17,7 +17,8 @@
 //
 // Clients, all by client_credentials and with the secret `secret-of-ID` in the form. What their tokens are:
 //   jwt               signed (RFC 9068)
-//   opaque            of no form; client `resource` may introspect them
+//   opaque            of no form; client `resource` may introspect them, by HTTP Basic
+//   opaque-mtls       of no form, bound to the certificate that was shown
 //   mtls              signed, bound to the certificate that was shown (RFC 8705)
 //   dpop              signed, bound to the key of the proof (RFC 9449)
 //   assertion         signed; it shows who it is by private_key_jwt, with the key in MI_IDP_CLIENT_JWKS
@@ -59,7 +60,7 @@ const clients = [
     machine('jwt'),
     machine('opaque'),
     machine('opaque-mtls', { tls_client_certificate_bound_access_tokens: true }),
-    machine('resource', { grant_types: [] }),
+    machine('resource', { grant_types: [], token_endpoint_auth_method: 'client_secret_basic' }),
     machine('mtls', { tls_client_certificate_bound_access_tokens: true }),
     machine('dpop', { dpop_bound_access_tokens: true }),
 ];

@@ -4,9 +4,10 @@ use crate::house::{Caller, House, Https, Reply, https};
 use http::Request;
 use http_body_util::Full;
 use mi_gateway::auth::Algorithm;
-use mi_gateway::config::{Foreign, ForeignClient, Settings};
+use mi_gateway::config::{Foreign, ForeignClient, ForeignIntrospection, Settings};
 use mi_gateway::model::{ClientId, M3User, Standing, TenantId};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -84,6 +85,23 @@ impl Idp {
         }
     }
 
+    /// What asks it about tokens that only it can read.
+    pub(crate) fn introspection() -> ForeignIntrospection {
+        ForeignIntrospection {
+            client_id: "resource".to_owned(),
+            secret: SecretString::from("secret-of-resource"),
+            endpoint: None,
+            cap: Duration::from_secs(60),
+            negative: Duration::from_secs(5),
+        }
+    }
+
+    /// Ends a token before its time.
+    pub(crate) async fn revoke(&self, client: &str, token: &str) {
+        let reply = self.post("/token/revocation", client, &[("token", token)]).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+
     /// A house that trusts its tokens and lets its clients do everything, and somebody to call it.
     pub(crate) async fn house(&self, change: impl FnOnce(&mut Settings)) -> (House, Caller) {
         House::open_to_all("MIDEMO", "rate = \"10000/second\"\nburst = 10000", |settings| {
@@ -120,10 +138,15 @@ impl Idp {
     }
 
     pub(crate) async fn ask_token(&self, client: &str, more: &[(&str, &str)]) -> Reply {
+        let more: Vec<_> = [("grant_type", "client_credentials")].into_iter().chain(more.iter().copied()).collect();
+        self.post("/token", client, &more).await
+    }
+
+    async fn post(&self, path: &str, client: &str, more: &[(&str, &str)]) -> Reply {
         let secret = format!("secret-of-{client}");
-        let own = [("grant_type", "client_credentials"), ("client_id", client), ("client_secret", secret.as_str())];
+        let own = [("client_id", client), ("client_secret", secret.as_str())];
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own).extend_pairs(more).finish();
-        let request = Request::post(format!("{}/token", self.issuer))
+        let request = Request::post(format!("{}{path}", self.issuer))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Full::from(form))
             .expect("a request");

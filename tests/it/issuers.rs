@@ -3,7 +3,7 @@
 use crate::house::House;
 use crate::idp::{AUDIENCE, Idp};
 use http::StatusCode;
-use mi_gateway::config::Foreign;
+use mi_gateway::config::{Foreign, ForeignIntrospection};
 use serde_json::json;
 use std::time::Duration;
 
@@ -104,4 +104,58 @@ async fn keys_turn_while_calls_run_and_no_call_notices() {
         futures_util::future::join_all(calls).await;
     }
     assert!(idp.asked("/jwks").await <= 4, "one fetch at the start and one a rotation");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_is_asked_about_once_and_ends_when_its_issuer_ends_it() {
+    let mut idp = Idp::start().await;
+    let (house, caller) = idp
+        .house(|settings| {
+            for issuer in &mut settings.issuers {
+                issuer.introspection =
+                    Some(ForeignIntrospection { cap: Duration::from_secs(2), ..Idp::introspection() });
+            }
+        })
+        .await;
+    let (token, other) = (idp.token("opaque").await, idp.token("opaque").await);
+    assert!(!token.contains('.'), "{token}");
+    let reads = async |token: &str| caller.clone().with_token(token).m3(READ).await;
+    let first = std::time::Instant::now();
+    let all = futures_util::future::join_all((0..20).map(|_| reads(&token))).await;
+    for reply in all {
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    }
+    let asked = idp.asked("/token/introspection").await;
+    assert!(asked == 1 || first.elapsed() > Duration::from_secs(2), "{asked} questions");
+    idp.revoke("opaque", &token).await;
+    let ended = std::time::Instant::now();
+    while reads(&token).await.status == StatusCode::OK {
+        assert!(ended.elapsed() < Duration::from_secs(4), "the cap is two seconds");
+    }
+    assert_eq!(reads(&token).await.problem(), "token-invalid");
+    assert_eq!(reads(&other).await.status, StatusCode::OK, "the other lives");
+    assert_eq!(reads("made-up").await.problem(), "token-invalid");
+    assert_eq!(reads(&idp.token("jwt").await).await.status, StatusCode::OK, "signed ones are read here");
+    assert!(house.operations("/metrics").await.text().contains("mi_gateway_introspections_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_is_refused_where_no_issuer_is_asked_or_none_answers() {
+    let idp = Idp::start().await;
+    let (_house, caller) = idp.house(|_| {}).await;
+    let token = idp.token("opaque").await;
+    assert_eq!(caller.with_token(&token).m3(READ).await.problem(), "token-invalid");
+    let (_house, caller) = idp
+        .house(|settings| {
+            settings.issuers.iter_mut().for_each(|issuer| issuer.introspection = Some(Idp::introspection()))
+        })
+        .await;
+    let reads = async |token: &str| caller.clone().with_token(token).m3(READ).await;
+    assert_eq!(reads(&token).await.status, StatusCode::OK);
+    let new = idp.token("opaque").await;
+    drop(idp);
+    assert_eq!(reads(&token).await.status, StatusCode::OK, "what is known is good for its time");
+    let reply = reads(&new).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "issuer-unavailable"));
+    assert!(!reply.header("retry-after").is_empty());
 }

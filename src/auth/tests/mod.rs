@@ -3,6 +3,7 @@
 mod discovery;
 mod known;
 mod mapping;
+mod opaque;
 mod promises;
 mod remote;
 

@@ -14,17 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-type Answer = http::Response<Full<Bytes>>;
-type Says = Arc<dyn Fn(usize) -> Option<Answer> + Send + Sync>;
+pub(super) type Answer = http::Response<Full<Bytes>>;
+pub(super) type Says = Arc<dyn Fn(usize) -> Option<Answer> + Send + Sync>;
 
 /// Answers the n-th request with what it is told; `None` never answers.
-struct Idp {
-    url: String,
+pub(super) struct Idp {
+    pub(super) url: String,
     asked: Arc<AtomicUsize>,
 }
 
 impl Idp {
-    async fn start(tasks: &Tasks, says: Says) -> Self {
+    pub(super) async fn start(tasks: &Tasks, says: Says) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -48,7 +48,7 @@ impl Idp {
         Self { url, asked }
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
@@ -68,7 +68,7 @@ impl Idp {
     }
 }
 
-fn document(text: &str) -> Option<Answer> {
+pub(super) fn document(text: &str) -> Option<Answer> {
     Some(http::Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes()))))
 }
 

@@ -23,7 +23,11 @@ impl From<&auth::Error> for Problem {
                     }
                 }
             }
-            Blame::Gateway => Self::new(Kind::KeysUnavailable, error.to_string()).retry_after(Duration::from_secs(5)),
+            Blame::Gateway => {
+                let asked = *error == auth::Error::IssuerUnavailable;
+                let kind = if asked { Kind::IssuerUnavailable } else { Kind::KeysUnavailable };
+                Self::new(kind, error.to_string()).retry_after(Duration::from_secs(5))
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ pub enum Kind {
     RateLimited,
     Internal,
     KeysUnavailable,
+    IssuerUnavailable,
     M3Unreachable,
     M3Busy,
     M3Refused,
@@ -63,6 +64,7 @@ impl Kind {
         Self::RateLimited,
         Self::Internal,
         Self::KeysUnavailable,
+        Self::IssuerUnavailable,
         Self::M3Unreachable,
         Self::M3Busy,
         Self::M3Refused,
@@ -95,6 +97,7 @@ impl Kind {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::KeysUnavailable
+            | Self::IssuerUnavailable
             | Self::M3Unreachable
             | Self::M3Busy
             | Self::M3Refused
@@ -181,6 +184,11 @@ impl Kind {
                 "The gateway met a bug",
                 "Tell the operators the request id. Whether a write was done is not known.",
             ),
+            Self::IssuerUnavailable => (
+                "issuer-unavailable",
+                "The token's issuer can't be asked about it",
+                "Try again in a moment; if it lasts, the gateway's log says why the issuer gives no answer.",
+            ),
             Self::KeysUnavailable => (
                 "keys-unavailable",
                 "The keys of the token's issuer can't be had",
@@ -244,6 +252,7 @@ impl Kind {
             Self::RateLimited => "RateLimited",
             Self::Internal => "Internal",
             Self::KeysUnavailable => "KeysUnavailable",
+            Self::IssuerUnavailable => "IssuerUnavailable",
             Self::M3Unreachable => "M3Unreachable",
             Self::M3Busy => "M3Busy",
             Self::M3Refused => "M3LogonRefused",
@@ -301,6 +310,7 @@ mod tests {
         429 rate-limited: Too many requests
         500 internal: The gateway met a bug
         503 keys-unavailable: The keys of the token's issuer can't be had
+        503 issuer-unavailable: The token's issuer can't be asked about it
         503 m3-unreachable: M3 can't be reached
         503 m3-busy: Every session to M3 is busy
         503 m3-logon-refused: M3 does not let the client's user in

@@ -1,0 +1,175 @@
+//! Tokens that only their issuer can read, asked about at a real socket.
+
+use super::super::{Blame, Error, Introspection, IssuerRules, RemoteKeys, TypRule};
+use super::remote::{Answer, Idp, Says, document};
+use super::{Directory, ISSUER, NOW, Verifier, install_crypto, with, without};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use http_body_util::Full;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn active() -> Value {
+    json!({
+        "active": true, "iss": ISSUER, "aud": ISSUER, "client_id": "shop", "scope": "items:read", "exp": NOW + 600,
+        "iat": NOW, "token_type": "Bearer", "Tenant": "DEMO_TST",
+    })
+}
+
+async fn house(tasks: &Tasks, says: Says, change: impl FnOnce(&mut IssuerRules)) -> (Idp, Verifier, Metrics) {
+    install_crypto();
+    let idp = Idp::start(tasks, says).await;
+    let mut keys = RemoteKeys::at(&idp.url);
+    keys.http.loopback_http = true;
+    keys.http.timeout = Duration::from_millis(500);
+    // Nobody listens there: what these tests are about needs no keys.
+    keys.url = Some("http://127.0.0.1:1/jwks".to_owned());
+    let http = keys.http.clone();
+    let mut rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
+    rules.introspection = Some(Introspection {
+        endpoint: Some(idp.url.clone()),
+        client_id: "gateway".into(),
+        secret: SecretString::from("s3cret"),
+        cap: Duration::from_secs(60),
+        negative: Duration::from_secs(5),
+        http,
+    });
+    change(&mut rules);
+    let metrics = Metrics::new();
+    let verifier = Verifier::new(ISSUER, vec![rules], Directory::new(), &metrics, tasks).expect("URLs");
+    (idp, verifier, metrics)
+}
+
+fn constant(answer: &Value) -> Says {
+    let text = answer.to_string();
+    Arc::new(move |_| document(&text))
+}
+
+#[tokio::test]
+async fn a_hundred_calls_with_one_token_are_one_question() {
+    let tasks = Tasks::new();
+    let (idp, verifier, metrics) = house(&tasks, constant(&active()), |_| ()).await;
+    let all = futures_util::future::join_all((0..100).map(|_| verifier.verify("opaque-token", NOW))).await;
+    for principal in all {
+        let principal = principal.expect("good");
+        assert_eq!((principal.client.to_string().as_str(), &*principal.client.issuer), ("shop", ISSUER));
+        assert_eq!((principal.scopes.join(" "), principal.expires_at), ("items:read".to_owned(), NOW + 600));
+    }
+    assert_eq!(idp.asked(), 1);
+    verifier.verify("another-token", NOW).await.expect("good");
+    assert_eq!(idp.asked(), 2);
+    assert_eq!(metrics.introspections.with_label_values(&[ISSUER, "active"]).get(), 2);
+}
+
+#[tokio::test]
+async fn what_an_issuer_says_is_held_against_the_rules_of_its_tokens() {
+    let tasks = Tasks::new();
+    let lacks = |claim: &str| Error::Missing(claim.into());
+    let wrong = |claim: &str| Error::ClaimType(claim.into());
+    for (answer, expected) in [
+        (json!({"active": false}), Error::Inactive),
+        (with(active(), "active", json!(false)), Error::Inactive),
+        (with(active(), "iss", json!("https://other.example")), Error::Issuer),
+        (with(active(), "aud", json!("https://other.example")), Error::Audience),
+        (without(active(), "aud"), lacks("aud")),
+        (without(active(), "client_id"), lacks("client_id")),
+        (without(active(), "exp"), lacks("exp")),
+        (with(active(), "exp", json!("soon")), wrong("exp")),
+        (with(active(), "exp", json!(NOW - 10)), Error::Expired),
+        (with(active(), "nbf", json!(NOW + 11)), Error::NotYetValid),
+        (with(active(), "scope", json!(7)), wrong("scope")),
+        (with(active(), "sub", json!(7)), wrong("sub")),
+        (with(active(), "token_type", json!("refresh_token")), Error::Type),
+        (without(active(), "token_type"), Error::Type),
+        (with(active(), "active", json!("true")), Error::IssuerUnavailable),
+        (without(active(), "active"), Error::IssuerUnavailable),
+        (json!([true]), Error::IssuerUnavailable),
+    ] {
+        let (_idp, verifier, _) = house(&tasks, constant(&answer), |_| ()).await;
+        assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(expected), "{answer}");
+    }
+    let (_idp, verifier, _) = house(&tasks, constant(&active()), |rules| rules.scopes = vec!["m3".into()]).await;
+    assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(Error::Scope("m3".into())));
+    let bare = without(without(active(), "token_type"), "iss");
+    let (_idp, verifier, _) = house(&tasks, constant(&bare), |rules| rules.typ = TypRule::Any).await;
+    assert!(verifier.verify("opaque-token", NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_an_answer_no_token_is_good_and_nothing_is_remembered() {
+    let status = |status: u16| {
+        move |_| -> Option<Answer> {
+            let answer = http::Response::builder().status(status).header("location", "/other");
+            answer.body(Full::from(active().to_string())).ok()
+        }
+    };
+    let huge = with(active(), "padding", json!("x".repeat(64 * 1024))).to_string();
+    let twice = active().to_string().replacen('{', r#"{"active":true,"#, 1);
+    let says: [Says; 6] = [
+        Arc::new(status(500)),
+        Arc::new(status(302)),
+        Arc::new(|_| None),
+        Arc::new(|_| document("<html>")),
+        Arc::new(move |_| document(&huge)),
+        Arc::new(move |_| document(&twice)),
+    ];
+    for (at, says) in says.into_iter().enumerate() {
+        let tasks = Tasks::new();
+        let (idp, verifier, _) = house(&tasks, says, |_| ()).await;
+        let refused = verifier.verify("opaque-token", NOW).await.expect_err("no answer");
+        assert_eq!((refused.clone(), refused.blame()), (Error::IssuerUnavailable, Blame::Gateway), "{at}");
+        let asked = idp.asked();
+        assert!(verifier.verify("opaque-token", NOW).await.is_err());
+        assert!(idp.asked() > asked, "{at}: it is asked again");
+    }
+}
+
+#[tokio::test]
+async fn a_yes_is_believed_as_long_as_the_cap_and_a_no_as_long_as_the_settings_say() {
+    let tasks = Tasks::new();
+    let short = |rules: &mut IssuerRules| {
+        let introspection = rules.introspection.as_mut().expect("it is set");
+        (introspection.cap, introspection.negative) = (Duration::from_millis(300), Duration::from_millis(300));
+    };
+    for answer in [active(), json!({"active": false})] {
+        let (idp, verifier, _) = house(&tasks, constant(&answer), short).await;
+        let first = verifier.verify("opaque-token", NOW).await.map(drop);
+        assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
+        assert_eq!(idp.asked(), 1, "{answer}");
+        while idp.asked() == 1 {
+            assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
+            tokio::task::yield_now().await;
+        }
+    }
+    // One that is about to end is not believed beyond its end.
+    let (idp, verifier, _) = house(&tasks, constant(&with(active(), "exp", json!(NOW + 20))), |_| ()).await;
+    verifier.verify("opaque-token", NOW).await.expect("good");
+    assert_eq!(verifier.verify("opaque-token", NOW + 30).await.err(), Some(Error::Expired));
+    assert_eq!(idp.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_token_with_a_signature_to_prove_is_never_asked_about() {
+    let tasks = Tasks::new();
+    let (idp, verifier, _) = house(&tasks, constant(&active()), |_| ()).await;
+    for token in ["a.b.c", "..", "e30.e30.AA", "a.b.", "", "two words", "tab\tbed"] {
+        assert!(verifier.verify(token, NOW).await.is_err(), "{token}");
+    }
+    assert_eq!(idp.asked(), 0);
+}
+
+#[tokio::test]
+async fn made_up_tokens_do_not_all_reach_the_issuer_at_once() {
+    let tasks = Tasks::new();
+    let (idp, verifier, _) = house(&tasks, Arc::new(|_| None), |_| ()).await;
+    let asks = (0..200).map(|n| {
+        let verifier = verifier.clone();
+        async move { verifier.verify(&format!("made-up-{n}"), NOW).await.map(drop) }
+    });
+    let all = futures_util::future::join_all(asks);
+    // Longer than one question takes and shorter than two.
+    assert!(tokio::time::timeout(Duration::from_millis(400), all).await.is_err());
+    assert!(idp.asked() <= 32, "{}", idp.asked());
+}
