@@ -1,6 +1,6 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
-use mi_gateway::auth::{KeySet, well_formed};
+use mi_gateway::auth::{KeySet, Metadata, says_active, well_formed};
 use mi_gateway::bod::{Mapping, Source, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::Heads;
@@ -104,6 +104,21 @@ pub fn tokens(bytes: &[u8]) {
 pub fn keysets(bytes: &[u8]) {
     if let Ok(keys) = KeySet::parse(bytes) {
         assert!(keys.len() <= bytes.iter().filter(|byte| **byte == b'{').count());
+    }
+}
+
+/// What an issuer says of itself is its own, and what it says of a token means the same to every reader.
+pub fn issuers(bytes: &[u8]) {
+    let read = serde_json::from_slice::<serde_json::Value>(bytes);
+    if let Ok(metadata) = Metadata::parse(bytes, "https://a") {
+        let read = read.as_ref().expect("JSON");
+        assert_eq!((read["issuer"].as_str(), read["jwks_uri"].as_str()), (Some("https://a"), Some(metadata.keys())));
+    }
+    if says_active(bytes) {
+        let read = read.expect("JSON");
+        assert_eq!(read["active"], true);
+        // Written again it has lost nothing: no member stood twice.
+        assert!(says_active(read.to_string().as_bytes()));
     }
 }
 

@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bods, bulk, documents, forms, frames, heads, keysets, layouts, mappings, replies, requests, settings,
-    tokens, traceparent,
+    answers, bods, bulk, documents, forms, frames, heads, issuers, keysets, layouts, mappings, replies, requests,
+    settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -29,6 +29,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("requests", requests),
     ("tokens", tokens),
     ("keysets", keysets),
+    ("issuers", issuers),
     ("forms", forms),
     ("traceparent", traceparent),
     ("settings", settings),
