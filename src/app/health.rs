@@ -31,7 +31,11 @@ impl Watched {
             Err(error) => Err(error.to_string()),
         };
         let without = self.verifier.without_keys();
-        let keys = if without.is_empty() { Ok(()) } else { Err(format!("no keys yet of {}", without.join(", "))) };
+        let keys = if without.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("no keys, or none that are fresh enough, of {}", without.join(", ")))
+        };
         let audit = self.audit.status();
         let good = m3.is_ok() && keys.is_ok() && audit.is_ok();
         self.health.set("m3", m3);

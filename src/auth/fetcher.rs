@@ -52,7 +52,7 @@ impl Fetcher {
                 Some(lifetime) => {
                     retry = FIRST_RETRY;
                     good_until = Some(Instant::now() + self.settings.stale);
-                    lifetime.mul_f64(0.8).min(self.settings.stale / 2)
+                    ahead(lifetime, self.settings.stale)
                 }
                 None => {
                     let wait = retry;
@@ -60,7 +60,7 @@ impl Fetcher {
                     wait
                 }
             };
-            let timer = tokio::time::sleep(jittered(wait));
+            let timer = tokio::time::sleep(jittered(wait, chance()));
             tokio::pin!(timer);
             regular = loop {
                 tokio::select! {
@@ -213,10 +213,36 @@ async fn save(path: Option<&Path>, document: &[u8]) {
     }
 }
 
+/// At four fifths of a set's life, and often enough that one failure does not make it stale.
+fn ahead(lifetime: Duration, stale: Duration) -> Duration {
+    lifetime.mul_f64(0.8).min(stale / 2)
+}
+
 /// Up to a tenth sooner, so that many gateways don't ask at once.
-fn jittered(wait: Duration) -> Duration {
+fn jittered(wait: Duration, chance: u8) -> Duration {
+    wait.mul_f64(1.0 - f64::from(chance) / 2560.0)
+}
+
+fn chance() -> u8 {
     let mut chance = [0];
     // Without randomness the time is just not spread.
     let _ = aws_lc_rs::rand::fill(&mut chance);
-    wait.mul_f64(1.0 - f64::from(chance[0]) / 2560.0)
+    chance[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_refreshed_at_four_fifths_of_their_life_or_a_little_sooner() {
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        assert_eq!(ahead(hour, day), Duration::from_secs(2880));
+        assert_eq!(ahead(day, hour), Duration::from_secs(1800), "well before they are stale");
+        for chance in 0..=u8::MAX {
+            let wait = jittered(hour, chance);
+            assert!(wait <= hour && wait > hour.mul_f64(0.9), "{chance}: {wait:?}");
+        }
+        assert!(jittered(hour, 0) != jittered(hour, 255), "they are spread");
+    }
 }

@@ -83,7 +83,7 @@ const settings = (keys) => ({
     scopes,
     clientAuthMethods: ['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none'],
     enabledJWA: { clientAuthSigningAlgValues: ['ES256', 'RS256'] },
-    extraTokenClaims: () => ({ Tenant: 'DEMO_TST' }),
+    extraTokenClaims: () => ({ Tenant: 'DEMO_TST', plants: ['se'] }),
     features: {
         devInteractions: { enabled: false },
         clientCredentials: { enabled: true },

@@ -8,6 +8,7 @@ use mi_gateway::config::{Foreign, ForeignClient, ForeignIntrospection, Settings}
 use mi_gateway::model::{ClientId, M3User, Standing, TenantId};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use secrecy::SecretString;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -94,6 +95,12 @@ impl Idp {
             cap: Duration::from_secs(60),
             negative: Duration::from_secs(5),
         }
+    }
+
+    /// The key set that it publishes.
+    pub(crate) async fn keys(&self) -> Value {
+        let request = Request::get(format!("{}/jwks", self.issuer)).body(Full::default()).expect("a request");
+        crate::house::send(&self.https, request).await.json()
     }
 
     /// Ends a token before its time.

@@ -3,7 +3,9 @@
 use crate::house::House;
 use crate::idp::{AUDIENCE, Idp};
 use http::StatusCode;
+use mi_gateway::auth::CompanyRule;
 use mi_gateway::config::{Foreign, ForeignIntrospection};
+use mi_gateway::model::Company;
 use serde_json::json;
 use std::time::Duration;
 
@@ -158,4 +160,25 @@ async fn an_opaque_token_is_refused_where_no_issuer_is_asked_or_none_answers() {
     let reply = reads(&new).await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "issuer-unavailable"));
     assert!(!reply.header("retry-after").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_works_in_the_companies_that_its_token_names_and_nowhere_else() {
+    let idp = Idp::start().await;
+    let (house, caller) = idp
+        .house(|settings| {
+            let company = |number| Company::new(number).expect("a company");
+            let companies = [("se".to_owned(), company(100)), ("de".to_owned(), company(200))].into();
+            let rule = CompanyRule { claim: "plants".to_owned(), companies };
+            settings.issuers.iter_mut().for_each(|issuer| issuer.company = Some(rule.clone()));
+        })
+        .await;
+    let caller = caller.with_token(&idp.token("jwt").await);
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+    let asked = house.asked().len();
+    for elsewhere in [format!("{READ}&cono=200"), format!("{READ}&CONO=200")] {
+        let reply = caller.m3(&elsewhere).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{elsewhere}: {}", reply.text());
+    }
+    assert_eq!(house.asked().len(), asked);
 }

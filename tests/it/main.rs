@@ -11,6 +11,7 @@ mod corpus;
 mod doors;
 mod effects;
 mod floors;
+mod forgeries;
 mod hostile;
 mod house;
 mod idp;

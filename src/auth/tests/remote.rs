@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 pub(super) type Answer = http::Response<Full<Bytes>>;
@@ -260,6 +261,46 @@ async fn a_huge_key_set_is_not_read() {
 async fn a_slow_server_is_given_up() {
     let short = |keys: &mut RemoteKeys| keys.http.timeout = Duration::from_millis(300);
     assert_eq!(nothing_comes_of(Arc::new(|_| None), short, "failed").await, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_gives_a_byte_at_a_time_is_given_up_too() {
+    let tasks = Tasks::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
+    tasks.spawn_until_stop(async move {
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let mut bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec();
+        loop {
+            if socket.write_all(&bytes).await.is_err() {
+                return;
+            }
+            bytes = vec![b' '];
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let idp = Idp { url, asked: Arc::default() };
+    let (verifier, metrics) = idp.verifier(&tasks, |keys| keys.http.timeout = Duration::from_millis(300));
+    assert_eq!(verifier.verify(&token(&Signer::new("k1")), NOW).await.err(), Some(Error::KeysUnavailable));
+    assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, "failed"]).get(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_asked() {
+    let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("it does not wait");
+    // Its address is only known when it is resolved.
+    let url = format!("https://localhost:{}/jwks", listener.local_addr().expect("an address").port());
+    let idp = Idp { url, asked: Arc::default() };
+    for open in [false, true] {
+        let (verifier, _) = idp.verifier(&tasks, |keys| {
+            keys.http.loopback_http = open;
+            keys.http.timeout = Duration::from_millis(300);
+        });
+        assert_eq!(verifier.verify(&token(&signer), NOW).await.err(), Some(Error::KeysUnavailable));
+        assert_eq!(listener.accept().is_ok(), open, "who may be asked is, and nobody else");
+    }
 }
 
 #[tokio::test]
