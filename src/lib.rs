@@ -7,7 +7,7 @@
 //!
 //! The house has floors: a file may use its own folder and any folder on a lower floor, by its door. From the top:
 //! cli · app · config · edge · gateway, admin, relay · issuer, catalog, mock_m3 · auth, audit, limit, m3, policies ·
-//! translate, policy, bod · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
+//! translate, policy, bod, stoplist · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
 
 pub mod admin;
 pub mod app;
@@ -29,6 +29,7 @@ pub mod outbound;
 pub mod policies;
 pub mod policy;
 pub mod relay;
+pub mod stoplist;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -1,6 +1,6 @@
 //! The way into the log: from any thread, without waiting unless the settings say so.
 
-use super::decision::{Decision, DecisionId};
+use super::decision::{Decision, DecisionId, now};
 use super::error::Error;
 use super::key::Key;
 use super::settings::{Required, Settings};
@@ -8,6 +8,7 @@ use super::ticket::{Outcome, Ticket};
 use super::writer::{Message, Shared, Writer};
 use crate::model::Effect;
 use crate::telemetry::Metrics;
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
@@ -69,6 +70,15 @@ impl Log {
             self.write(words);
         }
         Ticket { id, log: self.clone(), kept, so_far: write.then_some(Outcome::NotSent) }
+    }
+
+    /// Writes down what an operator did, besides decisions: its kind, and members that name no secret.
+    pub fn note(&self, kind: &str, members: serde_json::Map<String, serde_json::Value>) {
+        let mut words = json!({ "kind": kind, "time": now() });
+        if let Some(words) = words.as_object_mut() {
+            words.extend(members);
+        }
+        self.write(words.to_string().into_bytes());
     }
 
     pub(super) fn write(&self, words: Vec<u8>) {

@@ -22,6 +22,7 @@ pub(super) struct Entry {
     /// The issuer's text, shared with the rules that were asked.
     pub(super) issuer: Arc<str>,
     pub(super) directory_epoch: u64,
+    pub(super) stops_epoch: u64,
     pub(super) keys_epoch: u64,
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Verified {
     pub(super) scopes: Arc<[Box<str>]>,
     pub(super) expires: u64,
     pub(super) not_before: u64,
+    pub(super) issued: Option<u64>,
     pub(super) token_id: Box<str>,
     pub(super) family: Option<Box<str>>,
     pub(super) generation: Option<u64>,
@@ -48,7 +49,7 @@ impl Verified {
     pub(super) fn told(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
         audience(claims, rules)?;
         text(claims, "sub")?;
-        time(claims, "iat")?;
+        let issued = time(claims, "iat")?;
         let client = client(claims, rules)?;
         if client.is_empty() || client.len() > MAX_CLIENT || client.chars().any(char::is_control) {
             return Err(wrong("client_id"));
@@ -64,6 +65,7 @@ impl Verified {
             scopes,
             expires: time(claims, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(claims, "nbf")?.unwrap_or(0),
+            issued,
             token_id: text(claims, "jti")?.unwrap_or_default().into(),
             family: text(claims, FAMILY)?.map(Into::into),
             generation: match claims.member(GENERATION) {
@@ -137,6 +139,12 @@ fn client<'a>(claims: &'a Object, rules: &IssuerRules) -> Result<&'a str, Error>
         Some(name) => required(claims, name),
         None => text(claims, "client_id")?.or(text(claims, "azp")?).ok_or_else(|| missing("client_id")),
     }
+}
+
+/// For a person to read; what counts is `client`.
+pub(super) fn client_of(claims: &Object) -> Option<String> {
+    let named = ["client_id", "azp"].into_iter().find_map(|name| claims.member(name).and_then(Value::as_str));
+    named.map(str::to_owned)
 }
 
 fn tenant(claims: &Object, rules: &IssuerRules) -> Result<Option<TenantId>, Error> {

@@ -5,6 +5,7 @@
 //! Does not know: where the facts come from.
 
 use crate::model::{Standing, TenantId};
+use crate::stoplist::Stops;
 use arc_swap::{ArcSwap, Guard};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub struct ClientFacts {
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     held: Arc<ArcSwap<Held>>,
+    stops: Stops,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,6 +42,15 @@ struct Part {
 impl Directory {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A directory that heeds what operators took back.
+    pub fn heeding(stops: Stops) -> Self {
+        Self { stops, ..Self::default() }
+    }
+
+    pub fn stops(&self) -> &Stops {
+        &self.stops
     }
 
     /// Everything known about one issuer: its clients by id, and the token families that were ended early.

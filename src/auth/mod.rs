@@ -8,6 +8,7 @@
 
 mod algorithm;
 mod cache;
+mod claimed;
 mod claims;
 mod crypto;
 mod directory;
@@ -25,6 +26,7 @@ mod tests;
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use claimed::{Claimed, claimed};
 pub use claims::{FAMILY, GENERATION, TENANT};
 pub use crypto::install_crypto;
 pub use directory::{ClientFacts, Directory};

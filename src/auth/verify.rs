@@ -16,6 +16,7 @@ use super::resource::Resource;
 use super::rules::{IssuerRules, KeySource, TypRule, UnknownClients};
 use crate::model::{ClientId, Principal};
 use crate::outbound;
+use crate::stoplist::TokenFacts;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use prometheus::IntCounter;
@@ -149,7 +150,8 @@ impl Inner {
             return None;
         }
         self.hit.inc();
-        if self.directory.held().epoch == entry.directory_epoch {
+        let directory = self.directory.held().epoch == entry.directory_epoch;
+        if directory && self.directory.stops().held().epoch == entry.stops_epoch {
             return Some(Ok(Arc::clone(&entry.principal)));
         }
         // The signature still holds; who the client is may have changed.
@@ -166,6 +168,11 @@ impl Inner {
         now: u64,
     ) -> Result<Arc<Principal>, Error> {
         verified.in_time(now, trusted.rules.leeway)?;
+        let stops = self.directory.stops().held();
+        if stops.revoked(&facts_of(issuer, &trusted.rules, &verified, &digest), now) {
+            self.cache.forget(&digest);
+            return Err(Error::Revoked);
+        }
         let facts = self.directory.held();
         let principal = match principal(issuer, &trusted.rules, &verified, &facts) {
             Ok(principal) => Arc::new(principal),
@@ -179,10 +186,25 @@ impl Inner {
             verified,
             issuer: Arc::clone(issuer),
             directory_epoch: facts.epoch,
+            stops_epoch: stops.epoch,
             keys_epoch,
         };
         self.cache.keep(digest, entry);
         Ok(principal)
+    }
+}
+
+/// By what a token can be taken back. Our own issuer's clock is ours.
+fn facts_of<'a>(issuer: &'a str, rules: &IssuerRules, token: &'a Verified, digest: &'a Digest) -> TokenFacts<'a> {
+    let leeway = if matches!(rules.keys, KeySource::Local(_)) { 0 } else { rules.leeway };
+    TokenFacts {
+        issuer,
+        client: &token.client,
+        id: &token.token_id,
+        grant: token.family.as_deref(),
+        issued: token.issued,
+        text: Some(digest),
+        leeway,
     }
 }
 

@@ -12,6 +12,8 @@ use super::form::Form;
 use super::mint::{self, Claims, Kind};
 use super::run::{Inner, Known};
 use super::secrets::{Hashed, random};
+use crate::auth::Directory;
+use crate::stoplist::TokenFacts;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -50,7 +52,7 @@ impl Inner {
         let granted = match *label {
             "client_credentials" => self.for_itself(&client, &form)?,
             "password" => self.for_service_account(&client, &ask, &form).await?,
-            _ => refreshed(&known, &client, &ask, &form)?,
+            _ => refreshed(&known, &self.directory, &client, &ask, &form)?,
         };
         self.issue(&known, &client, granted, ask.now).map_err(TokenError::Failed)
     }
@@ -210,7 +212,13 @@ fn presented(ask: &TokenAsk<'_>, form: &Form<'_>) -> Result<Vec<Reading>, TokenE
     Ok(readings)
 }
 
-fn refreshed(known: &Known, client: &Client, ask: &TokenAsk<'_>, form: &Form<'_>) -> Result<Granted, TokenError> {
+fn refreshed(
+    known: &Known,
+    directory: &Directory,
+    client: &Client,
+    ask: &TokenAsk<'_>,
+    form: &Form<'_>,
+) -> Result<Granted, TokenError> {
     let token = form.value("refresh_token").ok_or(TokenError::Request("refresh_token is missing"))?;
     let Some((Kind::Refresh, claims)) = mint::read(&known.keys, token) else {
         return Err(TokenError::Grant(WRONG_REFRESH));
@@ -218,7 +226,8 @@ fn refreshed(known: &Known, client: &Client, ask: &TokenAsk<'_>, form: &Form<'_>
     let good = claims.client_id == *client.id
         && claims.client_generation == client.generation
         && ask.now < claims.exp
-        && !known.ended.contains(claims.grant_id.as_str());
+        && !known.ended.contains(claims.grant_id.as_str())
+        && !directory.stops().held().revoked(&facts(&claims), ask.now);
     if !good {
         return Err(TokenError::Grant(WRONG_REFRESH));
     }
@@ -226,6 +235,19 @@ fn refreshed(known: &Known, client: &Client, ask: &TokenAsk<'_>, form: &Form<'_>
     let first: Vec<&str> = claims.scope.split(' ').filter(|word| !word.is_empty()).collect();
     let still: Vec<Box<str>> = client.scopes.iter().filter(|scope| first.contains(&&***scope)).cloned().collect();
     Ok(Granted { subject: claims.sub, scope: scope(form, &still)?, family: claims.grant_id, with_refresh: true })
+}
+
+/// By what an operator may have taken a refresh token back. The clock that it was made by is ours.
+fn facts(claims: &Claims) -> TokenFacts<'_> {
+    TokenFacts {
+        issuer: &claims.iss,
+        client: &claims.client_id,
+        id: &claims.jti,
+        grant: Some(&claims.grant_id),
+        issued: Some(claims.iat),
+        text: None,
+        leeway: 0,
+    }
 }
 
 /// What was asked for of what may be had; everything, when nothing of ours was asked for.

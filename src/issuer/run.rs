@@ -44,7 +44,7 @@ pub(super) struct Inner {
     clients: Clients,
     keys: SigningKeys,
     ring: Keys,
-    directory: Directory,
+    pub(super) directory: Directory,
     issued: IntCounterVec,
     /// One reading at a time, so that an older one never replaces a newer.
     reading: Mutex<()>,

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub audit_lines: IntCounter,
     pub audit_lines_lost: IntCounter,
     pub audit_writable: IntGauge,
+    pub blocks_active: IntGauge,
+    pub revocations_active: IntGauge,
     pub ready: IntGauge,
 }
 
@@ -104,6 +106,8 @@ impl Metrics {
             audit_lines: made.counter("audit_lines_total", "Lines kept in the audit log."),
             audit_lines_lost: made.counter("audit_lines_lost_total", "Lines that the audit log could not keep."),
             audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
+            blocks_active: made.gauge("blocks_active", "Clients, programs and transactions that operators block."),
+            revocations_active: made.gauge("revocations_active", "Revocations of tokens that hold."),
             ready: made.gauge("ready", "1 when the gateway takes requests."),
             registry,
         }
