@@ -21,6 +21,7 @@ struct State {
     draining: bool,
     /// By name; names are constants of the parts, so there are few.
     checks: BTreeMap<&'static str, Result<(), String>>,
+    notes: BTreeMap<&'static str, String>,
 }
 
 /// What `/readyz` answers.
@@ -29,6 +30,9 @@ pub struct Report {
     pub ready: bool,
     pub draining: bool,
     pub checks: Vec<Check>,
+    /// What is worth knowing and keeps nobody out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<&'static str, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +61,14 @@ impl Health {
         });
     }
 
+    /// What a part wants known beside its being well; `None` takes it back.
+    pub fn note(&self, name: &'static str, words: Option<String>) {
+        self.change(|state| match words {
+            Some(words) => drop(state.notes.insert(name, words)),
+            None => drop(state.notes.remove(name)),
+        });
+    }
+
     /// No more requests, please: readiness goes off and stays off.
     pub fn drain(&self) {
         self.change(|state| state.draining = true);
@@ -73,7 +85,12 @@ impl Health {
             ok: found.is_ok(),
             reason: found.as_ref().err().cloned(),
         });
-        Report { ready: state.is_ready(), draining: state.draining, checks: checks.collect() }
+        Report {
+            ready: state.is_ready(),
+            draining: state.draining,
+            checks: checks.collect(),
+            notes: state.notes.clone(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

@@ -15,6 +15,7 @@ use crate::m3;
 use crate::mock_m3::Mock;
 use crate::policies::{self, Active};
 use crate::policy::Source;
+use crate::stoplist::Stoplist;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -104,6 +105,7 @@ pub(super) struct Tokens {
     pub(super) verifier: Verifier,
     pub(super) issuer: Option<Issuer>,
     pub(super) store: Store,
+    pub(super) stoplist: Stoplist,
     /// Clients were registered just now.
     pub(super) first_start: bool,
 }
@@ -115,7 +117,8 @@ pub(super) async fn tokens(
     tasks: &Tasks,
 ) -> Result<Tokens, Error> {
     let store = Store::open(&settings.state).await?;
-    let directory = Directory::new();
+    let stoplist = Stoplist::open(&store, metrics).await?;
+    let directory = Directory::heeding(stoplist.stops());
     let mut rules = Vec::new();
     let mut issuer = None;
     let mut first_start = false;
@@ -139,7 +142,7 @@ pub(super) async fn tokens(
     }
     foreign_clients(settings, &directory);
     let verifier = Verifier::new(public_url, rules, directory, metrics, tasks)?;
-    Ok(Tokens { verifier, issuer, store, first_start })
+    Ok(Tokens { verifier, issuer, store, stoplist, first_start })
 }
 
 /// The log of decisions, taken up where the last run left it.

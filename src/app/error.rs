@@ -2,7 +2,7 @@
 
 use crate::audit;
 use crate::limit;
-use crate::{admin, edge, issuer, m3, outbound, policies, store};
+use crate::{admin, edge, issuer, m3, outbound, policies, stoplist, store};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +18,8 @@ pub enum Error {
     State { path: PathBuf, source: io::Error },
     #[error("{0}; name another folder with state.dir, or mend this one")]
     Store(#[from] store::Error),
+    #[error("the revocations and blocks: {0}")]
+    Stoplist(#[from] stoplist::Error),
     #[error("the token issuer: {0}")]
     Issuer(#[from] issuer::Error),
     #[error("the policies: {}", lines(.0))]

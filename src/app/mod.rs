@@ -11,7 +11,9 @@ mod health;
 mod issuers;
 mod operator;
 mod run;
+mod stops;
 
 pub use error::Error;
 pub use first_start::{DEMO, READER};
 pub use run::{Addresses, Ended, Running, start};
+pub use stops::{BadOrder, BlockOrder, Named, RevokeOrder, shown, write_down};

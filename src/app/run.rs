@@ -4,6 +4,7 @@ use super::build;
 use super::error::Error;
 use super::health::Watched;
 use super::operator::actions;
+use super::stops;
 use crate::admin::{Health, Operations, OperatorToken};
 use crate::audit;
 use crate::auth::install_crypto;
@@ -113,6 +114,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         metrics: metrics.clone(),
         access_log: access_log.clone(),
         audit: audit.clone(),
+        stops: tokens.stoplist.stops(),
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
@@ -123,7 +125,8 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         .service(inside.clone());
 
     let at = operations.addresses().to_vec();
-    let may = actions(&catalog, &m3, mock.as_ref());
+    let mut may = actions(&catalog, &m3, mock.as_ref());
+    may.extend(stops::begin(&settings, &public_url, &tokens, &audit, &health, &tasks));
     let operator = OperatorToken::ensure(&settings.state)?;
     let door = Operations::new(health.clone(), metrics.as_ref().clone(), operator, &at, &[], may)?;
     let addresses = Addresses {

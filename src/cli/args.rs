@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -42,8 +43,11 @@ pub(super) enum Command {
     /// See the business documents (BODs) that records of M3 become, check documents, and see which writes have one.
     #[command(subcommand)]
     Bod(Bod),
-    /// Get a token with an .ionapi file and print it, for scripts and for trying things out.
+    /// Get a token with an .ionapi file and print it; or take tokens back.
     Token(Token),
+    /// Stop a client or a program at once, whatever its tokens and the rules say; list blocks, lift them.
+    #[command(subcommand)]
+    Block(Block),
     /// Run the mock M3 alone: a server of the MI socket protocol with seeded data.
     Mock(Mock),
     /// Make or show the development certificates.
@@ -323,7 +327,10 @@ pub(super) enum Keys {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Token {
+    #[command(subcommand)]
+    pub(super) then: Option<TokenThen>,
     /// The .ionapi file of the client.
     #[arg(value_name = "IONAPI", default_value = ".mi-gateway/clients/demo.ionapi")]
     pub(super) ionapi: PathBuf,

@@ -15,6 +15,8 @@ mod policy;
 mod serve;
 mod show;
 mod state;
+mod stop_args;
+mod stops;
 mod token;
 
 use args::{Arguments, Command};
@@ -48,7 +50,11 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Policy(words) => policy::policy(config, &words).await,
         Command::Audit(words) => audit::audit(config, words).await,
         Command::Bod(words) => bod::bod(config, &words).await,
-        Command::Token(words) => token::token(config, &words).await,
+        Command::Token(words) => match words.then {
+            Some(then) => stops::tokens(config, then).await,
+            None => token::token(config, &words).await,
+        },
+        Command::Block(words) => stops::block(config, words).await,
         Command::Mock(words) => mock::mock(&words).await,
         Command::Certs(words) => certs::certs(&words),
     }

@@ -1,9 +1,10 @@
 //! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
 //!
-//! effect from the name → name-level policy → user → catalog → typed inputs → place → value-level policy → program
+//! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → value-level policy → program
 //! rate → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
+use super::blocked::{self, Blocking};
 use super::cursor::{Bound, NoCursor, Seal};
 use super::flow::{self, Flow};
 use super::listing::{Listing, Pen};
@@ -67,6 +68,7 @@ pub(super) struct Exchange {
     pub(super) group_users: Arc<BTreeMap<String, M3User>>,
     pub(super) seal: Seal,
     pub(super) audit: audit::Log,
+    pub(super) blocking: Blocking,
 }
 
 /// A call that M3 has begun to answer.
@@ -94,7 +96,11 @@ impl Exchange {
             learnt.transaction = Some(asked.transaction);
             learnt.effect = Some(effect);
         }
-        self.name_policy(asked, who, visit, effect)?;
+        // What is blocked by hand is refused before any rule is asked.
+        match blocked::by_name(self, (asked.program, asked.transaction), who, visit) {
+            Some(problem) => return Err(problem.into()),
+            None => self.name_policy(asked, who, visit, effect)?,
+        }
         let user = self.user(asked, who).map_err(|problem| {
             let reason = problem.kind.slug();
             self.refused_by_name(problem, reason, asked, who, visit, effect)

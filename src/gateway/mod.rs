@@ -6,6 +6,7 @@
 //! nothing below a layer that refused was asked.
 //! Does not know: sockets, TLS, files, or where its parts come from (see `app`).
 
+mod blocked;
 mod body;
 mod cursor;
 mod dialects;
@@ -37,6 +38,7 @@ use crate::limit::Limits;
 use crate::m3;
 use crate::model::M3User;
 use crate::policies::Active;
+use crate::stoplist::Stops;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
 use http::HeaderValue;
@@ -57,6 +59,8 @@ pub struct Parts {
     /// `None` writes no access log.
     pub access_log: Option<AccessLog>,
     pub audit: audit::Log,
+    /// What the operators blocked.
+    pub stops: Stops,
     pub tasks: Tasks,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: Arc<BTreeMap<String, M3User>>,

@@ -6,6 +6,7 @@ use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::route::Route;
+use super::stack::blocking;
 use super::token::TokenDoor;
 use super::visit::Visit;
 use super::{Parts, Settings};
@@ -35,6 +36,7 @@ impl Routes {
             group_users: parts.group_users.clone(),
             seal: parts.seal.clone(),
             audit: parts.audit.clone(),
+            blocking: blocking(parts),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings.body_limit);
         Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))

@@ -1,8 +1,9 @@
 //! The way in, first line outermost: one builder, one order, a reason for each place.
 
+use super::blocked::Blocking;
 use super::body::{Body, Fault, Request, Response};
 use super::layers::checkpoint::{around, checkpoint};
-use super::layers::{access, authn, authz, browser, limits, quota};
+use super::layers::{access, authn, authz, block, browser, limits, quota};
 use super::problem::{Kind, Problem};
 use super::routes::{Routes, routes};
 use super::{Parts, Settings};
@@ -49,6 +50,8 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         .layer(checkpoint(authn::authn, authn::Authn { verifier: parts.verifier.clone(), metrics: metrics.clone() }))
         // How often? Before policy, so that a client that hammers at closed doors runs into its rate.
         .layer(checkpoint(quota::quota, quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone() }))
+        // Blocked by hand? Before any rule is asked; behind quota, so that who hammers on does not fill the audit log.
+        .layer(checkpoint(block::block, blocking(parts)))
         // May you do anything here at all? What exactly is decided on typed values, in `exchange`.
         .layer(checkpoint(
             authz::authz,
@@ -56,6 +59,11 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         ))
         .service(tower::service_fn(routes(Routes::new(parts, settings))));
     BoxCloneSyncService::new(service)
+}
+
+pub(super) fn blocking(parts: &Parts) -> Blocking {
+    let (policies, metrics, audit) = (parts.policies.clone(), parts.metrics.clone(), parts.audit.clone());
+    Blocking { stops: parts.stops.clone(), policies, metrics, audit }
 }
 
 fn rebox(body: tower_http::body::UnsyncBoxBody<Bytes, tower::BoxError>) -> Body {

@@ -2,6 +2,7 @@
 //!
 //! Metadata names only what some rule lets this client call; who may call nothing of a program learns nothing of it.
 
+use super::super::blocked;
 use super::super::body::{Request, Response, full};
 use super::super::exchange::Exchange;
 use super::super::problem::{self, Kind, Problem};
@@ -74,7 +75,7 @@ pub(in crate::gateway) async fn metadata(
     };
     let told = match program {
         None => programs(exchange, who).await,
-        Some(name) => one_program(exchange, who, name).await,
+        Some(name) => one_program(exchange, who, visit, name).await,
     };
     match told {
         Ok(told) => {
@@ -86,21 +87,31 @@ pub(in crate::gateway) async fn metadata(
 }
 
 fn may_call(exchange: &Exchange, who: &Principal, program: ProgramName, transaction: TransactionName) -> bool {
-    exchange.policies.set().may_name(Asker::from(who), program, transaction, Effect::of(program, transaction))
+    let effect = Effect::of(program, transaction);
+    !exchange.blocking.hides(program, Some(transaction))
+        && exchange.policies.set().may_name(Asker::from(who), program, transaction, effect)
 }
 
 async fn programs(exchange: &Exchange, who: &Principal) -> Result<Value, Problem> {
     let all = exchange.catalog.programs().await.map_err(|error| problem::of_m3(&error))?;
     let policies = exchange.policies.set();
-    let told = all.iter().filter(|program| policies.may_enter(Asker::from(who), program.name));
+    let told = all.iter().filter(|program| {
+        policies.may_enter(Asker::from(who), program.name) && !exchange.blocking.hides(program.name, None)
+    });
     let told: Vec<_> =
         told.map(|one| json!({ "@name": one.name.as_str(), "@description": &*one.description })).collect();
     Ok(json!({ "Program": told }))
 }
 
-async fn one_program(exchange: &Exchange, who: &Principal, name: &str) -> Result<Value, Problem> {
+async fn one_program(exchange: &Exchange, who: &Principal, visit: &Visit, name: &str) -> Result<Value, Problem> {
     let unknown = || Problem::new(Kind::RouteUnknown, "There is no such program, or nothing of it may be called.");
     let program = ProgramName::parse(name).map_err(|_| unknown())?;
+    // Whoever may call nothing of it learns of no block either.
+    if exchange.policies.set().may_enter(Asker::from(who), program)
+        && let Some(problem) = blocked::by_program(exchange, program, who, visit)
+    {
+        return Err(problem);
+    }
     let transactions = exchange.catalog.transactions(program).await.map_err(|error| problem::of_m3(&error))?;
     let named: Vec<_> =
         transactions.iter().map(|one| one.name).filter(|name| may_call(exchange, who, program, *name)).collect();

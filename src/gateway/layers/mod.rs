@@ -3,6 +3,7 @@
 pub(super) mod access;
 pub(super) mod authn;
 pub(super) mod authz;
+pub(super) mod block;
 pub(super) mod browser;
 pub(super) mod checkpoint;
 pub(super) mod limits;

@@ -16,6 +16,7 @@ pub enum Kind {
     TokenInvalid,
     ScopeMissing,
     TenantMismatch,
+    Blocked,
     PolicyDenied,
     ValueNotComparable,
     UserMissing,
@@ -51,6 +52,7 @@ impl Kind {
         Self::TokenInvalid,
         Self::ScopeMissing,
         Self::TenantMismatch,
+        Self::Blocked,
         Self::PolicyDenied,
         Self::ValueNotComparable,
         Self::UserMissing,
@@ -84,6 +86,7 @@ impl Kind {
             Self::TokenMissing | Self::TokenInvalid => StatusCode::UNAUTHORIZED,
             Self::ScopeMissing
             | Self::TenantMismatch
+            | Self::Blocked
             | Self::PolicyDenied
             | Self::ValueNotComparable
             | Self::UserMissing
@@ -146,6 +149,11 @@ impl Kind {
             Self::TenantMismatch => {
                 ("tenant-mismatch", "The path names another tenant", "Use the tenant that the token was issued for.")
             }
+            Self::Blocked => (
+                "blocked",
+                "The operators have blocked this",
+                "Ask the operators, and tell them the decision id; another token does not help.",
+            ),
             Self::PolicyDenied => (
                 "policy-denied",
                 "No policy allows this",
@@ -239,6 +247,7 @@ impl Kind {
             Self::TokenInvalid => "TokenInvalid",
             Self::ScopeMissing => "ScopeMissing",
             Self::TenantMismatch => "TenantMismatch",
+            Self::Blocked => "Blocked",
             Self::PolicyDenied => "PolicyDenied",
             Self::ValueNotComparable => "ValueNotComparable",
             Self::UserMissing => "M3UserMissing",
@@ -297,6 +306,7 @@ mod tests {
         401 token-invalid: The bearer token is not accepted
         403 scope-missing: The token lacks a scope that its issuer's tokens must have here
         403 tenant-mismatch: The path names another tenant
+        403 blocked: The operators have blocked this
         403 policy-denied: No policy allows this
         403 value-not-comparable: A rule reads a value that it can't compare
         403 m3-user-missing: The client has no M3 user

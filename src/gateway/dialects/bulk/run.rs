@@ -249,6 +249,11 @@ impl Run {
             self.document.cut_short(format!("A bulk call may have {most} transactions."), "TooManyTransactions");
             return Ok(false);
         }
+        // The first one is refused by itself, as any call would be.
+        if self.begun > 0 && self.exchange.blocking.stops_run(&self.who) {
+            self.document.cut_short("The operators have blocked this client.".to_owned(), "Blocked");
+            return Ok(false);
+        }
         if self.begun > 0 {
             loop {
                 let verdict = self.exchange.limits.check(&self.who.client, &self.who.groups, 1);

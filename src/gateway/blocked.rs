@@ -1,0 +1,97 @@
+//! What operators blocked, asked before any rule is: the client at the door, the program by its name.
+//!
+//! Invariant: a refusal has a decision in the audit log, and that names the block. The caller learns no reason.
+
+use super::exchange::Exchange;
+use super::problem::{Kind, Problem};
+use super::visit::Visit;
+use crate::audit::{self, Step};
+use crate::clock::unix_seconds;
+use crate::model::{Effect, Principal, ProgramName, TransactionName};
+use crate::policies::Active;
+use crate::stoplist::{Block, Stops};
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(super) struct Blocking {
+    pub(super) stops: Stops,
+    pub(super) policies: Arc<Active>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: audit::Log,
+}
+
+type Name = (ProgramName, TransactionName);
+
+/// The refusal of a client that is blocked.
+pub(super) fn by_client(state: &Blocking, who: &Principal, visit: &Visit) -> Option<Problem> {
+    let held = state.stops.held();
+    let block = held.client(&who.client, unix_seconds())?;
+    Some(state.refused(block, "The operators have blocked this client.".to_owned(), None, who, visit))
+}
+
+/// The refusal of a call of a program or transaction that is blocked, or of a client that was blocked meanwhile.
+pub(super) fn by_name(
+    exchange: &Exchange,
+    (program, transaction): Name,
+    who: &Principal,
+    visit: &Visit,
+) -> Option<Problem> {
+    let blocking = &exchange.blocking;
+    if let Some(problem) = by_client(blocking, who, visit) {
+        return Some(problem);
+    }
+    let held = blocking.stops.held();
+    let block = held.call(program, transaction, unix_seconds())?;
+    let detail = format!("The operators have blocked {program}/{transaction}.");
+    Some(blocking.refused(block, detail, Some((program, transaction)), who, visit))
+}
+
+/// The refusal of whoever asks for the metadata of a program that is blocked.
+pub(super) fn by_program(exchange: &Exchange, program: ProgramName, who: &Principal, visit: &Visit) -> Option<Problem> {
+    let blocking = &exchange.blocking;
+    let held = blocking.stops.held();
+    let block = held.program(program, unix_seconds())?;
+    Some(blocking.refused(block, format!("The operators have blocked {program}."), None, who, visit))
+}
+
+impl Blocking {
+    /// Whether a listing names it.
+    pub(super) fn hides(&self, program: ProgramName, name: Option<TransactionName>) -> bool {
+        let (held, now) = (self.stops.held(), unix_seconds());
+        match name {
+            None => held.program(program, now).is_some(),
+            Some(name) => held.call(program, name, now).is_some(),
+        }
+    }
+
+    /// Whether the client's run has to end here.
+    pub(super) fn stops_run(&self, who: &Principal) -> bool {
+        self.stops.held().client(&who.client, unix_seconds()).is_some()
+    }
+
+    fn refused(&self, block: &Block, detail: String, name: Option<Name>, who: &Principal, visit: &Visit) -> Problem {
+        let set = self.policies.set();
+        let rules = [Arc::clone(&block.id)];
+        let ticket = self.audit.record(&audit::Decision {
+            call: &visit.intent(),
+            set: set.hash(),
+            client: &who.client,
+            tenant: who.tenant.as_ref(),
+            user: None,
+            address: visit.peer.address,
+            name,
+            effect: name.map(|(program, transaction)| Effect::of(program, transaction)),
+            place: None,
+            inputs: None,
+            step: if name.is_some() { Step::Names } else { Step::Door },
+            allowed: false,
+            reason: "blocked",
+            rules: &rules,
+            micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
+        visit.learnt().decision = Some(ticket.id);
+        self.metrics.verdicts.with_label_values(&["blocks", "refused"]).inc();
+        Problem::new(Kind::Blocked, detail).decided(ticket.id)
+    }
+}
