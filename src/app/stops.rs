@@ -315,6 +315,7 @@ fn read<T: Default + serde::de::DeserializeOwned>(body: Value) -> Result<T, Acti
     if body.is_null() { Ok(T::default()) } else { serde_json::from_value(body).map_err(wrong) }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "where errors are mapped it is handed one of its own")]
 fn failed(error: Error) -> ActionError {
     if error.is_of_the_order() {
         ActionError::Refused(error.to_string())

@@ -126,6 +126,7 @@ fn row(entry: &Entry) -> String {
     format!("{:<14}  {kind:<15}  {subject}{before}  {issuer}  {until}  by {who}  {}", &*entry.id, entry.reason)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "where errors are mapped it is handed one of its own")]
 fn failed(error: Error) -> Failure {
     if error.is_of_the_order() { Failure::begin(error.to_string()) } else { Failure::on_the_way(error.to_string()) }
 }

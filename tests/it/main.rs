@@ -26,6 +26,7 @@ mod rest;
 mod scan;
 mod sdk;
 mod spellings;
+mod stops;
 mod surface;
 mod tokens;
 mod wire;
