@@ -1,14 +1,14 @@
 //! The binary as a process: what a newcomer, an operator and a script see of it.
 
 use crate::house::https;
-use http::Request;
-use http_body_util::Full;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 use std::{path::Path, time::Duration};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use {http::Request, http_body_util::Full};
+#[path = "process_stops.rs"]
 mod stops;
 
 /// Longer than anything here takes on a slow machine.

@@ -223,7 +223,7 @@ async fn a_running_bulk_of_a_blocked_client_stops_at_its_next_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_another_issuer_end_by_id_by_client_and_by_issuer() {
-    let mut idp = Idp::start().await;
+    let idp = Idp::start().await;
     let (house, caller) = idp.house(|_| {}).await;
     let issuer = idp.issuer.clone();
     for how in ["token", "client", "issuer"] {
