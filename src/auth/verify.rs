@@ -124,15 +124,14 @@ impl Verifier {
             let trusted = self.inner.issuers.get(issuer).ok_or(Error::Issuer)?;
             let verified = introspector.ask(token, digest, &trusted.rules, now).await?;
             // What is remembered of it is the issuer's word, which has an end of its own: who the client is is asked anew.
-            verified.in_time(now, trusted.rules.leeway)?;
-            return principal(issuer, &trusted.rules, &verified, &self.inner.directory.held()).map(Arc::new);
+            return self.inner.admit(digest, issuer, trusted, verified, None, now);
         }
         let parsed = Unverified::parse(token)?;
         let issuer = claims::required(&parsed.claims, "iss")?;
         let (issuer, trusted) = self.inner.issuers.get_key_value(issuer).ok_or(Error::Issuer)?;
         let keys_epoch = trusted.check(&parsed).await?;
         let verified = Arc::new(Verified::read(&parsed.claims, &trusted.rules)?);
-        self.inner.admit(digest, issuer, trusted, verified, keys_epoch, now)
+        self.inner.admit(digest, issuer, trusted, verified, Some(keys_epoch), now)
     }
 }
 
@@ -155,16 +154,17 @@ impl Inner {
             return Some(Ok(Arc::clone(&entry.principal)));
         }
         // The signature still holds; who the client is may have changed.
-        Some(self.admit(*digest, issuer, trusted, Arc::clone(&entry.verified), entry.keys_epoch, now))
+        Some(self.admit(*digest, issuer, trusted, Arc::clone(&entry.verified), Some(entry.keys_epoch), now))
     }
 
+    /// The one way in. What a key has proven is kept, with the epoch of the keys; an issuer's word is kept elsewhere.
     fn admit(
         &self,
         digest: Digest,
         issuer: &Arc<str>,
         trusted: &Trusted,
         verified: Arc<Verified>,
-        keys_epoch: u64,
+        keys_epoch: Option<u64>,
         now: u64,
     ) -> Result<Arc<Principal>, Error> {
         verified.in_time(now, trusted.rules.leeway)?;
@@ -181,6 +181,7 @@ impl Inner {
                 return Err(error);
             }
         };
+        let Some(keys_epoch) = keys_epoch else { return Ok(principal) };
         let entry = Entry {
             principal: Arc::clone(&principal),
             verified,

@@ -1,13 +1,14 @@
 //! Tokens that only their issuer can read, asked about at a real socket.
 
-use super::super::{Blame, Error, Introspection, IssuerRules, RemoteKeys, TypRule};
+use super::super::{Blame, ClientFacts, Error, Introspection, IssuerRules, RemoteKeys, TypRule};
 use super::remote::{Answer, Idp, Says, document};
-use super::{Directory, ISSUER, NOW, Verifier, install_crypto, with, without};
+use super::{Directory, ISSUER, NOW, Verifier, facts, install_crypto, with, without};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use http_body_util::Full;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,15 @@ fn active() -> Value {
 }
 
 async fn house(tasks: &Tasks, says: Says, change: impl FnOnce(&mut IssuerRules)) -> (Idp, Verifier, Metrics) {
+    house_of(tasks, says, Directory::new(), change).await
+}
+
+async fn house_of(
+    tasks: &Tasks,
+    says: Says,
+    directory: Directory,
+    change: impl FnOnce(&mut IssuerRules),
+) -> (Idp, Verifier, Metrics) {
     install_crypto();
     let idp = Idp::start(tasks, says).await;
     let mut keys = RemoteKeys::at(&idp.url);
@@ -38,7 +48,7 @@ async fn house(tasks: &Tasks, says: Says, change: impl FnOnce(&mut IssuerRules))
     });
     change(&mut rules);
     let metrics = Metrics::new();
-    let verifier = Verifier::new(ISSUER, vec![rules], Directory::new(), &metrics, tasks).expect("URLs");
+    let verifier = Verifier::new(ISSUER, vec![rules], directory, &metrics, tasks).expect("URLs");
     (idp, verifier, metrics)
 }
 
@@ -148,6 +158,18 @@ async fn a_yes_is_believed_as_long_as_the_cap_and_a_no_as_long_as_the_settings_s
     verifier.verify("opaque-token", NOW).await.expect("good");
     assert_eq!(verifier.verify("opaque-token", NOW + 30).await.err(), Some(Error::Expired));
     assert_eq!(idp.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_is_no_longer_allowed_loses_a_token_that_is_still_active() {
+    let tasks = Tasks::new();
+    let directory = Directory::new();
+    let (idp, verifier, _) = house_of(&tasks, constant(&active()), directory.clone(), |_| ()).await;
+    verifier.verify("opaque-token", NOW).await.expect("good");
+    let facts = ClientFacts { tenant: None, revoked: true, ..facts() };
+    directory.replace(ISSUER, HashMap::from([("shop".into(), facts)]), HashSet::new());
+    assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(Error::Revoked));
+    assert_eq!(idp.asked(), 1, "at once, and without a question");
 }
 
 #[tokio::test]
