@@ -139,19 +139,23 @@ async fn without_an_answer_no_token_is_good_and_nothing_is_remembered() {
 #[tokio::test]
 async fn a_yes_is_believed_as_long_as_the_cap_and_a_no_as_long_as_the_settings_say() {
     let tasks = Tasks::new();
-    let short = |rules: &mut IssuerRules| {
-        let introspection = rules.introspection.as_mut().expect("it is set");
-        (introspection.cap, introspection.negative) = (Duration::from_millis(300), Duration::from_millis(300));
-    };
-    for answer in [active(), json!({"active": false})] {
-        let (idp, verifier, _) = house(&tasks, constant(&answer), short).await;
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(600));
+    for (answer, cap, negative) in [(active(), short, long), (json!({"active": false}), long, short)] {
+        let lives = |rules: &mut IssuerRules| {
+            let introspection = rules.introspection.as_mut().expect("it is set");
+            (introspection.cap, introspection.negative) = (cap, negative);
+        };
+        let (idp, verifier, _) = house(&tasks, constant(&answer), lives).await;
         let first = verifier.verify("opaque-token", NOW).await.map(drop);
         assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
         assert_eq!(idp.asked(), 1, "{answer}");
-        while idp.asked() == 1 {
-            assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
-            tokio::task::yield_now().await;
-        }
+        let again = async {
+            while idp.asked() == 1 {
+                assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again).await.expect("it is asked again");
     }
     // One that is about to end is not believed beyond its end.
     let (idp, verifier, _) = house(&tasks, constant(&with(active(), "exp", json!(NOW + 20))), |_| ()).await;
