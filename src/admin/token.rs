@@ -2,13 +2,14 @@
 //!
 //! Invariant: it is compared in constant time and shown nowhere.
 
+use crate::store;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -22,6 +23,8 @@ pub enum Error {
     Open { path: PathBuf },
     #[error("the operator token {} is too short: remove it and start again", path.display())]
     Short { path: PathBuf },
+    #[error("operations.token has fewer than {LEAST} characters: give a longer one")]
+    Given,
     #[error("the system gave no random bytes")]
     Chance,
 }
@@ -45,6 +48,12 @@ impl OperatorToken {
         }
     }
 
+    /// One that the settings give.
+    pub fn given(token: &SecretString) -> Result<Self, Error> {
+        let text = token.expose_secret().trim();
+        if text.len() < LEAST { Err(Error::Given) } else { Ok(Self(SecretString::from(text))) }
+    }
+
     fn read(text: &str, path: PathBuf) -> Result<Self, Error> {
         let found = match fs::metadata(&path) {
             Ok(found) => found,
@@ -64,12 +73,8 @@ impl OperatorToken {
         let mut bytes = Zeroizing::new([0; BYTES]);
         rand::fill(&mut *bytes).map_err(|_| Error::Chance)?;
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()
-        });
-        match written {
+        let line = Zeroizing::new(format!("{}\n", *text));
+        match store::write_private(&path, line.as_bytes()) {
             Ok(()) => Ok(Self(SecretString::from(text.as_str()))),
             Err(source) => Err(Error::File { path, source }),
         }

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::first_start;
 use super::issuers::{foreign_clients, foreign_rules};
+use crate::admin::OperatorToken;
 use crate::audit;
 use crate::auth::{Directory, IssuerRules, Keys, Verifier};
 use crate::catalog::Catalog;
@@ -143,6 +144,13 @@ pub(super) async fn tokens(
     foreign_clients(settings, &directory);
     let verifier = Verifier::new(public_url, rules, directory, metrics, tasks)?;
     Ok(Tokens { verifier, issuer, store, stoplist, first_start })
+}
+
+pub(super) fn operator(settings: &Settings) -> Result<OperatorToken, Error> {
+    Ok(match &settings.operations.token {
+        Some(token) => OperatorToken::given(token)?,
+        None => OperatorToken::ensure(&settings.state)?,
+    })
 }
 
 /// The log of decisions, taken up where the last run left it.

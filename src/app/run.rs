@@ -5,7 +5,7 @@ use super::error::Error;
 use super::health::Watched;
 use super::operator::actions;
 use super::stops;
-use crate::admin::{Health, Operations, OperatorToken};
+use crate::admin::{Health, Operations};
 use crate::audit;
 use crate::auth::install_crypto;
 use crate::catalog::Catalog;
@@ -127,7 +127,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let at = operations.addresses().to_vec();
     let mut may = actions(&catalog, &m3, mock.as_ref());
     may.extend(stops::begin(&settings, &public_url, &tokens, &audit, &health, &tasks));
-    let operator = OperatorToken::ensure(&settings.state)?;
+    let operator = build::operator(&settings)?;
     let door = Operations::new(health.clone(), metrics.as_ref().clone(), operator, &at, &[], may)?;
     let addresses = Addresses {
         public_url,

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use std::time::Duration;
 #[derive(Deserialize)]
 struct IonApiFile {
     ci: String,
-    cs: String,
+    cs: SecretString,
     pu: String,
     ot: String,
 }
@@ -77,7 +78,7 @@ async fn ask(file: &IonApiFile, authority: Option<PathBuf>) -> Result<Value, Fai
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "client_credentials")
         .append_pair("client_id", &file.ci)
-        .append_pair("client_secret", &file.cs)
+        .append_pair("client_secret", file.cs.expose_secret())
         .finish();
     let request = Request::post(&url)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -1,15 +1,13 @@
 //! Issuers of others whose tokens are trusted, and what is known here of their clients.
 
 use super::keys::{flag, needed, number, path, seconds, set};
-use super::m3::{MOST_SECRET, bounded, readable};
+use super::m3::{first_line, readable};
 use super::reader::Reader;
 use super::settings::{Foreign, ForeignClient, ForeignIntrospection};
 use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, Company, Division, Language, M3User, Standing, TenantId};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use secrecy::SecretString;
-use std::path::Path;
 use std::time::Duration;
 
 const CLAIM: &str = "the name of a claim";
@@ -66,16 +64,19 @@ fn introspection(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<Fo
     let cap = seconds(reader, &key("cap_seconds"), 1..=3_600);
     let negative = seconds(reader, &key("negative_seconds"), 1..=300);
     let named = ["client_id", "secret_file"].map(|name| reader.has(&key(name)));
-    if named == [false, false] && endpoint.is_none() && cap.is_none() && negative.is_none() {
+    let in_environment = reader.secret(&key("secret"));
+    if named == [false, false] && in_environment.is_none() && endpoint.is_none() && cap.is_none() && negative.is_none()
+    {
         // Asked for all the same, so that a misspelt key finds its neighbour.
         let _ = (reader.one(&key("client_id"), "", word), path(reader, &key("secret_file")));
         return None;
     }
     let client_id = needed(reader, &key("client_id"), "who the gateway is to the issuer");
-    if !named[1] {
+    if !named[1] && in_environment.is_none() {
         reader.faults.add("settings", key("secret_file"), "is missing", "give the file with that client's secret");
     }
     let secret = path(reader, &key("secret_file")).and_then(|file| first_line(reader, &key("secret_file"), &file));
+    let secret = secret.or(in_environment);
     Some(ForeignIntrospection {
         client_id: client_id?,
         secret: secret?,
@@ -83,21 +84,6 @@ fn introspection(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<Fo
         cap: cap.unwrap_or(Duration::from_secs(60)),
         negative: negative.unwrap_or(Duration::from_secs(5)),
     })
-}
-
-/// A secret's file; it is named in a fault, its content never.
-fn first_line(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
-    let text = bounded(file, MOST_SECRET).map_err(|error| error.to_string());
-    let line = text.and_then(|text| match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
-        _ => Err("it is empty".to_owned()),
-    });
-    line.map_err(|fault| {
-        let place = reader.place(key);
-        let fault = format!("{}: {fault}", file.display());
-        reader.faults.add(place, key, fault, "name a file whose first line is the secret");
-    })
-    .ok()
 }
 
 /// The claim that binds clients to companies, and what its values mean.

@@ -6,6 +6,7 @@ use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, LogSettings, Operations, Settings};
 use crate::{catalog, edge, gateway, issuer};
+use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
             listen: reader
                 .one("operations.listen", "an address and a port, like 127.0.0.1:9090", |text| text.parse().ok())
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090))),
+            token: operator_token(reader),
         },
         tokens: tokens(reader),
         issuers,
@@ -53,6 +55,13 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         development: false,
         state,
     }
+}
+
+/// Without it the gateway makes one, in the state folder.
+fn operator_token(reader: &mut Reader) -> Option<SecretString> {
+    const FILE: &str = "operations.token_file";
+    let of_file = path(reader, FILE).and_then(|file| m3::first_line(reader, FILE, &file));
+    of_file.or(reader.secret("operations.token"))
 }
 
 fn public_url(text: &str) -> Option<String> {
@@ -187,7 +196,7 @@ pub(super) fn flag(reader: &mut Reader, path: &str) -> Option<bool> {
 }
 
 pub(super) fn path(reader: &mut Reader, path: &str) -> Option<PathBuf> {
-    reader.one(path, "a path", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
+    reader.file(path)
 }
 
 /// A key that its table can't do without.

@@ -5,7 +5,7 @@ use super::reader::Reader;
 use super::settings::Backend;
 use crate::model::{Charset, M3User};
 use crate::{m3, mock_m3};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,6 +68,7 @@ fn given(reader: &mut Reader, kind: Kind) -> Given {
     });
     let own = reader.one("m3.user", "an M3 user: A-Z, 0-9 and _, at most 10", user);
     let password = path(reader, "m3.password_file").and_then(|file| secret(reader, "m3.password_file", &file, kind));
+    let password = password.or_else(|| reader.secret("m3.password").map(|text| of_kind(text, kind)));
     let mut users = Vec::new();
     for name in reader.below("m3.users") {
         let key = format!("m3.users.{name}");
@@ -76,6 +77,18 @@ fn given(reader: &mut Reader, kind: Kind) -> Given {
         match M3User::parse(&name.to_ascii_uppercase()) {
             Ok(user) => users.extend(secret(reader, &key, &file, kind).map(|password| (user, password))),
             Err(fault) => {
+                let place = reader.place(&key);
+                reader.faults.add(place, key, fault.to_string(), "correct the user's name");
+            }
+        }
+    }
+    for name in reader.below("m3.passwords") {
+        let key = format!("m3.passwords.{name}");
+        let user = M3User::parse(&name.to_ascii_uppercase());
+        match (user, reader.secret(&key)) {
+            (Ok(user), Some(password)) => users.push((user, of_kind(password, kind))),
+            (Ok(_), None) => {}
+            (Err(fault), _) => {
                 let place = reader.place(&key);
                 reader.faults.add(place, key, fault.to_string(), "correct the user's name");
             }
@@ -132,6 +145,7 @@ fn not_for_a_mock(reader: &mut Reader, given: &Given) {
         "m3.url",
         "m3.user",
         "m3.password_file",
+        "m3.password",
         "m3.tls_ca",
         "m3.tls_name",
         "m3.client_certificate",
@@ -273,21 +287,37 @@ pub(super) fn readable(reader: &mut Reader, key: &str, file: &Path) -> Option<Ve
 /// The first line of a secret's file, or over REST the whole of an `.ionapi` file. The file is named in a fault, its
 /// content never.
 fn secret(reader: &mut Reader, key: &str, file: &Path, kind: Kind) -> Option<SecretString> {
-    let read = || -> std::io::Result<String> { bounded(file, MOST_SECRET) };
-    let fault = match read() {
-        Ok(text) if kind == Kind::Rest && text.trim_start().starts_with('{') => return Some(SecretString::from(text)),
-        Ok(text) => match text.lines().next() {
-            Some(line) if !line.is_empty() => return Some(SecretString::from(line.to_owned())),
-            _ => "it is empty".to_owned(),
-        },
-        Err(error) => error.to_string(),
+    let text = read_secret(file).map(|text| of_kind(text, kind));
+    told(reader, key, file, text)
+}
+
+/// The first line of a secret's file.
+pub(super) fn first_line(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
+    let text = read_secret(file).map(|text| line_of(&text));
+    told(reader, key, file, text)
+}
+
+fn read_secret(file: &Path) -> Result<SecretString, String> {
+    bounded(file, MOST_SECRET).map(SecretString::from).map_err(|error| error.to_string())
+}
+
+fn line_of(text: &SecretString) -> SecretString {
+    SecretString::from(text.expose_secret().lines().next().unwrap_or_default().to_owned())
+}
+
+fn of_kind(text: SecretString, kind: Kind) -> SecretString {
+    let ionapi = kind == Kind::Rest && text.expose_secret().trim_start().starts_with('{');
+    if ionapi { text } else { line_of(&text) }
+}
+
+fn told(reader: &mut Reader, key: &str, file: &Path, text: Result<SecretString, String>) -> Option<SecretString> {
+    let fault = match text {
+        Ok(text) if text.expose_secret().is_empty() => "it is empty".to_owned(),
+        Ok(text) => return Some(text),
+        Err(fault) => fault,
     };
     let place = reader.place(key);
-    reader.faults.add(
-        place,
-        key,
-        format!("{}: {fault}", file.display()),
-        "name a file with the password in its first line",
-    );
+    let fault = format!("{}: {fault}", file.display());
+    reader.faults.add(place, key, fault, "name a file with the secret in its first line");
     None
 }

@@ -5,24 +5,43 @@
 
 use super::fault::Faults;
 use crate::model::Spot;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub(super) const PREFIX: &str = "MI_GATEWAY__";
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// One value as written, and where.
-#[derive(Debug, Clone)]
+/// Keys whose values are secrets themselves. They may stand in the environment and nowhere else.
+fn is_secret(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("password" | "secret" | "token")) || path.starts_with("m3.passwords.")
+}
+
+/// One value as written, and where. Not shown: it may be a secret.
+#[derive(Clone)]
 struct Given {
     /// One element, or the elements of a list.
     words: Vec<String>,
     list: bool,
     place: String,
+    /// A secret from the environment, whole; it has no words.
+    secret: Option<SecretString>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Reader {
+    /// Where systemd puts the credentials of the unit.
+    credentials: Option<PathBuf>,
     given: BTreeMap<String, Given>,
     /// Every key asked for, for the suggestion behind an unknown one.
     asked: BTreeSet<String>,
@@ -32,18 +51,32 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(file: Option<(&str, &str)>, environment: impl Iterator<Item = (String, String)>) -> Self {
-        let mut reader =
-            Self { given: BTreeMap::new(), asked: BTreeSet::new(), taken: BTreeSet::new(), faults: Faults::default() };
+        let mut reader = Self {
+            credentials: None,
+            given: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            faults: Faults::default(),
+        };
         if let Some((name, text)) = file {
             reader.read_file(name, text);
         }
         for (name, value) in environment {
+            if name == CREDENTIALS {
+                reader.credentials = Some(value.into());
+                continue;
+            }
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let path = rest.split("__").map(str::to_ascii_lowercase).collect::<Vec<_>>().join(".");
+            if is_secret(&path) {
+                let (place, secret) = (format!("environment {name}"), Some(value.into()));
+                reader.given.insert(path, Given { words: Vec::new(), list: false, place, secret });
+                continue;
+            }
             // A list in the environment has commas.
             let words = value.split(',').map(|word| word.trim().to_owned()).collect();
             let list = value.contains(',');
-            reader.given.insert(path, Given { words, list, place: format!("environment {name}") });
+            reader.given.insert(path, Given { words, list, place: format!("environment {name}"), secret: None });
         }
         reader
     }
@@ -81,10 +114,10 @@ impl Reader {
             }
             DeValue::Array(array) => {
                 let words = array.iter().map(|item| scalar(item.get_ref())).collect();
-                self.given.insert(path, Given { words, list: true, place: here });
+                self.given.insert(path, Given { words, list: true, place: here, secret: None });
             }
             other => {
-                self.given.insert(path, Given { words: vec![scalar(other)], list: false, place: here });
+                self.given.insert(path, Given { words: vec![scalar(other)], list: false, place: here, secret: None });
             }
         }
     }
@@ -129,6 +162,46 @@ impl Reader {
             }
         }
         Some(out)
+    }
+
+    /// A secret by itself: from the environment. In the file it would be read by whoever reads the file.
+    pub(super) fn secret(&mut self, path: &str) -> Option<SecretString> {
+        let given = self.take(path)?;
+        let name = format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"));
+        let found = given.secret.filter(|secret| !secret.expose_secret().is_empty());
+        if found.is_none() {
+            let hint =
+                format!("name a file or a credential instead (see deploy/gateway.example.toml), or give it as {name}");
+            let fault = if given.place.starts_with("environment") {
+                "is empty"
+            } else {
+                "is a secret, and a secret does not stand in the settings"
+            };
+            self.faults.add(given.place, path, fault, hint);
+        }
+        found
+    }
+
+    /// A path, or `credential:NAME` for what systemd hands over under that name.
+    pub(super) fn file(&mut self, path: &str) -> Option<PathBuf> {
+        let named = self.one(path, "a path, or credential:NAME", |text| (!text.is_empty()).then(|| text.to_owned()))?;
+        let Some(name) = named.strip_prefix("credential:") else { return Some(named.into()) };
+        let plain = !name.is_empty() && name != ".." && name != "." && !name.contains('/');
+        match &self.credentials {
+            Some(folder) if plain => Some(folder.join(name)),
+            folder => {
+                let (fault, hint) = match folder {
+                    Some(_) => ("names no credential", "write credential:NAME with the NAME of LoadCredential="),
+                    None => (
+                        "names a credential, and there are none",
+                        "start it by systemd with LoadCredential=, or name a file",
+                    ),
+                };
+                let place = self.place(path);
+                self.faults.add(place, path, fault, hint);
+                None
+            }
+        }
     }
 
     /// Where a key was given, for faults found later.

@@ -44,9 +44,11 @@ pub enum Certificate {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Operations {
     pub listen: SocketAddr,
+    /// `None`: that of the state folder, made at the first start.
+    pub token: Option<SecretString>,
 }
 
 #[derive(Debug, Clone)]

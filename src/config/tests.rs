@@ -161,3 +161,51 @@ proptest! {
         let _ = with(&text);
     }
 }
+
+fn in_environment(file: &str, variables: &[(&str, &str)]) -> Result<Settings, Vec<Fault>> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    parse(Some(("gateway.toml", file)), variables)
+}
+
+const SOCKET: &str = "[m3]\nbackend = \"socket\"\naddress = \"127.0.0.1:7000\"\nuser = \"MIGATE\"\n";
+const TOKEN: &str = "MARK-operator-0123456789-0123456789";
+
+#[test]
+fn a_secret_comes_from_the_environment_or_a_credential_and_is_shown_by_neither() {
+    use secrecy::ExposeSecret;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("shop"), "MARK-of-credential\nmore\n").expect("a file");
+    let file = format!("{SOCKET}[m3.users]\nWEBSHOP = \"credential:shop\"\n");
+    let variables = [
+        ("CREDENTIALS_DIRECTORY", folder.path().to_str().expect("text")),
+        ("MI_GATEWAY__M3__PASSWORD", "MARK, of the environment"),
+        ("MI_GATEWAY__M3__PASSWORDS__MIDEMO", "MARK-of-a-user"),
+        ("MI_GATEWAY__OPERATIONS__TOKEN", TOKEN),
+    ];
+    let settings = in_environment(&file, &variables).expect("no fault");
+    let Backend::Real(client) = &settings.backend else { panic!("it is a real M3") };
+    let mut held: Vec<&str> = client.users.values().map(ExposeSecret::expose_secret).collect();
+    held.sort_unstable();
+    assert_eq!(held, ["MARK, of the environment", "MARK-of-a-user", "MARK-of-credential"]);
+    assert_eq!(settings.operations.token.as_ref().map(ExposeSecret::expose_secret), Some(TOKEN));
+    assert!(!format!("{settings:?}").contains("MARK"), "{settings:?}");
+}
+
+#[test]
+fn a_secret_in_the_settings_file_is_refused_and_not_repeated() {
+    let text =
+        format!("{SOCKET}password = \"MARK\"\n[m3.passwords]\nMIDEMO = \"MARK\"\n[operations]\ntoken = \"MARK\"\n");
+    let found = faults(&text).join("\n");
+    assert!(
+        !found.contains("MARK") && found.lines().filter(|line| line.contains("is a secret")).count() == 3,
+        "{found}"
+    );
+    assert!(found.contains("MI_GATEWAY__M3__PASSWORD"), "{found}");
+    for (name, says) in [("credential:x", "there are none"), ("nowhere/MARK-less", "nowhere")] {
+        let found = faults(&format!("{SOCKET}password_file = \"{name}\"\n")).join("\n");
+        assert!(found.contains(says), "{found}");
+    }
+    let outside =
+        in_environment(&format!("{SOCKET}password_file = \"credential:../x\"\n"), &[("CREDENTIALS_DIRECTORY", "/run")]);
+    assert!(outside.is_err_and(|faults| faults.iter().any(|fault| fault.message.contains("no credential"))));
+}

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
 const AT_ONCE: usize = 2;
 const MOST_WAITING: usize = 64;
@@ -49,13 +50,13 @@ impl fmt::Debug for Hashed {
 
 /// That many random bytes, as base64url.
 pub(super) fn random<const BYTES: usize>() -> Result<String, Error> {
-    let mut bytes = [0; BYTES];
-    rand::fill(&mut bytes).map_err(|_| Error::Random)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    rand::fill(&mut *bytes).map_err(|_| Error::Random)?;
+    Ok(URL_SAFE_NO_PAD.encode(*bytes))
 }
 
 pub(super) async fn hash(secret: &str, cost: HashCost) -> Result<Hashed, Error> {
-    let secret = secret.to_owned();
+    let secret = Zeroizing::new(secret.to_owned());
     spawn_blocking(move || {
         let mut salt = [0; 16];
         rand::fill(&mut salt).map_err(|_| Error::Random)?;
@@ -114,7 +115,7 @@ impl Secrets {
         };
         let _place = self.queue.try_acquire().map_err(|_| Busy)?;
         let _turn = self.running.acquire().await.map_err(|_| Busy)?;
-        let (against, given) = (hashed.unwrap_or(&self.nobody).clone(), secret.to_owned());
+        let (against, given) = (hashed.unwrap_or(&self.nobody).clone(), Zeroizing::new(secret.to_owned()));
         let right = spawn_blocking(move || fits(&against, &given)).await.unwrap_or(false);
         match hashed {
             Some(hashed) if right => {
