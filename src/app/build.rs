@@ -169,7 +169,12 @@ pub(super) async fn policies(
     tasks: &Tasks,
 ) -> Result<(Arc<Active>, Arc<Limits>), Error> {
     guard_policies(settings)?;
-    let folder = policies::Settings { dir: settings.policies.clone(), ..policies::Settings::default() };
+    let folder = policies::Settings {
+        dir: settings.policies.clone(),
+        gate: settings.policy_gate,
+        kept: Some(settings.kept_policies()),
+        ..policies::Settings::default()
+    };
     let at_hand = catalog.clone();
     let layouts: policies::Layouts = Arc::new(move |program, transaction| at_hand.at_hand(program, transaction));
     let (issuer, counted) = (public_url.to_owned(), metrics.as_ref().clone());

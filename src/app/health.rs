@@ -4,6 +4,7 @@ use crate::admin::Health;
 use crate::audit;
 use crate::auth::Verifier;
 use crate::catalog::Catalog;
+use crate::clock::unix_seconds;
 use crate::m3;
 use crate::policies::Active;
 use crate::tasks::Tasks;
@@ -41,6 +42,7 @@ impl Watched {
         self.health.set("m3", m3);
         self.health.set("issuers", keys);
         self.health.set("audit", audit);
+        self.policy();
         // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
         // and once one that they were read with is another.
         let may_help = self.catalog.has_learnt() && !self.policies.set().warnings().is_empty();
@@ -48,6 +50,25 @@ impl Watched {
             self.policies.layouts_changed();
         }
         good
+    }
+
+    /// A set with a fault is a matter for its owners: the last good one decides, and callers are served.
+    fn policy(&self) {
+        let now = self.policies.in_force();
+        let over = self.policies.is_over(unix_seconds());
+        let mut note = format!("{} version {}, {}", now.name, now.version, now.hash).trim_start().to_owned();
+        if now.rolled_back {
+            note.push_str("; rolled back");
+        }
+        if over {
+            note.push_str("; its last day is over");
+        }
+        if let Some(trouble) = &now.trouble {
+            note.push_str("; the policy folder is not in force: ");
+            note.push_str(trouble);
+        }
+        self.health.set("policy", Ok(()));
+        self.health.note("policy", Some(note));
     }
 
     pub(super) fn watch(self, tasks: &Tasks) {

@@ -152,10 +152,45 @@ pub(super) enum Policy {
         #[arg(long)]
         json: bool,
     },
+    /// Check a folder of rules: what is wrong, what is too wide, what never fires, what nobody owns. Ends with 1 when
+    /// something is wrong.
+    Check(PolicyCheck),
+    /// List the sets that were active and are kept.
+    Versions {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to a set that was active before, in a running gateway within a second.
+    Rollback(PolicyRollback),
+    /// Take the policy folder up again after a rollback.
+    Resume,
     /// List who may call what and where, as a table with commas, for access reviews.
     WhoCan(PolicyWhoCan),
     /// List what clients gain (+) and lose (-) from one folder of rules to another. Ends with 1 when something differs.
     Diff(PolicyDiff),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyCheck {
+    /// The folder of rules; without it the one of the settings.
+    pub(super) dir: Option<PathBuf>,
+    /// Warnings are errors too, and so is what could not be verified.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Also list every known transaction with its class, and why it has that.
+    #[arg(long)]
+    pub(super) classes: bool,
+    /// One JSON object a line, the summary last.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyRollback {
+    /// A version, or the beginning of a set's hash; without it the set before the one that is active.
+    #[arg(long, value_name = "VERSION|HASH")]
+    pub(super) to: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use crate::limit::Plan;
 use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::policies::{self, Check};
+use crate::policy::{Finding, Severity};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
@@ -139,14 +140,18 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
     let at_hand = known.clone();
     let layouts: policies::Layouts =
         Arc::new(move |program, transaction| at_hand.get(&(program, transaction)).cloned());
-    match policies::check(&folder, &issuer, &layouts) {
-        Ok(Check { files, hash, rules, warnings }) => {
+    let names: Vec<_> = known.keys().copied().collect();
+    match policies::check(&folder, &issuer, &layouts, &names) {
+        Ok(Check { files, hash, rules, findings, .. }) => {
             let from =
                 if files.embedded { "the shipped set".to_owned() } else { settings.policies.display().to_string() };
             found.good.push(format!("policies: {rules} rules of {from}, {hash}"));
-            for fault in warnings {
-                let hint = fault.hint.clone().unwrap_or_default();
-                found.warning(fault.spot.to_string(), "a rule", fault.message, &hint);
+            for Finding { severity, fault } in findings {
+                let (place, hint) = (fault.spot.to_string(), fault.hint.clone().unwrap_or_default());
+                match severity {
+                    Severity::Error => found.fault(place, "a rule", fault.message, &hint),
+                    Severity::Warning => found.warning(place, "a rule", fault.message, &hint),
+                }
             }
             match Plan::parse(&files.limits.name, &files.limits.text, &issuer) {
                 Ok(_) => found.good.push("limits".into()),

@@ -5,6 +5,7 @@ use super::issuers::{clients, issuers};
 use super::m3;
 use super::reader::Reader;
 use super::settings::{Certificate, LogSettings, Operations, Settings};
+use crate::policies::Gate;
 use crate::{catalog, edge, gateway, issuer};
 use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -40,6 +41,13 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         issuers,
         clients,
         policies: path(reader, "policy.dir").unwrap_or_else(|| "policies".into()),
+        policy_gate: reader
+            .one("policy.gate", "tests or syntax", |text| match text {
+                "tests" => Some(Gate::Tests),
+                "syntax" => Some(Gate::Syntax),
+                _ => None,
+            })
+            .unwrap_or_default(),
         catalog,
         backend,
         group_users,

@@ -2,6 +2,7 @@
 
 use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, M3User, Standing, TenantId};
+use crate::policies::{Gate, Kept};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
@@ -24,6 +25,7 @@ pub struct Settings {
     pub issuers: Vec<Foreign>,
     pub clients: Vec<ForeignClient>,
     pub policies: PathBuf,
+    pub policy_gate: Gate,
     pub catalog: catalog::Settings,
     pub backend: Backend,
     /// The M3 user of a group's clients, where they have none of their own.
@@ -170,6 +172,11 @@ impl Settings {
     pub fn reachable(&self) -> Vec<SocketAddr> {
         let all = self.edge.listen.iter().chain(std::iter::once(&self.operations.listen));
         all.filter(|address| !address.ip().to_canonical().is_loopback()).copied().collect()
+    }
+
+    /// Where policy sets that were active are kept.
+    pub fn kept_policies(&self) -> Kept {
+        Kept::at(self.state.join("policies"))
     }
 
     pub fn drain(&self) -> Duration {

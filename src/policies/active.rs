@@ -1,15 +1,21 @@
 //! The set in force, and the watch that replaces it when the files change.
 
+use super::cases::{read as read_cases, run, strangers};
 use super::files::{Error, Files, read};
-use crate::model::{ProgramName, TransactionLayout, TransactionName};
-use crate::policy::{Fault, Set, Source};
+use super::gate::{Gate, Good, pass};
+use super::kept::{self, Kept};
+use super::manifest::Manifest;
+use crate::clock::unix_seconds;
+use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
+use crate::policy::{Fault, Finding, Set, Source};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Layouts of the transactions that rules name, as the saved catalog knows them. Called while loading; may read a file.
@@ -20,12 +26,29 @@ pub struct Settings {
     pub dir: PathBuf,
     /// How often the folder is looked at.
     pub every: Duration,
+    pub gate: Gate,
+    /// Where good sets are kept; `None` keeps none.
+    pub kept: Option<Kept>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dir: "policies".into(), every: Duration::from_secs(1) }
+        Self { dir: "policies".into(), every: Duration::from_secs(1), gate: Gate::default(), kept: None }
     }
+}
+
+/// Which set decides, for whoever asks about the house.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InForce {
+    pub name: String,
+    pub version: u64,
+    /// Of the rules alone, as decisions and the audit log name it.
+    pub hash: String,
+    /// It was gone back to, and the folder doesn't count.
+    pub rolled_back: bool,
+    /// Why the folder's own set is not in force.
+    pub trouble: Option<String>,
+    pub expires_at: Option<u64>,
 }
 
 pub struct Active {
@@ -37,32 +60,47 @@ pub struct Active {
     limits: ArcSwap<Source>,
     /// The texts last looked at, good or bad: a fault is told once, not every second.
     seen: Mutex<Option<Files>>,
+    in_force: ArcSwap<InForce>,
     embedded: AtomicBool,
     again: AtomicBool,
 }
 
 impl Active {
-    /// Loads the folder, or the embedded files where there is none. Blocks; meant for the start.
+    /// Loads the folder, or the embedded files where there is none. A folder with a fault is told, and the last good
+    /// set that was kept is loaded in its place. Blocks; meant for the start.
     pub fn load(
         settings: Settings,
         local_issuer: &str,
         layouts: Layouts,
         metrics: Metrics,
     ) -> Result<Arc<Self>, Error> {
-        let files = read(&settings.dir)?;
-        let set = Set::load(&files.cedar, local_issuer, &*layouts).map_err(Error::Faults)?;
-        metrics.policy_rules.set(i64::try_from(set.rules()).unwrap_or(i64::MAX));
-        Ok(Arc::new(Self {
+        let now = unix_seconds();
+        let (dir, rolled_back) = whence(&settings)?;
+        let own = read(&dir).and_then(|files| Ok((pass(&files, &settings, local_issuer, &layouts, now)?, files)));
+        let (good, files, seen, trouble) = match own {
+            Ok((good, files)) => (good, files.clone(), Some(files), None),
+            Err(error) => {
+                let Some((good, files)) = last_good(&settings, local_issuer, &layouts, now) else { return Err(error) };
+                let trouble = error.to_string();
+                tracing::error!(%error, "the policy folder can't be used; the last good set is in force");
+                metrics.reloads_refused.with_label_values(&["policy"]).inc();
+                (good, files, read(&dir).ok(), Some(trouble))
+            }
+        };
+        let active = Self {
             settings,
             local_issuer: local_issuer.to_owned(),
             layouts,
             metrics,
-            now: ArcSwap::from_pointee(set),
             limits: ArcSwap::from_pointee(files.limits.clone()),
             embedded: AtomicBool::new(files.embedded),
-            seen: Mutex::new(Some(files)),
+            seen: Mutex::new(seen),
+            in_force: ArcSwap::from_pointee(InForce { rolled_back, trouble, ..InForce::default() }),
             again: AtomicBool::new(false),
-        }))
+            now: ArcSwap::from_pointee(good.set),
+        };
+        active.tell(&good.manifest, &files);
+        Ok(Arc::new(active))
     }
 
     /// The set in force. Hold it for one call, not longer.
@@ -78,6 +116,19 @@ impl Active {
     /// The rules are those that were compiled in.
     pub fn is_embedded(&self) -> bool {
         self.embedded.load(Ordering::Relaxed)
+    }
+
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Whether the last day of the set in force is over. It stays in force: to deny everything would be an outage, so it
+    /// is an alarm.
+    pub fn is_over(&self, unix_seconds: u64) -> bool {
+        let now = self.in_force();
+        let over = now.expires_at.is_some_and(|end| unix_seconds >= end);
+        self.metrics.policy_trouble.set(i64::from(over || now.trouble.is_some()));
+        over
     }
 
     /// The catalog learnt layouts: rules that couldn't be checked may be now. Picked up by the watch.
@@ -106,30 +157,33 @@ impl Active {
 
     /// One look: reads, and swaps what changed and is good. Blocks.
     pub fn look(&self, limits: &dyn Fn(&Source)) {
-        let found = self.try_look(limits);
-        if found.is_err() {
-            self.metrics.reloads_refused.with_label_values(&["policy"]).inc();
-        }
-        match found {
+        match self.try_look(limits) {
             Ok(false) => {}
-            Ok(true) => tracing::info!(hash = self.set().hash(), rules = self.set().rules(), "policy set replaced"),
-            Err(Error::Faults(faults)) => {
-                for fault in &faults {
-                    tracing::error!(%fault, "policy files have a fault; the last good set stays");
+            Ok(true) => {
+                let now = self.in_force();
+                let InForce { name, version, hash, rolled_back, .. } = &*now;
+                tracing::info!(%name, version, %hash, rolled_back, rules = self.set().rules(), "policy set replaced");
+            }
+            Err(error) => {
+                self.metrics.reloads_refused.with_label_values(&["policy"]).inc();
+                let trouble = Some(error.to_string());
+                self.in_force.rcu(|held| InForce { trouble: trouble.clone(), ..InForce::clone(held) });
+                for line in error.lines() {
+                    tracing::error!(fault = %line, "policy files can't be used; the last good set stays");
                 }
             }
-            Err(why) => tracing::error!(%why, "policy files can't be read; the last good set stays"),
         }
     }
 
     fn try_look(&self, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
         let again = self.again.swap(false, Ordering::AcqRel);
-        let found = read(&self.settings.dir).and_then(|files| match files.embedded && !self.is_embedded() {
+        let (dir, rolled_back) = whence(&self.settings)?;
+        let found = read(&dir).and_then(|files| match files.embedded && !self.is_embedded() {
             // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
-            true => Err(Error::Gone { path: self.settings.dir.clone() }),
+            true => Err(Error::Gone { path: dir.clone() }),
             false => Ok(files),
         });
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let files = match found {
             Ok(files) => files,
             // The same trouble is told once; `seen` is empty while it lasts.
@@ -138,23 +192,76 @@ impl Active {
         if seen.as_ref() == Some(&files) && !again {
             return Ok(false);
         }
-        let unchanged = seen.as_ref().is_some_and(|seen| seen.cedar == files.cedar) && !again;
+        let unchanged = !again && seen.as_ref().is_some_and(|seen| seen.same_rules(&files));
         *seen = Some(files.clone());
         // The rules first: limits that came with a set that has a fault are not taken over without it.
-        let set = match unchanged {
+        let good = match unchanged && self.in_force().trouble.is_none() {
             true => None,
-            false => Some(Set::load(&files.cedar, &self.local_issuer, &*self.layouts).map_err(Error::Faults)?),
+            false => Some(self.passed(&files, rolled_back)?),
         };
         if *self.limits.load_full() != files.limits {
             self.limits.store(Arc::new(files.limits.clone()));
             limits(&files.limits);
         }
-        let Some(set) = set else { return Ok(false) };
-        self.metrics.policy_rules.set(i64::try_from(set.rules()).unwrap_or(i64::MAX));
+        let Some(Good { set, manifest }) = good else { return Ok(false) };
         self.now.store(Arc::new(set));
         self.embedded.store(files.embedded, Ordering::Relaxed);
+        self.in_force.store(Arc::new(InForce { rolled_back, ..InForce::default() }));
+        self.tell(&manifest, &files);
         Ok(true)
     }
+
+    fn passed(&self, files: &Files, rolled_back: bool) -> Result<Good, Error> {
+        let good = pass(files, &self.settings, &self.local_issuer, &self.layouts, unix_seconds())?;
+        let (found, active) = (good.manifest.version, self.in_force().version);
+        // Whoever comes back from a rollback goes forward again, and whoever rolls back means it.
+        if found < active && !rolled_back {
+            return Err(Error::Older { found, active });
+        }
+        Ok(good)
+    }
+
+    /// What is in force now, for metrics, readiness and the next start.
+    fn tell(&self, manifest: &Manifest, files: &Files) {
+        let set = self.set();
+        let rolled_back = self.in_force().rolled_back;
+        // First of all: whoever reads that a set is in force may go back from it at once.
+        if let Some(kept) = self.settings.kept.as_ref().filter(|_| !files.embedded && !rolled_back)
+            && let Err(error) = kept.keep(files, &manifest.name, manifest.version, unix_seconds())
+        {
+            tracing::warn!(%error, "the policy set is in force and could not be kept: a rollback won't find it");
+        }
+        self.metrics.policy_rules.set(i64::try_from(set.rules()).unwrap_or(i64::MAX));
+        self.metrics.policy_set.reset();
+        let version = manifest.version.to_string();
+        self.metrics.policy_set.with_label_values(&[&manifest.name, &version, set.hash()]).set(1);
+        self.in_force.rcu(|held| InForce {
+            name: manifest.name.clone(),
+            version: manifest.version,
+            hash: set.hash().to_owned(),
+            expires_at: manifest.expires_at,
+            ..InForce::clone(held)
+        });
+    }
+}
+
+/// Where the set in force is to come from: the folder, or a kept set that somebody went back to.
+fn whence(settings: &Settings) -> Result<(PathBuf, bool), Error> {
+    let rollback = settings.kept.as_ref().map_or(Ok(None), Kept::rollback)?;
+    Ok(match (rollback, &settings.kept) {
+        (Some(rollback), Some(kept)) => (kept.folder(&rollback.to), true),
+        _ => (settings.dir.clone(), false),
+    })
+}
+
+/// It passed once; what it promised about itself then is not asked again, for the catalog may know less now.
+fn last_good(settings: &Settings, local: &str, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
+    let kept = settings.kept.as_ref()?;
+    let last = kept.sets().ok()?.pop()?;
+    let files = read(&kept.folder(&last.id)).ok().filter(|files| !files.embedded && kept::id(files) == last.id)?;
+    let trusting = Settings { gate: Gate::Syntax, ..settings.clone() };
+    let good = pass(&files, &trusting, local, layouts, now).ok()?;
+    Some((good, files))
 }
 
 impl fmt::Debug for Active {
@@ -167,14 +274,53 @@ impl fmt::Debug for Active {
 #[derive(Debug)]
 pub struct Check {
     pub files: Files,
+    pub manifest: Manifest,
     pub hash: String,
     pub rules: usize,
-    pub warnings: Vec<Fault>,
+    pub findings: Vec<Finding>,
 }
 
-/// Reads and loads, and keeps nothing.
-pub fn check(settings: &Settings, local_issuer: &str, layouts: &Layouts) -> Result<Check, Error> {
+/// Reads, loads, tests and reviews, and keeps nothing. `known`: the transactions that M3 is known to have.
+pub fn check(
+    settings: &Settings,
+    local_issuer: &str,
+    layouts: &Layouts,
+    known: &[(ProgramName, TransactionName)],
+) -> Result<Check, Error> {
     let files = read(&settings.dir)?;
-    let set = Set::load(&files.cedar, local_issuer, &**layouts).map_err(Error::Faults)?;
-    Ok(Check { hash: set.hash().to_owned(), rules: set.rules(), warnings: set.warnings().to_vec(), files })
+    let now = unix_seconds();
+    let mut faults: Vec<Fault> = Vec::new();
+    let manifest = files.manifest.as_ref().map_or_else(|| Ok(Manifest::default()), Manifest::parse);
+    let manifest = manifest.unwrap_or_else(|found| {
+        faults.extend(found);
+        Manifest::default()
+    });
+    let cases = read_cases(&files.cases).unwrap_or_else(|found| {
+        faults.extend(found);
+        Vec::new()
+    });
+    let set = Set::load(&files.cedar, local_issuer, &**layouts).map_err(|found| {
+        faults.extend(found);
+        Error::Faults(std::mem::take(&mut faults))
+    })?;
+    let known = with_technical(known);
+    let mut findings: Vec<Finding> = faults.into_iter().map(Finding::error).collect();
+    findings.extend(set.review(&known, manifest.demands, now));
+    findings.extend(strangers(&set, &cases).into_iter().map(Finding::error));
+    let tested = run(&set, &cases, local_issuer, &**layouts, now);
+    findings.extend(tested.broken().map(|(name, spot, why)| {
+        let hint = Some("correct the rule or the case; a set that breaks its tests never becomes active".to_owned());
+        Finding::error(Fault { spot: spot.clone(), code: "test-fails", message: format!("{name}: {why}"), hint })
+    }));
+    Ok(Check { hash: set.hash().to_owned(), rules: set.rules(), findings, manifest, files })
+}
+
+/// Technical transactions are in every program, and described in GENERAL alone.
+fn with_technical(known: &[(ProgramName, TransactionName)]) -> Vec<(ProgramName, TransactionName)> {
+    let technical: BTreeSet<_> =
+        known.iter().map(|(_, name)| *name).filter(|name| Effect::is_technical(*name)).collect();
+    let programs: BTreeSet<_> = known.iter().map(|(program, _)| *program).collect();
+    let mut all: BTreeSet<_> = known.iter().copied().collect();
+    all.extend(programs.iter().flat_map(|program| technical.iter().map(|name| (*program, *name))));
+    all.into_iter().collect()
 }

@@ -11,6 +11,10 @@ pub struct Files {
     /// `*.cedar`, by name.
     pub cedar: Vec<Source>,
     pub limits: Source,
+    /// `manifest.toml`, where there is one.
+    pub manifest: Option<Source>,
+    /// `tests/*.toml`, by name.
+    pub cases: Vec<Source>,
     /// The folder doesn't exist; these are the defaults.
     pub embedded: bool,
 }
@@ -34,6 +38,15 @@ pub enum Error {
     Gone { path: PathBuf },
     #[error("{} in the policy files, the first: {}", count(.0.len()), first(.0))]
     Faults(Vec<Fault>),
+    /// The set loads, and doesn't do what its own tests say.
+    #[error("{} of the set's own tests fail, the first: {}", .0.len(), .0.first().map(String::as_str).unwrap_or_default())]
+    Tests(Vec<String>),
+    #[error("the set {name} was to be used until a day that is over")]
+    Over { name: String },
+    #[error(
+        "version {found} is older than version {active}, which is active; to go back, say `mi-gateway policy rollback`"
+    )]
+    Older { found: u64, active: u64 },
 }
 
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -41,6 +54,9 @@ const MAX_FILES: usize = 256;
 
 /// The limits' file; its absence from a folder means the default limits.
 const LIMITS: &str = "limits.toml";
+const MANIFEST: &str = "manifest.toml";
+/// The folder of a set's own tests.
+const TESTS: &str = "tests";
 
 const CEDAR: [(&str, &str); 3] = [
     ("00-guardrails.cedar", include_str!("../../policies/00-guardrails.cedar")),
@@ -56,10 +72,32 @@ fn first(faults: &[Fault]) -> String {
     faults.first().map(ToString::to_string).unwrap_or_default()
 }
 
+impl Error {
+    /// Every fault a line, or the error itself.
+    pub(super) fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
+            Self::Tests(broken) => broken.clone(),
+            other => vec![other.to_string()],
+        }
+    }
+}
+
 impl Files {
+    /// Whatever a set is judged by: everything but its limits.
+    pub(super) fn same_rules(&self, other: &Self) -> bool {
+        self.cedar == other.cedar && self.manifest == other.manifest && self.cases == other.cases
+    }
+
+    /// Every file, in one order whatever the disk's.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Source> {
+        self.cedar.iter().chain([&self.limits]).chain(&self.manifest).chain(&self.cases)
+    }
+
     pub fn embedded() -> Self {
         let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
-        Self { cedar: CEDAR.map(source).into(), limits: default_limits(), embedded: true }
+        let (manifest, cases) = (None, Vec::new());
+        Self { cedar: CEDAR.map(source).into(), limits: default_limits(), manifest, cases, embedded: true }
     }
 }
 
@@ -74,13 +112,34 @@ pub fn read(dir: &Path) -> Result<Files, Error> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Files::embedded()),
         Err(why) => return Err(Error::Unreadable { path: dir.into(), why }),
     };
+    let names = named(dir, entries, ".cedar")?;
+    if names.is_empty() {
+        return Err(Error::Empty { path: dir.into() });
+    }
+    let cedar = names.into_iter().map(|name| file(dir, &name)).collect::<Result<_, _>>()?;
+    let limits = file_or_none(dir, LIMITS)?.unwrap_or_else(default_limits);
+    let manifest = file_or_none(dir, MANIFEST)?;
+    Ok(Files { cedar, limits, manifest, cases: cases(dir)?, embedded: false })
+}
+
+fn cases(dir: &Path) -> Result<Vec<Source>, Error> {
+    let tests = dir.join(TESTS);
+    let entries = match fs::read_dir(&tests) {
+        Ok(entries) => entries,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(Error::Unreadable { path: tests, why }),
+    };
+    named(&tests, entries, ".toml")?.into_iter().map(|name| file(dir, &format!("{TESTS}/{name}"))).collect()
+}
+
+fn named(dir: &Path, entries: fs::ReadDir, ending: &str) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|why| Error::Unreadable { path: dir.into(), why })?;
-        // A name that isn't text can't end in .cedar; editors' own files start with a dot.
+        // A name that isn't text has no such ending; editors' own files start with a dot.
         if let Ok(name) = entry.file_name().into_string()
             && !name.starts_with('.')
-            && name.ends_with(".cedar")
+            && name.ends_with(ending)
         {
             names.push(name);
         }
@@ -88,16 +147,15 @@ pub fn read(dir: &Path) -> Result<Files, Error> {
             return Err(Error::TooMany { path: dir.into() });
         }
     }
-    if names.is_empty() {
-        return Err(Error::Empty { path: dir.into() });
-    }
     names.sort();
-    let cedar = names.into_iter().map(|name| file(dir, &name)).collect::<Result<_, _>>()?;
-    let limits = match file(dir, LIMITS) {
-        Err(Error::Unreadable { why, .. }) if why.kind() == io::ErrorKind::NotFound => default_limits(),
-        other => other?,
-    };
-    Ok(Files { cedar, limits, embedded: false })
+    Ok(names)
+}
+
+fn file_or_none(dir: &Path, name: &str) -> Result<Option<Source>, Error> {
+    match file(dir, name) {
+        Err(Error::Unreadable { why, .. }) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 fn file(dir: &Path, name: &str) -> Result<Source, Error> {

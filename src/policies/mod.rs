@@ -1,15 +1,24 @@
 //! The policy files: read, loaded, watched, swapped as one.
 //!
-//! Without a policy folder the files that were compiled in hold. A set with faults never replaces a good one.
+//! Without a policy folder the files that were compiled in hold. A set with faults, or one that breaks its own tests,
+//! never replaces a good one; the good ones are kept, to start with and to go back to.
 //! Invariant: what is active has loaded whole, and a reader sees one set from a question's start to its end.
 //! Does not know: what a rule or a limit means (see `policy`, `limit`), or where layouts come from.
 
 mod active;
+mod cases;
 mod files;
+mod gate;
+mod kept;
+mod manifest;
 #[cfg(test)]
 mod tests;
 mod workbench;
 
-pub use active::{Active, Check, Layouts, Settings, check};
+pub use active::{Active, Check, InForce, Layouts, Settings, check};
+pub use cases::{Case, Outcome, Tested, read as read_cases, run as run_cases};
 pub use files::{Error, Files, read};
+pub use gate::Gate;
+pub use kept::{Kept, KeptSet, Rollback};
+pub use manifest::Manifest;
 pub use workbench::{Answer, Caller, May, Question, Wrong, ask, may, read_call};

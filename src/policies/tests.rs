@@ -1,4 +1,4 @@
-use super::{Active, Error, Files, Settings, check};
+use super::{Active, Error, Files, Kept, Settings, check};
 use crate::model::{
     ClientId, Company, Division, Effect, FieldName, Layout, M3User, Place, ProgramName, TransactionLayout,
     TransactionName,
@@ -154,7 +154,7 @@ fn guardrails_hold_against_a_permit_of_everything() {
 }
 
 fn settings(dir: &Path) -> Settings {
-    Settings { dir: dir.into(), every: Duration::from_millis(20) }
+    Settings { dir: dir.into(), every: Duration::from_millis(20), ..Settings::default() }
 }
 
 const PERMIT: &str = "permit (principal, action in Action::\"read\", resource);";
@@ -226,7 +226,7 @@ fn layouts_learnt_later_make_a_rule_checkable() {
     active.look(&|_| {});
     // CUNO isn't among its fields: a fault, so the old set stays, and `check` says where.
     assert_eq!(active.set().warnings().len(), 1);
-    let Err(Error::Faults(faults)) = check(&settings(held.path()), HERE, &layouts) else { panic!("no faults") };
+    let Err(Error::Faults(faults)) = check(&settings(held.path()), HERE, &layouts, &[]) else { panic!("no faults") };
     assert_eq!((faults[0].spot.file.as_str(), faults[0].spot.line), ("a.cedar", 1));
 }
 
@@ -234,7 +234,7 @@ fn layouts_learnt_later_make_a_rule_checkable() {
 fn a_folder_without_rules_is_a_mistake() {
     let held = tempfile::tempdir().expect("a folder");
     fs::write(held.path().join(".a.cedar"), PERMIT).expect("a file");
-    assert!(matches!(check(&settings(held.path()), HERE, &layouts()), Err(Error::Empty { .. })));
+    assert!(matches!(check(&settings(held.path()), HERE, &layouts(), &[]), Err(Error::Empty { .. })));
 }
 
 #[tokio::test]
@@ -250,4 +250,243 @@ async fn the_watch_picks_up_a_changed_file() {
     });
     assert_eq!(heard.recv().await.as_deref(), Some("# first"));
     assert!(tasks.finish(Duration::from_secs(10)).await);
+}
+
+/// A folder of rules with a place to keep good ones.
+struct Desk {
+    held: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { held: tempfile::tempdir().expect("a folder") };
+        fs::create_dir_all(desk.dir().join("tests")).expect("a folder");
+        desk.write("a.cedar", PERMIT);
+        desk
+    }
+
+    fn dir(&self) -> std::path::PathBuf {
+        self.held.path().join("rules")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir().join(name), text).expect("a file");
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { kept: Some(Kept::at(self.held.path().join("kept"))), ..settings(&self.dir()) }
+    }
+
+    fn kept(&self) -> Kept {
+        self.settings().kept.expect("it keeps")
+    }
+
+    fn load(&self) -> Result<Arc<Active>, Error> {
+        Active::load(self.settings(), HERE, known_layouts(), Metrics::new())
+    }
+}
+
+/// CRS610MI/GetBasicData alone.
+fn known_layouts() -> super::Layouts {
+    Arc::new(|program, name| {
+        (program.as_str() == "CRS610MI" && name.as_str() == "GetBasicData").then(|| {
+            let (input, output) = (Layout::default(), Layout::default());
+            Arc::new(TransactionLayout { program, name, description: "".into(), multi: false, input, output })
+        })
+    })
+}
+
+fn case(expect: &str) -> String {
+    format!(
+        "[[case]]\nname = \"a promise\"\nclient = \"x\"\ncall = \"CRS610MI/GetBasicData;cono=100\"\nexpect = \"{expect}\"\n"
+    )
+}
+
+const FORBID: &str = "@id(\"no\") forbid (principal, action, resource);";
+
+#[test]
+fn a_set_that_breaks_its_own_tests_never_becomes_active() {
+    let desk = Desk::new();
+    desk.write("tests/all.toml", &case("allow"));
+    let active = desk.load().expect("its tests come out");
+    let before = active.set().hash().to_owned();
+    desk.write("b.cedar", FORBID);
+    active.look(&|_| {});
+    assert_eq!(active.set().hash(), before, "the forbid breaks the promise");
+    let trouble = active.in_force().trouble.clone().unwrap_or_default();
+    assert!(trouble.contains("tests/all.toml:1:1: a promise: it is refused"), "{trouble}");
+    assert!(active.is_over(0) || active.in_force().expires_at.is_none());
+    desk.write("tests/all.toml", &case("deny"));
+    active.look(&|_| {});
+    assert_ne!(active.set().hash(), before, "what was promised is another thing now");
+    assert_eq!(active.in_force().trouble, None);
+}
+
+#[test]
+fn tests_can_be_left_to_a_pipeline() {
+    let desk = Desk::new();
+    desk.write("tests/all.toml", &case("deny"));
+    assert!(matches!(desk.load(), Err(Error::Tests(broken)) if broken.len() == 1));
+    let loose = Settings { gate: super::Gate::Syntax, ..desk.settings() };
+    assert!(Active::load(loose, HERE, known_layouts(), Metrics::new()).is_ok());
+}
+
+#[test]
+fn a_case_whose_transaction_nobody_knows_keeps_no_gateway_from_starting() {
+    let desk = Desk::new();
+    desk.write("tests/all.toml", &case("allow").replace("GetBasicData", "LstByName"));
+    assert!(desk.load().is_ok());
+}
+
+#[test]
+fn a_restart_with_a_broken_folder_starts_with_the_last_good_set() {
+    let desk = Desk::new();
+    let good = desk.load().expect("a set").set().hash().to_owned();
+    desk.write("a.cedar", "permit (");
+    let active = desk.load().expect("the last good set");
+    assert_eq!(active.set().hash(), good);
+    assert!(active.in_force().trouble.is_some());
+    desk.write("a.cedar", &format!("{PERMIT}\n{FORBID}"));
+    active.look(&|_| {});
+    assert_ne!(active.set().hash(), good);
+    assert_eq!(active.in_force().trouble, None, "mended");
+    fs::remove_dir_all(desk.held.path().join("kept")).expect("the kept sets");
+    desk.write("a.cedar", "permit (");
+    assert!(desk.load().is_err(), "with nothing kept there is nothing to start with");
+}
+
+#[test]
+fn a_kept_set_that_was_altered_is_not_trusted() {
+    let desk = Desk::new();
+    drop(desk.load().expect("a set"));
+    let kept = desk.kept().sets().expect("a list").pop().expect("a set");
+    fs::write(desk.kept().folder(&kept.id).join("a.cedar"), "permit (principal, action, resource);").expect("a file");
+    desk.write("a.cedar", "permit (");
+    assert!(desk.load().is_err());
+}
+
+#[test]
+fn versions_rise_and_a_rollback_is_the_one_way_down() {
+    let desk = Desk::new();
+    let version = |number: u32| desk.write("manifest.toml", &format!("name = \"acme\"\nversion = {number}\n"));
+    version(1);
+    let active = desk.load().expect("a set");
+    version(2);
+    desk.write("b.cedar", FORBID);
+    active.look(&|_| {});
+    assert_eq!(active.in_force().version, 2);
+    version(1);
+    active.look(&|_| {});
+    assert_eq!(active.in_force().version, 2);
+    let trouble = active.in_force().trouble.clone().unwrap_or_default();
+    assert!(trouble.contains("version 1 is older than version 2"), "{trouble}");
+    version(2);
+    active.look(&|_| {});
+    let sets = desk.kept().sets().expect("a list");
+    assert_eq!(sets.iter().map(|set| set.version).collect::<Vec<_>>(), [1, 2]);
+    desk.kept().go_back(&super::Rollback { to: sets[0].id.clone(), at: 0 }).expect("it is written");
+    active.look(&|_| {});
+    let now = active.in_force();
+    assert_eq!((now.version, now.rolled_back), (1, true));
+    desk.write("b.cedar", PERMIT_TOO);
+    active.look(&|_| {});
+    assert_eq!(active.in_force().version, 1, "the folder doesn't count");
+    let again = desk.load().expect("a restart");
+    assert_eq!((again.in_force().version, again.in_force().rolled_back), (1, true), "it holds over a restart");
+    desk.kept().resume().expect("it is taken back");
+    active.look(&|_| {});
+    assert_eq!((active.in_force().version, active.in_force().rolled_back), (2, false));
+}
+
+const PERMIT_TOO: &str = "@id(\"too\") permit (principal == Client::\"b\", action in Action::\"read\", resource);";
+
+#[test]
+fn a_set_whose_day_is_over_is_not_taken_up_and_one_in_force_stays() {
+    let desk = Desk::new();
+    let active = desk.load().expect("a set");
+    desk.write("manifest.toml", "name = \"acme\"\nversion = 1\nexpires = \"2020-01-01\"\n");
+    active.look(&|_| {});
+    assert_eq!(active.in_force().version, 0);
+    assert!(active.in_force().trouble.clone().unwrap_or_default().contains("a day that is over"));
+    desk.write("manifest.toml", "name = \"acme\"\nversion = 1\nexpires = \"2999-01-01\"\n");
+    active.look(&|_| {});
+    assert_eq!(active.in_force().version, 1);
+    assert!(!active.is_over(0) && active.is_over(u64::MAX), "an alarm, and no outage");
+}
+
+/// What a review says, a line each.
+fn review(rules: &str, manifest: &str) -> String {
+    let desk = Desk::new();
+    desk.write("a.cedar", rules);
+    if !manifest.is_empty() {
+        desk.write("manifest.toml", manifest);
+    }
+    let name = |program: &str, name: &str| {
+        (ProgramName::parse(program).expect("a program"), TransactionName::parse(name).expect("a transaction"))
+    };
+    let known = [name("CRS610MI", "GetBasicData"), name("CRS610MI", "ChgBasicData"), name("EXPORTMI", "Select")];
+    match check(&desk.settings(), HERE, &known_layouts(), &known) {
+        Ok(found) => found
+            .findings
+            .iter()
+            .map(|one| format!("{:?} {} {}", one.severity, one.fault.code, one.fault))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Err(Error::Faults(faults)) => {
+            faults.iter().map(|one| format!("{} {one}", one.code)).collect::<Vec<_>>().join("\n")
+        }
+        Err(other) => other.to_string(),
+    }
+}
+
+#[test]
+fn a_review_tells_what_is_too_wide_never_fires_or_has_no_owner() {
+    let rules = r#"
+@id("wide") @owner("a") permit (principal == Client::"a", action, resource);
+@id("writes") @owner("a") permit (principal == Client::"a", action in [Action::"read", Action::"write"], resource)
+  when { context.company == 100 };
+@id("narrow") @owner("a") permit (principal == Client::"a", action in Action::"write", resource in Program::"CRS610MI");
+@id("two-companies") @owner("a") permit (principal == Client::"a", action in Action::"read", resource)
+  when { context.company == 100 && context.company == 200 };
+@id("no-hour") @owner("a") permit (principal == Client::"a", action in Action::"read", resource)
+  when { context.minute >= 1200 } when { 300 > context.minute };
+@id("old") @owner("a") @expires("2020-01-01") permit (principal == Client::"a", action in Action::"read", resource);
+permit (principal == Client::"a", action in Action::"read", resource);
+@id("no-export") forbid (principal, action, resource in Program::"EXPORTMI");
+@id("export") @owner("a") permit (principal == Client::"a", action == Action::"EXPORTMI/Select", resource == Transaction::"EXPORTMI/Select");
+@id("misspelt") @owner("a") permit (principal == Client::"a", action in Action::"read", resource in Program::"CRS6I0MI");
+@id("none") @owner("a") permit (principal == Client::"a", action in Action::"read", resource == Transaction::"CRS610MI/GetBasicDate");
+"#;
+    insta::assert_snapshot!(review(rules, ""));
+}
+
+#[test]
+fn a_manifest_may_ask_for_hours_and_networks() {
+    let rules = r#"
+@id("any") @owner("a") permit (principal == Client::"a", action in Action::"write", resource in Program::"CRS610MI");
+@id("good") @owner("a") permit (principal == Client::"a", action in Action::"write", resource in Program::"CRS610MI")
+  when { context.minute >= 360 && context.address.isInRange(ip("10.0.0.0/8")) };
+"#;
+    let manifest = "name = \"acme\"\nversion = 1\nrequire = [\"hours\", \"network\"]\n";
+    insta::assert_snapshot!(review(rules, manifest));
+}
+
+#[test]
+fn faults_have_stable_codes() {
+    let of = |rules: &str| review(rules, "").split(' ').next().unwrap_or_default().to_owned();
+    assert_eq!(of("permit ("), "syntax");
+    assert_eq!(
+        of("@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);"),
+        "duplicate-id"
+    );
+    assert_eq!(
+        of("permit (principal, action in Action::\"read\", resource) when { context.company == \"x\" };"),
+        "type"
+    );
+    assert_eq!(
+        of(
+            "forbid (principal, action == Action::\"CRS610MI/GetBasicData\", resource) when { context.fields has XXXX };"
+        ),
+        "unknown-field"
+    );
 }

@@ -13,13 +13,20 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     pub spot: Spot,
+    /// Stable, for pipelines: `syntax`, `duplicate-id` …
+    pub code: &'static str,
     pub message: String,
     pub hint: Option<String>,
 }
 
 impl Fault {
     pub(super) fn at(source: &Source, offset: usize, message: impl Into<String>) -> Self {
-        Self { spot: Spot::at(&source.name, &source.text, offset), message: message.into(), hint: None }
+        let spot = Spot::at(&source.name, &source.text, offset);
+        Self { spot, code: "rule", message: message.into(), hint: None }
+    }
+
+    pub(super) fn code(self, code: &'static str) -> Self {
+        Self { code, ..self }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -9,7 +9,7 @@ use super::nesting::too_deep;
 use super::rule::Rule;
 use super::schema::{self, Typed};
 use super::set::Layouts;
-use cedar_policy::{PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
     }
     for (file, source) in sources.iter().enumerate() {
         if let Some(offset) = too_deep(&source.text) {
-            let fault = Fault::at(source, offset, "the rule nests too deep");
+            let fault = Fault::at(source, offset, "the rule nests too deep").code("too-deep");
             faults.push(fault.hint("write several when-clauses or rules, and sets in place of chains of ||"));
             continue;
         }
@@ -68,7 +68,7 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
             Ok(set) => set,
             Err(errors) => {
                 let errors: cedar_policy::ParseErrors = errors;
-                faults.extend(errors.iter().map(|error| diagnosed(source, 0, error)));
+                faults.extend(errors.iter().map(|error| diagnosed(source, 0, error).code("syntax")));
                 continue;
             }
         };
@@ -87,7 +87,8 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
                         let first = Fault::at(&sources[first.file], first.offset, "");
                         let message =
                             format!("another rule has the id {id:?} ({}:{})", first.spot.file, first.spot.line);
-                        faults.push(Fault::at(source, rule.offset, message).hint("give each rule an @id of its own"));
+                        let fault = Fault::at(source, rule.offset, message).code("duplicate-id");
+                        faults.push(fault.hint("give each rule an @id of its own"));
                     }
                     rules.push(rule);
                 }
@@ -132,6 +133,7 @@ fn lifts_that_lift_nothing(rules: &[Rule], sources: &[Source]) -> Vec<Fault> {
     for rule in rules {
         for id in rule.lifts.iter().filter(|id| !forbids(id)) {
             let fault = Fault::at(&sources[rule.file], rule.offset, format!("@lifts names no forbid: {id:?}"));
+            let fault = fault.code("lifts-nothing");
             faults.push(fault.hint("write the @id of the forbid"));
         }
     }
@@ -147,7 +149,7 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
             let message = format!("{program}/{transaction} has no input field {field}");
             let inputs: Vec<_> = kinds.keys().take(40).map(ToString::to_string).collect();
             let hint = format!("it has {}", if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") });
-            faults.push(Fault::at(&sources[rule.file], rule.offset, message).hint(hint));
+            faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("unknown-field").hint(hint));
         }
     }
     faults
@@ -166,10 +168,12 @@ fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warning
                  known, calls that the rule speaks of are refused",
                 rule.id
             );
-            warnings.push(Fault::at(source, rule.offset, message).hint("fetch the layout into the catalog"));
+            let warning = Fault::at(source, rule.offset, message).code("unverified");
+            warnings.push(warning.hint("fetch the layout into the catalog"));
         } else {
             let message = format!("{}: the layout of {program}/{transaction} is unknown", rule.id);
-            warnings.push(Fault::at(source, rule.offset, message).hint("is the name spelt as M3 spells it?"));
+            let warning = Fault::at(source, rule.offset, message).code("unverified");
+            warnings.push(warning.hint("is the name spelt as M3 spells it?"));
         }
     }
 }
@@ -181,12 +185,14 @@ fn check(rules: &[Rule], schema: &Schema, sources: &[Source], faults: &mut Vec<F
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     for error in result.validation_errors() {
         if let Some(rule) = by_id.get(error.policy_id()) {
-            faults.push(diagnosed(&sources[rule.file], rule.offset, error));
+            faults.push(diagnosed(&sources[rule.file], rule.offset, error).code("type"));
         }
     }
     for warning in result.validation_warnings() {
         if let Some(rule) = by_id.get(warning.policy_id()) {
-            warnings.push(diagnosed(&sources[rule.file], rule.offset, warning));
+            let impossible = matches!(warning, ValidationWarning::ImpossiblePolicy(_));
+            let code = if impossible { "never-fires" } else { "cedar" };
+            warnings.push(diagnosed(&sources[rule.file], rule.offset, warning).code(code));
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod context;
+mod contradiction;
 mod explain;
 mod fault;
 mod identity;
@@ -15,6 +16,7 @@ mod narrow;
 mod nesting;
 mod places;
 mod reads;
+mod review;
 mod rule;
 mod schema;
 mod scope;
@@ -26,4 +28,5 @@ pub use ask::{Ask, Asker, Decision, Reason};
 pub use explain::{Miss, Near};
 pub use fault::{Fault, Source};
 pub use places::reached;
+pub use review::{Demands, Finding, Severity};
 pub use set::{Layouts, Set};

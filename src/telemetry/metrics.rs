@@ -44,6 +44,9 @@ pub struct Metrics {
     pub catalog: IntCounterVec,
     pub policy_decisions: IntCounterVec,
     pub policy_rules: IntGauge,
+    /// The set in force, by name, version and hash: 1.
+    pub policy_set: IntGaugeVec,
+    pub policy_trouble: IntGauge,
     /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
     pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
@@ -96,6 +99,11 @@ impl Metrics {
             catalog: made.counters("catalog_total", "Catalog look-ups by result.", &["result"]),
             policy_decisions: made.counters("policy_decisions_total", "Policy decisions.", &["step", "verdict"]),
             policy_rules: made.gauge("policy_rules", "Rules of the active policy set."),
+            policy_trouble: made.gauge(
+                "policy_trouble",
+                "1 while the policy folder has a fault and an earlier set decides, or the set's last day is over.",
+            ),
+            policy_set: made.gauges("policy_set", "The policy set in force.", &["name", "version", "hash"]),
             reloads_refused: made.counters(
                 "reloads_refused_total",
                 "Changed files that were not taken over.",

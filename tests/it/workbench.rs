@@ -1,9 +1,11 @@
 //! The workbench of rules: what they decide, why, for whom, and what changes between two sets.
 
+use crate::house::House;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 const SHIPPED: &str = "policies";
 
@@ -121,4 +123,99 @@ fn an_access_review_is_a_table_and_a_change_of_rules_says_what_it_gives_and_take
     assert!(told.contains("+ (group readers): CRS610MI/GetBasicData in 200: never → always"), "{told}");
     let same = policy(folder.path(), &["diff", &before, &before, "--place", "100"]);
     assert_eq!((same.status.code(), text(&same.stdout).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_shipped_rules_stand_a_strict_check() {
+    let folder = folder();
+    let ended = policy(folder.path(), &["check", "--strict"]);
+    assert_eq!(ended.status.code(), Some(0), "{}{}", text(&ended.stdout), text(&ended.stderr));
+    assert!(text(&ended.stdout).contains("0 errors, 0 warnings"), "{}", text(&ended.stdout));
+}
+
+#[test]
+fn a_check_tells_pipelines_what_is_wrong_and_where() {
+    let folder = folder();
+    let rules = folder.path().join("rules");
+    fs::create_dir_all(rules.join("tests")).expect("a folder");
+    let rule = "@id(\"one\")\npermit (principal == Client::\"shop\", action, resource);\n";
+    fs::write(rules.join("a.cedar"), rule).expect("a file");
+    fs::write(rules.join("limits.toml"), "[default]\nrate = \"often\"\nburst = 1\n").expect("a file");
+    let cases = "[[case]]\nname = \"x\"\nclient = \"shop\"\ncall = \"CRS610MI/GetBasicData;cono=100\"\nexpect = \"deny\"\nrule = \"two\"\n";
+    fs::write(rules.join("tests/a.toml"), cases).expect("a file");
+    let dir = rules.display().to_string();
+    let ended = policy(folder.path(), &["check", &dir, "--json"]);
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+    let told: Vec<Value> = text(&ended.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let code =
+        |wanted: &str| told.iter().find(|one| one["code"] == wanted).unwrap_or_else(|| panic!("{wanted}: {told:?}"));
+    assert_eq!((&code("write-wildcard")["severity"], &code("write-wildcard")["line"]), (&"warning".into(), &1.into()));
+    assert_eq!((&code("limit")["file"], &code("limit")["line"]), (&"limits.toml".into(), &2.into()));
+    assert_eq!(code("unknown-rule")["file"], "tests/a.toml");
+    assert_eq!(code("test-fails")["severity"], "error");
+    assert_eq!(code("no-owner")["hint"].as_str().map(|hint| hint.contains("@owner")), Some(true));
+    assert_eq!(told.last().map(|last| last["errors"].clone()), Some(3.into()), "{told:?}");
+    fs::write(rules.join("a.cedar"), "permit (").expect("a file");
+    let ended = policy(folder.path(), &["check", &dir]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(text(&ended.stderr).contains("a.cedar:1:9: error [syntax]"), "{}", text(&ended.stderr));
+}
+
+const READS: &str =
+    "@id(\"reads\") @owner(\"o\") permit (principal in Group::\"demo\", action in Action::\"read\", resource);\n";
+const NOTHING: &str = "@id(\"nothing\") forbid (principal, action, resource);\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_gateway_keeps_deciding_by_the_last_good_set_and_goes_back_to_an_earlier_one() {
+    let rules = folder();
+    let write = |name: &str, text: &str| fs::write(rules.path().join(name), text).expect("a file");
+    let version = |number: u32| write("manifest.toml", &format!("name = \"acme\"\nversion = {number}\n"));
+    write("a.cedar", READS);
+    version(1);
+    let dir = rules.path().to_owned();
+    let house = House::with(move |settings| settings.policies = dir).await;
+    let demo = house.demo().await;
+    let read = || async { demo.m3("CRS610MI/GetBasicData;cono=100?CUNO=C00001").await.status.as_u16() };
+    assert_eq!(read().await, 200);
+
+    // A fault is told, and nobody waits or fails for it.
+    write("b.cedar", "permit (");
+    until(|| async { house.operations("/readyz").await.text().contains("the policy folder is not in force") }).await;
+    assert_eq!(read().await, 200);
+    assert!(house.operations("/metrics").await.text().contains("policy_trouble 1"));
+    assert_eq!(house.operations("/readyz").await.status, 200, "callers are served");
+
+    write("b.cedar", NOTHING);
+    version(2);
+    until(|| async { read().await == 403 }).await;
+    until(|| async {
+        let metrics = house.operations("/metrics").await.text();
+        metrics.contains("name=\"acme\",version=\"2\"") && !metrics.contains("version=\"1\"")
+    })
+    .await;
+
+    let state = house.state.path().to_owned();
+    let ended = tokio::task::spawn_blocking(move || {
+        Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+            .current_dir(&state)
+            .env("MI_GATEWAY__STATE__DIR", &state)
+            .args(["policy", "rollback"])
+            .output()
+            .expect("the command can be started")
+    });
+    let ended = ended.await.expect("it ends");
+    assert!(text(&ended.stdout).contains("Back to version 1"), "{}", text(&ended.stderr));
+    until(|| async { read().await == 200 }).await;
+    until(|| async { house.operations("/readyz").await.text().contains("acme version 1") }).await;
+    house.stop().await;
+}
+
+/// Asks again until it is so; a promise that is not kept runs into the test's own end.
+async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
+    let kept = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), kept).await.expect("it comes to be so");
 }

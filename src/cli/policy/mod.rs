@@ -1,6 +1,8 @@
 //! `policy`: what the rules of a folder decide, and why. Nothing is started, nothing is changed.
 
 mod cases;
+mod check;
+mod versions;
 
 use super::args;
 use super::failure::Failure;
@@ -11,9 +13,7 @@ use crate::clock::unix_seconds;
 use crate::config::{Backend, Settings};
 use crate::issuer::Clients;
 use crate::mock_m3::Metadata;
-use crate::model::{
-    ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
-};
+use crate::model::{ClientId, Company, Division, Effect, Place, ProgramName, TransactionLayout, TransactionName};
 use crate::policies::{self, Answer, Caller, Files, May, Question, Wrong};
 use crate::policy::{Miss, Reason, Set};
 use jiff::Timestamp;
@@ -21,27 +21,33 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+type Known = HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>;
+
 /// What every command here begins with.
 struct Bench {
     settings: Settings,
     issuer: String,
-    layouts: HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>,
+    layouts: Known,
     callers: Vec<Caller>,
 }
 
 pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Result<ExitCode, Failure> {
-    let bench = Bench::new(config).await?;
+    let bench = || Bench::new(config);
     match words {
-        args::Policy::Explain(words) => bench.explain(words),
-        args::Policy::Test { dir, json } => cases::test(&bench, dir.as_deref(), *json),
-        args::Policy::WhoCan(words) => bench.who_can(words),
-        args::Policy::Diff(words) => bench.diff(words),
+        args::Policy::Versions { json } => versions::versions(&settings(config)?, *json),
+        args::Policy::Rollback(words) => versions::rollback(&settings(config)?, words),
+        args::Policy::Resume => versions::resume(&settings(config)?),
+        args::Policy::Check(words) => check::check(&bench().await?, words),
+        args::Policy::Explain(words) => bench().await?.explain(words),
+        args::Policy::Test { dir, json } => cases::test(&bench().await?, dir.as_deref(), *json),
+        args::Policy::WhoCan(words) => bench().await?.who_can(words),
+        args::Policy::Diff(words) => bench().await?.diff(words),
     }
 }
 
@@ -68,12 +74,7 @@ impl Bench {
 
     /// Technical transactions are in every program and described in GENERAL alone.
     fn layout(&self, program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
-        let known = self.layouts.get(&(program, name)).cloned();
-        known.or_else(|| {
-            let general = ProgramName::parse("GENERAL").ok().filter(|_| Effect::is_technical(name))?;
-            let layout = self.layouts.get(&(general, name))?;
-            Some(Arc::new(TransactionLayout { program, ..TransactionLayout::clone(layout) }))
-        })
+        layout(&self.layouts, program, name)
     }
 
     /// A client as it is registered, or one that is nobody yet.
@@ -205,6 +206,14 @@ impl Bench {
     }
 }
 
+fn layout(known: &Known, program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
+    known.get(&(program, name)).cloned().or_else(|| {
+        let general = ProgramName::parse("GENERAL").ok().filter(|_| Effect::is_technical(name))?;
+        let layout = known.get(&(general, name))?;
+        Some(Arc::new(TransactionLayout { program, ..TransactionLayout::clone(layout) }))
+    })
+}
+
 type Right = (String, ProgramName, TransactionName, Place);
 
 fn nobody(name: &str, client: ClientId) -> Caller {
@@ -244,9 +253,7 @@ fn places(words: &[String]) -> Result<Vec<Place>, Failure> {
 }
 
 /// What the gateway has learnt; with the mock, what the mock has.
-async fn layouts(
-    settings: &Settings,
-) -> Result<HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>, Failure> {
+async fn layouts(settings: &Settings) -> Result<Known, Failure> {
     let mut layouts = HashMap::new();
     if let Backend::Mock { .. } = &settings.backend {
         let metadata = Metadata::shipped();
@@ -353,13 +360,4 @@ fn explained(set: &Set, question: &Question, answer: &Answer) {
         show::line(&format!("  near: {}  {}", near.rule, near.spot));
         show::line(&format!("        {}", missed(&near.miss)));
     }
-}
-
-/// The folder of a set's own tests.
-fn tests_of(settings: &Settings, dir: Option<&Path>) -> PathBuf {
-    dir.unwrap_or(&settings.policies).join("tests")
-}
-
-fn user(text: &str) -> Option<M3User> {
-    M3User::parse(text).ok()
 }

@@ -1,0 +1,90 @@
+//! `policy check`: everything that can be said of a folder of rules before it goes live, for people and for pipelines.
+
+use super::super::args;
+use super::super::failure::Failure;
+use super::super::show;
+use super::Bench;
+use crate::limit::{self, Plan};
+use crate::model::{Effect, ProgramName, TransactionName};
+use crate::policies::{self, Check, Files};
+use crate::policy::{Fault, Finding, Severity};
+use serde_json::json;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode, Failure> {
+    let dir = words.dir.as_deref().unwrap_or(&bench.settings.policies);
+    let folder = policies::Settings { dir: dir.to_owned(), ..policies::Settings::default() };
+    let layouts = bench.layouts.clone();
+    let at_hand: policies::Layouts = Arc::new(move |program, name| super::layout(&layouts, program, name));
+    let mut known: Vec<(ProgramName, TransactionName)> = bench.layouts.keys().copied().collect();
+    known.sort_unstable();
+    let (mut findings, summary) = match policies::check(&folder, &bench.issuer, &at_hand, &known) {
+        Ok(Check { files, manifest, hash, rules, findings }) => {
+            let findings = findings.into_iter().chain(limits(&files, &bench.issuer)).collect::<Vec<_>>();
+            let cases = if files.cases.is_empty() { ", no tests" } else { "" };
+            let name = if manifest.name.is_empty() { String::new() } else { format!("{} ", manifest.name) };
+            (findings, format!("{name}version {}: {rules} rules{cases}, {hash}", manifest.version))
+        }
+        Err(policies::Error::Faults(faults)) => {
+            (faults.into_iter().map(Finding::error).collect(), "the set does not load".to_owned())
+        }
+        Err(error) => return Err(Failure::begin(error.to_string())),
+    };
+    if words.strict {
+        findings.iter_mut().for_each(|finding| finding.severity = Severity::Error);
+    }
+    findings.sort_by(|one, other| (one.severity, &one.fault).cmp(&(other.severity, &other.fault)));
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    for finding in &findings {
+        tell(finding, words.json);
+    }
+    if words.classes && !words.json {
+        classes(&known);
+    }
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    if words.json {
+        let warnings = findings.len() - errors;
+        show::line(&json!({ "errors": errors, "warnings": warnings, "summary": summary }).to_string());
+    } else {
+        show::line(&summary);
+        show::line(&format!("{}, {}", count(errors, "error"), count(findings.len() - errors, "warning")));
+    }
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The limits stand beside the rules and are checked with them.
+fn limits(files: &Files, issuer: &str) -> Vec<Finding> {
+    let faults = Plan::parse(&files.limits.name, &files.limits.text, issuer).err().unwrap_or_default();
+    let fault = |fault: limit::Fault| {
+        Finding::error(Fault { spot: fault.spot, code: "limit", message: fault.message, hint: fault.hint })
+    };
+    faults.into_iter().map(fault).collect()
+}
+
+fn tell(finding: &Finding, as_json: bool) {
+    let Fault { spot, code, message, hint } = &finding.fault;
+    let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+    if as_json {
+        let shown = json!({ "severity": severity, "code": code, "file": spot.file, "line": spot.line,
+            "column": spot.column, "message": message, "hint": hint });
+        return show::line(&shown.to_string());
+    }
+    let line = format!("{spot}: {severity} [{code}] {message}");
+    if finding.severity == Severity::Error {
+        show::fault(&line)
+    } else {
+        show::note(&line)
+    }
+    if let Some(hint) = hint {
+        show::note(&format!("    {hint}"));
+    }
+}
+
+/// Whether a transaction reads or writes, and why: a write that looks like a read is seen here.
+fn classes(known: &[(ProgramName, TransactionName)]) {
+    for (program, name) in known {
+        let why = Effect::reason(*program, *name);
+        show::line(&format!("{program}/{name}: {}, {why}", Effect::of(*program, *name)));
+    }
+}
