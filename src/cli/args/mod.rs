@@ -1,8 +1,14 @@
 //! The words of the command line.
 
+mod bod;
+mod policy;
+
+pub(super) use bod::{Bod, BodPreview};
+pub(super) use policy::{Policy, PolicyCheck, PolicyDiff, PolicyExplain, PolicyRollback, PolicyWhoCan};
+
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
 use clap::{Args, Parser, Subcommand};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// OAuth2 API gateway in front of Infor M3.
@@ -136,165 +142,6 @@ pub(super) struct ClientAdd {
     /// Another M3 user that the option m3user may name; may be given more than once.
     #[arg(long, value_name = "USER")]
     pub(super) run_as: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Policy {
-    /// Say what would be decided on a call, by which rule, and for a refusal which permit came nearest. Ends with 0 when
-    /// it is allowed and with 1 when it is refused.
-    Explain(PolicyExplain),
-    /// Run the cases that stand beside the rules, in tests/*.toml of their folder. Ends with 1 when one fails.
-    Test {
-        /// The folder of rules; without it the one of the settings.
-        #[arg(long, value_name = "FOLDER")]
-        dir: Option<PathBuf>,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check a folder of rules: what is wrong, what is too wide, what never fires, what nobody owns. Ends with 1 when
-    /// something is wrong.
-    Check(PolicyCheck),
-    /// List the sets that were active and are kept.
-    Versions {
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Go back to a set that was active before, in a running gateway within a second.
-    Rollback(PolicyRollback),
-    /// Take the policy folder up again after a rollback.
-    Resume,
-    /// List who may call what and where, as a table with commas, for access reviews.
-    WhoCan(PolicyWhoCan),
-    /// List what clients gain (+) and lose (-) from one folder of rules to another. Ends with 1 when something differs.
-    Diff(PolicyDiff),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PolicyCheck {
-    /// The folder of rules; without it the one of the settings.
-    pub(super) dir: Option<PathBuf>,
-    /// Warnings are errors too, and so is what could not be verified.
-    #[arg(long)]
-    pub(super) strict: bool,
-    /// Also list every known transaction with its class, and why it has that.
-    #[arg(long)]
-    pub(super) classes: bool,
-    /// One JSON object a line, the summary last.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PolicyRollback {
-    /// A version, or the beginning of a set's hash; without it the set before the one that is active.
-    #[arg(long, value_name = "VERSION|HASH")]
-    pub(super) to: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PolicyExplain {
-    /// The call as it stands behind execute/: 'CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New'.
-    pub(super) call: String,
-    /// A registered client by name or id, or any other as ID or ID@ISSUER.
-    #[arg(long)]
-    pub(super) client: String,
-    /// A group besides those that the client is in; may be given more than once.
-    #[arg(long)]
-    pub(super) group: Vec<String>,
-    /// A scope of the token; may be given more than once.
-    #[arg(long)]
-    pub(super) scope: Vec<String>,
-    /// The caller's address; the machine's own without it.
-    #[arg(long)]
-    pub(super) address: Option<IpAddr>,
-    /// The moment of the call (RFC 3339); now without it.
-    #[arg(long, value_name = "TIME")]
-    pub(super) at: Option<String>,
-    /// The folder of rules; without it the one of the settings.
-    #[arg(long, value_name = "FOLDER")]
-    pub(super) dir: Option<PathBuf>,
-    /// As one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PolicyWhoCan {
-    /// A program, or PROGRAM/Transaction; without it everything that is known.
-    pub(super) what: Option<String>,
-    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
-    #[arg(long, value_name = "CONO[/DIVI]")]
-    pub(super) place: Vec<String>,
-    /// The folder of rules; without it the one of the settings.
-    #[arg(long, value_name = "FOLDER")]
-    pub(super) dir: Option<PathBuf>,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PolicyDiff {
-    /// The folder of rules as they are.
-    pub(super) before: PathBuf,
-    /// The folder of rules as they would be.
-    pub(super) after: PathBuf,
-    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
-    #[arg(long, value_name = "CONO[/DIVI]")]
-    pub(super) place: Vec<String>,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Bod {
-    /// Read a record from M3 and print the document that it becomes. Nothing is sent.
-    Preview(BodPreview),
-    /// Check a document: its elements, their order and their values. Ends with 1 when it has a flaw.
-    Validate {
-        /// The document; - is the standard input.
-        file: PathBuf,
-        /// Flaws as JSON, one object a line.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the XML schema of a noun's documents.
-    Schema {
-        /// ItemMaster, PurchaseOrder …
-        noun: String,
-    },
-    /// List the writes of M3's programs that are known, and the documents that tell of them. Ends with 0.
-    Coverage {
-        /// A program; without it all that are known.
-        program: Option<String>,
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BodPreview {
-    /// The write: MMS200MI/UpdItmBasic. Or the document's noun: ItemMaster.
-    pub(super) of: String,
-    /// The document's key, and what else the write would send: ITNO=A1.
-    #[arg(value_name = "FIELD=VALUE")]
-    pub(super) fields: Vec<String>,
-    /// The company; without it the one where the gateway's M3 user is at home.
-    #[arg(long, value_name = "CONO")]
-    pub(super) company: Option<String>,
-    /// The division; without it the one where the gateway's M3 user is at home.
-    #[arg(long, value_name = "DIVI")]
-    pub(super) division: Option<String>,
-    /// A mapping file of your own: put over the shipped one of its noun, or for a noun that none is shipped for.
-    #[arg(long, value_name = "FILE")]
-    pub(super) mapping: Option<PathBuf>,
-    /// The logical id that the document is given.
-    #[arg(long, value_name = "LID", default_value = "lid://infor.ims.mi-gateway")]
-    pub(super) lid: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,0 +1,116 @@
+//! The words of `policy`.
+
+use clap::{Args, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Policy {
+    /// Say what would be decided on a call, by which rule, and for a refusal which permit came nearest. Ends with 0 when
+    /// it is allowed and with 1 when it is refused.
+    Explain(PolicyExplain),
+    /// Run the cases that stand beside the rules, in tests/*.toml of their folder. Ends with 1 when one fails.
+    Test {
+        /// The folder of rules; without it the one of the settings.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a folder of rules: what is wrong, what is too wide, what never fires, what nobody owns. Ends with 1 when
+    /// something is wrong.
+    Check(PolicyCheck),
+    /// List the sets that were active and are kept.
+    Versions {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to a set that was active before, in a running gateway within a second.
+    Rollback(PolicyRollback),
+    /// Take the policy folder up again after a rollback.
+    Resume,
+    /// List who may call what and where, as a table with commas, for access reviews.
+    WhoCan(PolicyWhoCan),
+    /// List what clients gain (+) and lose (-) from one folder of rules to another. Ends with 1 when something differs.
+    Diff(PolicyDiff),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyCheck {
+    /// The folder of rules; without it the one of the settings.
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// Warnings are errors too, and so is what could not be verified.
+    #[arg(long)]
+    pub(in crate::cli) strict: bool,
+    /// Also list every known transaction with its class, and why it has that.
+    #[arg(long)]
+    pub(in crate::cli) classes: bool,
+    /// One JSON object a line, the summary last.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyRollback {
+    /// A version, or the beginning of a set's hash; without it the set before the one that is active.
+    #[arg(long, value_name = "VERSION|HASH")]
+    pub(in crate::cli) to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyExplain {
+    /// The call as it stands behind execute/: 'CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New'.
+    pub(in crate::cli) call: String,
+    /// A registered client by name or id, or any other as ID or ID@ISSUER.
+    #[arg(long)]
+    pub(in crate::cli) client: String,
+    /// A group besides those that the client is in; may be given more than once.
+    #[arg(long)]
+    pub(in crate::cli) group: Vec<String>,
+    /// A scope of the token; may be given more than once.
+    #[arg(long)]
+    pub(in crate::cli) scope: Vec<String>,
+    /// The caller's address; the machine's own without it.
+    #[arg(long)]
+    pub(in crate::cli) address: Option<IpAddr>,
+    /// The moment of the call (RFC 3339); now without it.
+    #[arg(long, value_name = "TIME")]
+    pub(in crate::cli) at: Option<String>,
+    /// The folder of rules; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyWhoCan {
+    /// A program, or PROGRAM/Transaction; without it everything that is known.
+    pub(in crate::cli) what: Option<String>,
+    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
+    #[arg(long, value_name = "CONO[/DIVI]")]
+    pub(in crate::cli) place: Vec<String>,
+    /// The folder of rules; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyDiff {
+    /// The folder of rules as they are.
+    pub(in crate::cli) before: PathBuf,
+    /// The folder of rules as they would be.
+    pub(in crate::cli) after: PathBuf,
+    /// A place to ask for, as 100 or 100/AAA; may be given more than once. Without it each client's own.
+    #[arg(long, value_name = "CONO[/DIVI]")]
+    pub(in crate::cli) place: Vec<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
