@@ -53,6 +53,9 @@ pub struct Decision<'a> {
     pub set: &'a str,
     pub client: &'a ClientId,
     pub tenant: Option<&'a TenantId>,
+    /// What rules may ask of him, so that the decision can be made again.
+    pub groups: &'a [Box<str>],
+    pub scopes: &'a [Box<str>],
     pub user: Option<&'a M3User>,
     pub address: IpAddr,
     pub name: Option<(ProgramName, TransactionName)>,
@@ -78,6 +81,10 @@ struct Shown<'a> {
     issuer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [Box<str>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    scopes: &'a [Box<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     m3_user: Option<&'a str>,
     address: IpAddr,
@@ -93,6 +100,9 @@ struct Shown<'a> {
     division: Option<String>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     fields: Map<String, serde_json::Value>,
+    /// Names of fields that were sent, and whose values are not here or stand as hashes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untold: Vec<String>,
     step: Step,
     verdict: &'static str,
     reason: &'a str,
@@ -111,6 +121,8 @@ impl Decision<'_> {
             client: &self.client.id,
             issuer: &self.client.issuer,
             tenant: self.tenant.map(TenantId::as_str),
+            groups: self.groups,
+            scopes: self.scopes,
             m3_user: self.user.map(M3User::as_str),
             address: self.address,
             program: self.name.map(|(program, _)| program.to_string()),
@@ -119,6 +131,7 @@ impl Decision<'_> {
             company: self.place.map(|place| place.company.number()),
             division: self.place.map(|place| place.division.to_string()),
             fields: self.fields(settings, key),
+            untold: self.untold(settings),
             step: self.step,
             verdict: if self.allowed { "allow" } else { "deny" },
             reason: self.reason,
@@ -134,8 +147,8 @@ impl Decision<'_> {
         let told = inputs.iter().filter_map(|input| {
             let name = layout.input.fields().get(usize::from(input.at))?.name;
             let name = name.as_str();
-            let secret = is_sensitive(name) || settings.hashed.contains(name);
-            (secret || settings.fields == Fields::All || is_key(name)).then(|| {
+            let secret = is_secret(settings, name);
+            (secret || is_told(settings, name)).then(|| {
                 let value = match (&input.value, secret) {
                     (Value::Cleared, _) => "?".to_owned(),
                     (value, true) => key.hashed(name, value.as_str()),
@@ -146,6 +159,21 @@ impl Decision<'_> {
         });
         told.collect()
     }
+
+    fn untold(&self, settings: &Settings) -> Vec<String> {
+        let Some((layout, inputs)) = self.inputs else { return Vec::new() };
+        let names = inputs.iter().filter_map(|input| layout.input.fields().get(usize::from(input.at)));
+        let names = names.map(|field| field.name.to_string());
+        names.filter(|name| is_secret(settings, name) || !is_told(settings, name)).collect()
+    }
+}
+
+fn is_secret(settings: &Settings, name: &str) -> bool {
+    is_sensitive(name) || settings.hashed.contains(name)
+}
+
+fn is_told(settings: &Settings, name: &str) -> bool {
+    settings.fields == Fields::All || is_key(name)
 }
 
 /// The moment, as a line tells it.

@@ -18,6 +18,8 @@ fn write(client: &ClientId) -> Decision<'_> {
         set: "hash",
         client,
         tenant: None,
+        groups: &[],
+        scopes: &[],
         user: None,
         address: [127, 0, 0, 1].into(),
         name: None,

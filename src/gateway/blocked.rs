@@ -78,6 +78,8 @@ impl Blocking {
             set: set.hash(),
             client: &who.client,
             tenant: who.tenant.as_ref(),
+            groups: &who.groups,
+            scopes: &who.scopes,
             user: None,
             address: visit.peer.address,
             name,

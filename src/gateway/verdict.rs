@@ -30,6 +30,8 @@ impl Judged<'_> {
             set: self.set,
             client: &self.who.client,
             tenant: self.who.tenant.as_ref(),
+            groups: &self.who.groups,
+            scopes: &self.who.scopes,
             user: self.user,
             address: self.visit.peer.address,
             name: Some(self.name),

@@ -11,6 +11,7 @@ mod files;
 mod gate;
 mod kept;
 mod manifest;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod workbench;
@@ -21,4 +22,5 @@ pub use files::{Error, Files, read};
 pub use gate::Gate;
 pub use kept::{Kept, KeptSet, Rollback};
 pub use manifest::Manifest;
+pub use replay::{Again, Past};
 pub use workbench::{Answer, Caller, May, Question, Wrong, ask, may, read_call};

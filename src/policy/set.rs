@@ -141,6 +141,18 @@ impl Set {
         self.by_name(asker, program, transaction, effect).allowed
     }
 
+    /// The fields that some rule reads when this client makes this call.
+    pub fn reads_fields(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Vec<FieldName> {
+        let narrow = self.narrow(asker, program, transaction, effect);
+        narrow.map(|narrow| narrow.reads.fields.iter().copied().collect()).unwrap_or_default()
+    }
+
     /// Whether answers may show this field whatever the call's values. `Decision::may_show` knows more: here a
     /// permit with conditions on values, or with a last day, reveals nothing.
     pub fn readable(

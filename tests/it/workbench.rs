@@ -210,6 +210,64 @@ async fn a_running_gateway_keeps_deciding_by_the_last_good_set_and_goes_back_to_
     house.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_of_the_past_are_explained_and_put_to_another_set() {
+    let house = House::start().await;
+    let demo = house.demo().await;
+    assert_eq!(demo.m3("CRS610MI/GetBasicData;cono=100?CUNO=C00001").await.status, 200);
+    assert_eq!(demo.m3("CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New").await.status, 200);
+    let refused = demo.m3("CRS610MI/GetBasicData;cono=200?CUNO=C00001").await;
+    assert_eq!(refused.status, 403);
+    let id = refused.header("mi-decision").to_owned();
+    assert!(!id.is_empty());
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED);
+    let state = house.stop().await;
+    let ask = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mi-gateway"));
+        command.current_dir(state.path()).env("MI_GATEWAY__STATE__DIR", state.path());
+        command.env("MI_GATEWAY__POLICY__DIR", &rules).arg("policy").args(words).output().expect("it runs")
+    };
+
+    let ended = ask(&["explain", "--decision", &id]);
+    assert_eq!(ended.status.code(), Some(1), "it was refused: {}", text(&ended.stderr));
+    let shown = text(&ended.stdout);
+    assert!(shown.contains("REFUSED") && shown.contains("(no-permit)"), "{shown}");
+    assert!(shown.contains("near: demo-reads") && shown.contains("context.company"), "{shown}");
+    let ended = ask(&["explain", "--decision", &id, "--json"]);
+    let told: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    assert_eq!((&told["same_set"], &told["now"]["allowed"]), (&true.into(), &false.into()), "{told}");
+    assert_eq!(ask(&["explain", "--decision", "nosuch"]).status.code(), Some(2));
+
+    let same = ask(&["replay", &rules.display().to_string()]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", text(&same.stdout), text(&same.stderr));
+    assert!(text(&same.stdout).contains("3 decisions as they were, 0 otherwise"), "{}", text(&same.stdout));
+
+    let candidate = folder();
+    let write = |rules: &str| fs::write(candidate.path().join("a.cedar"), rules).expect("a file");
+    let dir = candidate.path().display().to_string();
+    write(READS);
+    let other = ask(&["replay", &dir, "--json"]);
+    assert_eq!(other.status.code(), Some(1));
+    let told: Vec<Value> = text(&other.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(told[0]["call"], "CRS610MI/ChgBasicData", "{told:?}");
+    assert_eq!((&told[0]["was"], &told[0]["would_be"]), (&"allowed".into(), &"refused".into()));
+    assert_eq!(
+        (&told[1]["was"], &told[1]["would_be"]),
+        (&"refused".into(), &"allowed".into()),
+        "company 200 is open there"
+    );
+    assert_eq!((&told[2]["same"], &told[2]["other"]), (&1.into(), &2.into()));
+
+    // CUNM is no key: its value is not in the log, and what hangs on it is not guessed.
+    write(
+        "@id(\"name\") permit (principal in Group::\"demo\", action == Action::\"CRS610MI/ChgBasicData\", resource) \
+         when { context.fields has CUNM && context.fields.CUNM == \"New\" };",
+    );
+    let other = ask(&["replay", &dir]);
+    let shown = text(&other.stdout) + &text(&other.stderr);
+    assert!(shown.contains("1 that can't be made again") && shown.contains("reads CUNM"), "{shown}");
+}
+
 /// Asks again until it is so; a promise that is not kept runs into the test's own end.
 async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
     let kept = async {

@@ -300,6 +300,8 @@ fn audited(bencher: Bencher<'_, '_>, what: &str) {
             set: "0123456789abcdef0123456789abcdef",
             client: &client,
             tenant: None,
+            groups: &[],
+            scopes: &[],
             user: Some(&user),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             name: Some((program, transaction)),

@@ -4,7 +4,7 @@ mod bod;
 mod policy;
 
 pub(super) use bod::{Bod, BodPreview};
-pub(super) use policy::{Policy, PolicyCheck, PolicyDiff, PolicyExplain, PolicyRollback, PolicyWhoCan};
+pub(super) use policy::{Policy, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicyWhoCan};
 
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
 use clap::{Args, Parser, Subcommand};

@@ -21,6 +21,9 @@ pub(in crate::cli) enum Policy {
     /// Check a folder of rules: what is wrong, what is too wide, what never fires, what nobody owns. Ends with 1 when
     /// something is wrong.
     Check(PolicyCheck),
+    /// Put the decisions of the audit log to another folder of rules, and list those that would come out otherwise. Ends
+    /// with 1 when one does.
+    Replay(PolicyReplay),
     /// List the sets that were active and are kept.
     Versions {
         /// One JSON object a line.
@@ -62,10 +65,17 @@ pub(in crate::cli) struct PolicyRollback {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PolicyExplain {
     /// The call as it stands behind execute/: 'CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New'.
-    pub(in crate::cli) call: String,
+    #[arg(required_unless_present = "decision")]
+    pub(in crate::cli) call: Option<String>,
     /// A registered client by name or id, or any other as ID or ID@ISSUER.
-    #[arg(long)]
-    pub(in crate::cli) client: String,
+    #[arg(long, required_unless_present = "decision")]
+    pub(in crate::cli) client: Option<String>,
+    /// A decision of the audit log in place of a call: the id of `mi-decision` or of a problem's `decision_id`.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["call", "client", "group", "scope", "address", "at"])]
+    pub(in crate::cli) decision: Option<String>,
+    /// The folder of the audit log; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER", requires = "decision")]
+    pub(in crate::cli) log: Option<PathBuf>,
     /// A group besides those that the client is in; may be given more than once.
     #[arg(long)]
     pub(in crate::cli) group: Vec<String>,
@@ -111,6 +121,24 @@ pub(in crate::cli) struct PolicyDiff {
     #[arg(long, value_name = "CONO[/DIVI]")]
     pub(in crate::cli) place: Vec<String>,
     /// One JSON object a line.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyReplay {
+    /// The folder of rules as they would be.
+    pub(in crate::cli) candidate: PathBuf,
+    /// The folder of the audit log; without it the one of the settings.
+    #[arg(long, value_name = "FOLDER")]
+    pub(in crate::cli) log: Option<PathBuf>,
+    /// Only decisions since then: 2026-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(in crate::cli) since: Option<String>,
+    /// Only decisions on this client.
+    #[arg(long, value_name = "ID")]
+    pub(in crate::cli) client: Option<String>,
+    /// One JSON object a line, the sums last.
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

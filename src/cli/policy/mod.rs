@@ -2,6 +2,7 @@
 
 mod cases;
 mod check;
+mod past;
 mod versions;
 
 use super::args;
@@ -43,6 +44,7 @@ pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Resul
         args::Policy::Versions { json } => versions::versions(&settings(config)?, *json),
         args::Policy::Rollback(words) => versions::rollback(&settings(config)?, words),
         args::Policy::Resume => versions::resume(&settings(config)?),
+        args::Policy::Replay(words) => past::replay(&bench().await?, words),
         args::Policy::Check(words) => check::check(&bench().await?, words),
         args::Policy::Explain(words) => bench().await?.explain(words),
         args::Policy::Test { dir, json } => cases::test(&bench().await?, dir.as_deref(), *json),
@@ -99,13 +101,17 @@ impl Bench {
     }
 
     fn explain(&self, words: &args::PolicyExplain) -> Result<ExitCode, Failure> {
+        if let Some(id) = &words.decision {
+            return past::explain(self, id, words);
+        }
         let (set, _) = self.set(words.dir.as_deref())?;
-        let asked = policies::read_call(&words.call).map_err(|wrong| Failure::begin(wrong.to_string()))?;
+        let call = words.call.as_deref().unwrap_or_default();
+        let asked = policies::read_call(call).map_err(|wrong| Failure::begin(wrong.to_string()))?;
         let unix_seconds = match &words.at {
             None => unix_seconds(),
             Some(text) => moment(text)?,
         };
-        let caller = self.caller(&words.client, &words.group, &words.scope);
+        let caller = self.caller(words.client.as_deref().unwrap_or_default(), &words.group, &words.scope);
         let question = Question { caller, asked, address: words.address.unwrap_or(HERE), unix_seconds };
         let answer = self.ask(&set, &question).map_err(|wrong| Failure::begin(wrong.to_string()))?;
         if words.json {

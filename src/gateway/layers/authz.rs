@@ -30,6 +30,8 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                     set: set.hash(),
                     client: &principal.client,
                     tenant: principal.tenant.as_ref(),
+                    groups: &principal.groups,
+                    scopes: &principal.scopes,
                     user: None,
                     address: visit.peer.address,
                     name: None,

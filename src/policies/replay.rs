@@ -1,0 +1,146 @@
+//! A decision of the past, put to another set: what would it have decided?
+//!
+//! What the line doesn't tell is not guessed: a decision that hangs on a value which was not written down, or stands there
+//! as a hash, is said to be undecidable.
+
+use super::workbench::{Answer, Caller, Question, Wrong, ask, read_call};
+use crate::model::{
+    ClientId, Company, Division, Effect, FieldName, M3User, ProgramName, TransactionLayout, TransactionName,
+};
+use crate::policy::{Asker, Set};
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A line of the audit log, as far as rules can ask for it.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub id: String,
+    pub caller: Caller,
+    pub call: Option<(ProgramName, TransactionName)>,
+    pub allowed: bool,
+    pub reason: String,
+    pub rules: Vec<String>,
+    /// Of the rules that decided then.
+    pub set: String,
+    step: String,
+    address: IpAddr,
+    unix_seconds: u64,
+    fields: Vec<(FieldName, String)>,
+    untold: Vec<FieldName>,
+}
+
+/// What another set makes of it.
+#[derive(Debug, Clone)]
+pub enum Again {
+    Decided(Box<Answer>),
+    /// Known by its name alone, as it was then.
+    ByName(bool),
+    /// Why nobody can say.
+    Undecidable(String),
+}
+
+impl Again {
+    pub fn allowed(&self) -> Option<bool> {
+        match self {
+            Self::Decided(answer) => Some(answer.decision.allowed),
+            Self::ByName(allowed) => Some(*allowed),
+            Self::Undecidable(_) => None,
+        }
+    }
+}
+
+impl Past {
+    /// `None` for lines that are no decisions of rules.
+    pub fn read(line: &Value) -> Option<Self> {
+        let text = |name: &str| line[name].as_str();
+        let list = |name: &str| -> Vec<Box<str>> {
+            let all = line[name].as_array().map(Vec::as_slice).unwrap_or_default();
+            all.iter().filter_map(|one| one.as_str().map(Into::into)).collect()
+        };
+        let ruled = ["allowed", "no-permit", "forbidden", "value-not-comparable", "evaluation-error", "unverifiable"];
+        let reason = text("reason").filter(|reason| ruled.contains(reason))?;
+        if text("kind") != Some("decision") || text("step") == Some("bounds") {
+            return None;
+        }
+        let names = text("program").zip(text("transaction"));
+        let call = names.and_then(|(p, t)| ProgramName::parse(p).ok().zip(TransactionName::parse(t).ok()));
+        let at: Timestamp = text("time")?.parse().ok()?;
+        let company = line["company"].as_u64().and_then(|number| Company::new(u16::try_from(number).ok()?).ok());
+        let fields = line["fields"].as_object();
+        let fields = fields
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((FieldName::parse(name).ok()?, value.as_str()?.to_owned())));
+        let caller = Caller {
+            name: text("client")?.to_owned(),
+            client: ClientId { issuer: text("issuer")?.into(), id: text("client")?.into() },
+            groups: list("groups"),
+            scopes: list("scopes"),
+            user: text("m3_user").and_then(|name| M3User::parse(name).ok()),
+            company,
+            division: text("division").and_then(|division| Division::parse(division).ok()),
+        };
+        Some(Self {
+            id: text("id")?.to_owned(),
+            caller,
+            call,
+            allowed: text("verdict") == Some("allow"),
+            reason: reason.to_owned(),
+            rules: list("rules").iter().map(ToString::to_string).collect(),
+            set: text("set")?.to_owned(),
+            step: text("step")?.to_owned(),
+            address: text("address")?.parse().ok()?,
+            unix_seconds: u64::try_from(at.as_second()).ok()?,
+            fields: fields.collect(),
+            untold: list("untold").iter().filter_map(|name| FieldName::parse(name).ok()).collect(),
+        })
+    }
+
+    pub fn again(
+        &self,
+        set: &Set,
+        layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
+    ) -> Again {
+        let Caller { client, groups, scopes, .. } = &self.caller;
+        let asker = Asker { client, groups, scopes };
+        let Some((program, transaction)) = self.call else { return Again::ByName(set.may_call_anything(asker)) };
+        let effect = Effect::of(program, transaction);
+        if !set.may_name(asker, program, transaction, effect) {
+            return Again::ByName(false);
+        }
+        if self.step != "values" {
+            return Again::Undecidable("then it was refused before its values were read".to_owned());
+        }
+        let reads = set.reads_fields(asker, program, transaction, effect);
+        if let Some(field) = self.untold.iter().find(|field| reads.contains(field)) {
+            let why = format!("a rule reads {field}, and the log doesn't tell its value (see audit.fields)");
+            return Again::Undecidable(why);
+        }
+        match self.question(program, transaction).and_then(|question| ask(set, &question, layouts)) {
+            Ok(answer) => Again::Decided(Box::new(answer)),
+            Err(wrong) => Again::Undecidable(wrong.to_string()),
+        }
+    }
+
+    /// The call as it stood behind `execute/`, as far as the line has it.
+    fn question(&self, program: ProgramName, transaction: TransactionName) -> Result<Question, Wrong> {
+        let coded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let mut call = format!("{program}/{transaction}");
+        if let Some(company) = self.caller.company {
+            call.push_str(&format!(";cono={company}"));
+        }
+        if let Some(division) = self.caller.division.filter(|division| !division.is_blank()) {
+            call.push_str(&format!(";divi={division}"));
+        }
+        let told = self.fields.iter().filter(|(name, _)| !self.untold.contains(name));
+        for (at, (name, value)) in told.enumerate() {
+            call.push_str(if at == 0 { "?" } else { "&" });
+            call.push_str(&format!("{name}={}", coded(value)));
+        }
+        let asked = read_call(&call)?;
+        Ok(Question { caller: self.caller.clone(), asked, address: self.address, unix_seconds: self.unix_seconds })
+    }
+}
