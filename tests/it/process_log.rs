@@ -1,10 +1,13 @@
 //! What the process writes: a line for everybody, values and secrets for nobody.
 
-use super::{Process, token};
+use super::{Process, run, text, token};
 use crate::house::{https, send};
 use http::Request;
 use http_body_util::Full;
+use mi_gateway::mock_m3::{Mock, Settings};
+use mi_gateway::tasks::Tasks;
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,4 +72,119 @@ async fn a_caller_who_goes_away_before_his_answer_has_a_line_all_the_same() {
     );
     let write = log.lines().find(|line| line.contains("caller had gone")).expect("the write is told of");
     assert!(write.contains("DEMO_TST~") && write.contains("MIDEMO"), "{write}");
+}
+
+/// Whatever stands in the files of a folder.
+fn written(folder: &Path) -> String {
+    let Ok(files) = std::fs::read_dir(folder) else { return String::new() };
+    files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()).collect()
+}
+
+const OPERATOR: &str = "MARK-operator-0123456789-0123456789";
+
+/// Settings of a real M3, with marked secrets from everywhere, and a log that tells everything.
+fn marked(m3: &str) -> [(&'static str, &str); 8] {
+    [
+        ("MI_GATEWAY__LOG__LEVEL", "trace"),
+        ("MI_GATEWAY__M3__BACKEND", "socket"),
+        ("MI_GATEWAY__M3__ADDRESS", m3),
+        ("MI_GATEWAY__M3__USER", "MIGATE"),
+        // One that is right, one that M3 refuses, one of a file.
+        ("MI_GATEWAY__M3__PASSWORD", "migate-dev"),
+        ("MI_GATEWAY__M3__PASSWORDS__MIDEMO", "MARK-m3"),
+        ("MI_GATEWAY__M3__USERS__MIREAD", "user"),
+        ("MI_GATEWAY__OPERATIONS__TOKEN", OPERATOR),
+    ]
+}
+
+/// A request of each kind, good ones and bad ones, and everything that was answered.
+async fn driven(at: &Path, told: &Value, ionapi: &Value, token: &str) -> String {
+    let of = |name: &str| ionapi[name].as_str().unwrap_or_default();
+    let (public, operations) = (crate::house::text(told, "public_url"), crate::house::text(told, "operations"));
+    let (tokens, door) = (format!("{public}/oauth2/token"), format!("http://{operations}"));
+    let call = format!("{public}/m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001");
+    let form = |pairs: &[(&str, &str)]| form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let id = ("client_id", of("ci"));
+    let wrong = form(&[("grant_type", "client_credentials"), id, ("client_secret", "MARK-client")]);
+    let (right, user) = (("client_secret", of("cs")), ("username", of("saak")));
+    let account = form(&[("grant_type", "password"), id, right, user, ("password", "MARK-sask")]);
+    let (operator, bearer) = (format!("Bearer {OPERATOR}"), format!("Bearer {token}"));
+    let client = https(&at.join("certs/dev/ca.pem"));
+    let mut answers = String::new();
+    for (method, url, authorization, body) in [
+        ("POST", &tokens, "", wrong.as_str()),
+        ("POST", &tokens, "", &account),
+        ("POST", &tokens, "Basic TUFSSy1iYXNpYzpNQVJLLWJhc2lj", "grant_type=MARK-grant"),
+        ("GET", &call, &bearer, ""),
+        ("GET", &call, "Bearer MARK-bearer.MARK-bearer.MARK-bearer", ""),
+        ("POST", &format!("{door}/revocations"), &operator, "{\"token\":\"MARK token\"}"),
+        ("POST", &format!("{door}/revocations"), "Bearer MARK-wrong-operator", "{}"),
+        ("POST", &format!("{door}/blocks"), &operator, "{\"MARK-key\":1}"),
+        ("GET", &format!("{door}/metrics"), "", ""),
+        ("GET", &format!("{door}/readyz"), "", ""),
+    ] {
+        let kind = if url == &tokens { "application/x-www-form-urlencoded" } else { "application/json" };
+        let mut request = Request::builder().method(method).uri(url).header("content-type", kind);
+        if !authorization.is_empty() {
+            request = request.header("authorization", authorization);
+        }
+        let reply = send(&client, request.body(Full::from(body.to_owned())).expect("a request")).await;
+        answers.push_str(&format!("{url} {} {:?} {}\n", reply.status, reply.headers, reply.text()));
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_written_anywhere_whatever_goes_wrong_and_however_much_is_logged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let mock = Settings { listen: ([127, 0, 0, 1], 0).into(), ..Settings::default() };
+    let mock = Mock::start(mock, &Tasks::new()).await.expect("a mock M3");
+    std::fs::create_dir(at.join("policies")).expect("a folder");
+    let rule = "@id(\"all\")\n@owner(\"tests\")\npermit (principal, action in [Action::\"read\"], resource);\n";
+    for (name, text) in [
+        ("policies/rules.cedar", rule),
+        ("policies/limits.toml", "[default]\nrate = \"100/second\"\nburst = 100\n"),
+        ("user", "MARK-of-file\n"),
+        ("bad.toml", "[m3]\npassword = \"MARK-literal\"\nuser = \"MARK literal\"\n"),
+    ] {
+        std::fs::write(at.join(name), text).expect("a file");
+    }
+    let m3 = mock.address().to_string();
+    let environment = marked(&m3);
+    let [stdout, stderr] = ["out.log", "err.log"].map(|name| std::fs::File::create(at.join(name)).expect("a file"));
+    let mut child = super::command(at, &[], &environment).stdout(stdout).stderr(stderr).spawn().expect("it starts");
+    let told: Value = super::patiently(async || {
+        tokio::task::yield_now().await;
+        serde_json::from_slice(&std::fs::read(at.join(".mi-gateway/addresses.json")).ok()?).ok()
+    })
+    .await;
+    let words = ["client", "add", "shop", "--group", "shop", "--m3-user", "MIDEMO", "--out", "shop.ionapi"];
+    let mut said = vec![run(at, &words, &environment).await];
+    let ionapi: Value = serde_json::from_slice(&std::fs::read(at.join("shop.ionapi")).expect("a file")).expect("JSON");
+    let token = super::patiently(async || {
+        let got = run(at, &["token", "shop.ionapi"], &environment).await;
+        got.status.success().then(|| text(&got.stdout).trim().to_owned())
+    })
+    .await;
+    let mut everything = driven(at, &told, &ionapi, &token).await;
+    assert!(everything.contains("m3-logon-refused") && everything.contains("invalid_client"), "{everything}");
+    for words in [&["check", "--config", "bad.toml"][..], &["check", "--probe"], &["--help"]] {
+        said.push(run(at, words, &environment).await);
+    }
+    child.kill().await.expect("it is ended");
+    for ended in &said {
+        everything.push_str(&text(&ended.stdout));
+        everything.push_str(&text(&ended.stderr));
+    }
+    for file in ["out.log", "err.log", ".mi-gateway/addresses.json"] {
+        everything.push_str(&std::fs::read_to_string(at.join(file)).unwrap_or_default());
+    }
+    everything.push_str(&written(&at.join(".mi-gateway/audit")));
+    assert!(everything.contains("TRACE"), "it was logged as much as can be");
+    let (secret, key) = (crate::house::text(&ionapi, "cs"), crate::house::text(&ionapi, "sask"));
+    for secret in ["MARK", "migate-dev", &token, secret, key] {
+        let found: Vec<&str> = everything.lines().filter(|line| line.contains(secret)).take(5).collect();
+        assert!(found.is_empty(), "{secret}: {found:#?}");
+    }
 }
