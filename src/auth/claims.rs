@@ -48,6 +48,10 @@ impl Verified {
     /// Of a token that its issuer speaks for, which need not name a subject.
     pub(super) fn told(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
         audience(claims, rules)?;
+        // Whoever stole it must not use it as if anybody might: without a look at the proof it is worth nothing.
+        if claims.member("cnf").is_some() {
+            return Err(Error::Bound);
+        }
         text(claims, "sub")?;
         let issued = time(claims, "iat")?;
         let client = client(claims, rules)?;

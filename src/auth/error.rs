@@ -49,6 +49,8 @@ pub enum Error {
     Client,
     #[error("the token was revoked")]
     Revoked,
+    #[error("the token is bound to a key, and no proof of that key is taken here")]
+    Bound,
     #[error("the token's issuer says that it is not active")]
     Inactive,
     #[error("the token's issuer cannot be asked about it at the moment")]

@@ -177,7 +177,7 @@ fn read(answer: &[u8], rules: &IssuerRules) -> Result<Verified, Error> {
     }
     // A refresh token is active too, and must open nothing.
     match claims::text(&said, "token_type")? {
-        Some(name) if ["bearer", "dpop"].iter().any(|good| name.eq_ignore_ascii_case(good)) => {}
+        Some(name) if name.eq_ignore_ascii_case("bearer") => {}
         None if rules.typ == TypRule::Any => {}
         Some(_) | None => return Err(Error::Type),
     }
