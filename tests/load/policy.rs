@@ -1,0 +1,195 @@
+//! What a decision costs when a set is large, and what callers notice of its reload.
+//!
+//! A set has some global forbids and the rest of its rules spread over its clients, as real ones have. A decision is
+//! evaluated when nobody asked it before (another company each time), and remembered when somebody did.
+
+#![expect(clippy::print_stdout, reason = "a bench is there to print figures")]
+
+use mi_gateway::model::{
+    ClientId, Company, Division, Effect, FieldKind, FieldLayout, FieldName, Layout, M3User, Place, ProgramName,
+    TransactionLayout, TransactionName,
+};
+use mi_gateway::policies::{Active, Settings};
+use mi_gateway::policy::{Ask, Asker, Set, Source};
+use mi_gateway::telemetry::Metrics;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ISSUER: &str = "https://gateway.example";
+const NOW: u64 = 1_800_000_000;
+const FORBIDS: usize = 7;
+const COMPANIES: u16 = 900;
+const PROGRAMS: [&str; 6] = ["CRS610MI", "CRS620MI", "CRS630MI", "MMS200MI", "OIS100MI", "PPS200MI"];
+
+fn rules(rules: usize, clients: usize) -> String {
+    let mut text = String::new();
+    for at in 0..FORBIDS.min(rules / 2) {
+        let _ = writeln!(
+            text,
+            "@id(\"guard-{at}\") forbid (principal, action, resource in Program::\"EXT{at:03}MI\") when {{ resource.customer_made }};"
+        );
+    }
+    for at in FORBIDS.min(rules / 2)..rules {
+        let (client, program) = (at % clients, PROGRAMS[at % PROGRAMS.len()]);
+        let _ = writeln!(
+            text,
+            "@id(\"r-{at}\") @owner(\"o\") permit (principal == Client::\"c{client}\", action in Action::\"read\", resource in \
+             Program::\"{program}\") when {{ context.company >= 1 && context.company <= 800 }} \
+             when {{ context.minute >= 0 && context.address.isInRange(ip(\"0.0.0.0/0\")) }};"
+        );
+    }
+    text
+}
+
+fn layout() -> Arc<TransactionLayout> {
+    let field = |name| {
+        let name = FieldName::parse(name).expect("a field");
+        FieldLayout {
+            name,
+            kind: FieldKind::Alphanumeric,
+            from: 16,
+            length: 10,
+            mandatory: true,
+            description: "".into(),
+        }
+    };
+    Arc::new(TransactionLayout {
+        program: ProgramName::parse("CRS610MI").expect("a program"),
+        name: TransactionName::parse("GetBasicData").expect("a transaction"),
+        description: "".into(),
+        multi: false,
+        input: Layout::new(vec![field("CUNO")]),
+        output: Layout::default(),
+    })
+}
+
+struct Caller {
+    clients: Vec<ClientId>,
+    user: M3User,
+    layout: Arc<TransactionLayout>,
+}
+
+impl Caller {
+    fn new(clients: usize) -> Self {
+        let client = |at| ClientId { issuer: ISSUER.into(), id: format!("c{at}").into() };
+        let (clients, user) = ((0..clients).map(client).collect(), M3User::parse("MIDEMO").expect("a user"));
+        Self { clients, user, layout: layout() }
+    }
+
+    fn decide(&self, set: &Set, client: usize, company: u16) {
+        let place = Place { company: Company::new(company).expect("a company"), division: Division::BLANK };
+        let ask = Ask {
+            asker: Asker { client: &self.clients[client], groups: &[], scopes: &[] },
+            program: self.layout.program,
+            transaction: self.layout.name,
+            effect: Effect::Read,
+            place,
+            m3_user: &self.user,
+            layout: &self.layout,
+            inputs: &[],
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            unix_seconds: NOW,
+        };
+        black_box(set.decide(black_box(&ask)));
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e6
+}
+
+fn timed(mut one: impl FnMut()) -> Duration {
+    let begun = Instant::now();
+    one();
+    begun.elapsed()
+}
+
+fn decisions(count: usize, clients: usize) {
+    let source = Source { name: "all.cedar".into(), text: rules(count, clients) };
+    let begun = Instant::now();
+    let set = Set::load(&[source], ISSUER, &|_, _| None).expect("a set");
+    let loaded = begun.elapsed();
+    let caller = Caller::new(clients);
+    // Clients that have rules: with few rules most have none, and those are refused without an evaluation.
+    let asking = count.saturating_sub(FORBIDS).clamp(1, clients).min(50);
+    let asker = |at: usize| FORBIDS.min(count / 2) % clients + at % asking;
+    let first = median((0..asking).map(|at| timed(|| caller.decide(&set, asker(at) % clients, 1))).collect());
+    let new = |at: usize| 2 + u16::try_from(at % usize::from(COMPANIES)).unwrap_or_default();
+    let evaluated = (0..usize::from(COMPANIES) * asking.min(20))
+        .map(|at| timed(|| caller.decide(&set, asker(at / usize::from(COMPANIES)) % clients, new(at))));
+    let evaluated = median(evaluated.collect());
+    let remembered = median((0..10_000).map(|at| timed(|| caller.decide(&set, asker(at) % clients, 1))).collect());
+    println!(
+        "{count:>5} rules, {clients:>4} clients: loaded in {:>7.1} ms; a client's first {first:>7.1} µs; evaluated \
+         {evaluated:>6.2} µs; remembered {remembered:>5.2} µs",
+        loaded.as_secs_f64() * 1e3
+    );
+}
+
+fn percentiles(mut times: Vec<Duration>) -> (f64, f64, f64) {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    (at(0.5), at(0.99), at(0.999))
+}
+
+/// Decisions, one after the other, as long as it is asked for.
+fn asked(active: &Active, caller: &Caller, until: impl Fn() -> bool) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let mut at = 0;
+    while !until() {
+        at += 1;
+        times.push(timed(|| caller.decide(&active.set(), at % caller.clients.len(), 1 + (at % 700) as u16)));
+    }
+    times
+}
+
+fn reload(folder: &Path) {
+    const RULES: usize = 5_000;
+    const CLIENTS: usize = 1_000;
+    const ALONE: Duration = Duration::from_secs(3);
+    const RELOADS: usize = 3;
+    let text = rules(RULES, CLIENTS);
+    let write = |mark: usize| std::fs::write(folder.join("all.cedar"), format!("// {mark}\n{text}")).expect("a file");
+    write(0);
+    let settings = Settings { dir: folder.to_owned(), ..Settings::default() };
+    let active = Active::load(settings, ISSUER, Arc::new(|_, _| None), Metrics::new()).expect("a set");
+    let caller = Caller::new(CLIENTS);
+    let begun = Instant::now();
+    let alone = percentiles(asked(&active, &caller, || begun.elapsed() > ALONE));
+    let done = AtomicBool::new(false);
+    let during = thread::scope(|scope| {
+        scope.spawn(|| {
+            for mark in 1..=RELOADS {
+                write(mark);
+                active.look(&|_| {});
+            }
+            done.store(true, Ordering::Release);
+        });
+        percentiles(asked(&active, &caller, || done.load(Ordering::Acquire)))
+    });
+    let shown =
+        |(middle, p99, p999): (f64, f64, f64)| format!("median {middle:.2} µs, p99 {p99:.1} µs, p99.9 {p999:.1} µs");
+    println!("decisions with {RULES} rules, nothing else going on: {}", shown(alone));
+    println!("the same while the set is read anew {RELOADS} times:     {}", shown(during));
+}
+
+fn main() {
+    for count in [10, 1_000, 5_000] {
+        for clients in [100, 1_000] {
+            decisions(count, clients);
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    reload(folder.path());
+}
