@@ -3,7 +3,8 @@
 //! Invariant: a document that does not name exactly the issuer that was asked for says nothing.
 //! Does not know: how it is fetched.
 
-use serde::Deserialize;
+use super::parse::Object;
+use serde_json::Value;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BadMetadata {
@@ -13,30 +14,35 @@ pub enum BadMetadata {
     Issuer,
     #[error("it names no jwks_uri")]
     NoKeys,
+    #[error("its {0} is no text")]
+    NoText(&'static str),
 }
 
-/// The members that are looked at; one that stands twice makes the document unreadable.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// The members that are looked at. One that stands twice, or that can't be read, makes the document unreadable, whether it
+/// is looked at or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    issuer: String,
-    #[serde(default)]
-    jwks_uri: Option<String>,
-    #[serde(default)]
+    jwks_uri: String,
     introspection_endpoint: Option<String>,
 }
 
 impl Metadata {
     pub fn parse(document: &[u8], issuer: &str) -> Result<Self, BadMetadata> {
-        let metadata: Self = serde_json::from_slice(document)?;
-        match &metadata {
-            other if other.issuer != issuer => Err(BadMetadata::Issuer),
-            Self { jwks_uri: None, .. } => Err(BadMetadata::NoKeys),
-            _ => Ok(metadata),
+        let said: Object = serde_json::from_slice(document)?;
+        let text = |name| match said.member(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(BadMetadata::NoText(name)),
+        };
+        if text("issuer")?.as_deref() != Some(issuer) {
+            return Err(BadMetadata::Issuer);
         }
+        let jwks_uri = text("jwks_uri")?.ok_or(BadMetadata::NoKeys)?;
+        Ok(Self { jwks_uri, introspection_endpoint: text("introspection_endpoint")? })
     }
 
     pub fn keys(&self) -> &str {
-        self.jwks_uri.as_deref().unwrap_or_default()
+        &self.jwks_uri
     }
 
     pub fn introspection(&self) -> Option<&str> {
@@ -87,8 +93,13 @@ mod tests {
             assert!(matches!(of(&other), Err(BadMetadata::Issuer)), "{issuer}");
         }
         assert!(matches!(of(r#"{"issuer":"https://a"}"#), Err(BadMetadata::NoKeys)));
-        for text in ["", "[]", "{}", r#"{"issuer":"https://b","issuer":"https://a","jwks_uri":"x"}"#] {
+        for text in ["", "[]", r#"{"issuer":"https://b","issuer":"https://a","jwks_uri":"x"}"#] {
             assert!(matches!(of(text), Err(BadMetadata::Unreadable(_))), "{text}");
         }
+        assert!(matches!(of("{}"), Err(BadMetadata::Issuer)));
+        assert!(matches!(of(r#"{"issuer":"https://a","jwks_uri":7}"#), Err(BadMetadata::NoText("jwks_uri"))));
+        let torn = b"{\"x\":\"\xff\",\"issuer\":\"https://a\",\"jwks_uri\":\"https://a/k\"}";
+        let unread = Metadata::parse(torn, "https://a");
+        assert!(matches!(unread, Err(BadMetadata::Unreadable(_))), "what nobody looks at is text as well");
     }
 }
