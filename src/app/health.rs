@@ -67,7 +67,6 @@ impl Watched {
             note.push_str("; the policy folder is not in force: ");
             note.push_str(trouble);
         }
-        self.health.set("policy", Ok(()));
         self.health.note("policy", Some(note));
     }
 

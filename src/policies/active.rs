@@ -13,7 +13,7 @@ use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,13 @@ pub struct Settings {
     pub gate: Gate,
     /// Where good sets are kept; `None` keeps none.
     pub kept: Option<Kept>,
+}
+
+impl Settings {
+    /// A kept set passed once; what it promised about itself then is not asked again, for the catalog may know less now.
+    fn gate(&self, kept: bool) -> Gate {
+        if kept { Gate::Syntax } else { self.gate }
+    }
 }
 
 impl Default for Settings {
@@ -75,10 +82,16 @@ impl Active {
         metrics: Metrics,
     ) -> Result<Arc<Self>, Error> {
         let now = unix_seconds();
-        let (dir, rolled_back) = whence(&settings)?;
-        let own = read(&dir).and_then(|files| Ok((pass(&files, &settings, local_issuer, &layouts, now)?, files)));
+        let Whence { dir, rollback } = Whence::now(&settings)?;
+        let rolled_back = rollback.is_some();
+        let own = found(&dir, rollback.as_deref()).and_then(|files| {
+            let good = pass(&files, settings.gate(rolled_back), local_issuer, &layouts, now)?;
+            Ok((good, files))
+        });
         let (good, files, seen, trouble) = match own {
             Ok((good, files)) => (good, files.clone(), Some(files), None),
+            // Whoever went back from a set must not find it in force again because another one was damaged.
+            Err(error) if rolled_back => return Err(error),
             Err(error) => {
                 let Some((good, files)) = last_good(&settings, local_issuer, &layouts, now) else { return Err(error) };
                 let trouble = error.to_string();
@@ -177,15 +190,15 @@ impl Active {
 
     fn try_look(&self, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
         let again = self.again.swap(false, Ordering::AcqRel);
-        let (dir, rolled_back) = whence(&self.settings)?;
-        let found = read(&dir).and_then(|files| match files.embedded && !self.is_embedded() {
+        let found = Whence::now(&self.settings).and_then(|Whence { dir, rollback }| {
+            let files = found(&dir, rollback.as_deref())?;
             // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
-            true => Err(Error::Gone { path: dir.clone() }),
-            false => Ok(files),
+            let gone = files.embedded && !self.is_embedded();
+            if gone { Err(Error::Gone { path: dir }) } else { Ok((files, rollback.is_some())) }
         });
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = match found {
-            Ok(files) => files,
+        let (files, rolled_back) = match found {
+            Ok(found) => found,
             // The same trouble is told once; `seen` is empty while it lasts.
             Err(why) => return seen.take().map_or(Ok(false), |_| Err(why)),
         };
@@ -212,7 +225,8 @@ impl Active {
     }
 
     fn passed(&self, files: &Files, rolled_back: bool) -> Result<Good, Error> {
-        let good = pass(files, &self.settings, &self.local_issuer, &self.layouts, unix_seconds())?;
+        let gate = self.settings.gate(rolled_back);
+        let good = pass(files, gate, &self.local_issuer, &self.layouts, unix_seconds())?;
         let (found, active) = (good.manifest.version, self.in_force().version);
         // Whoever comes back from a rollback goes forward again, and whoever rolls back means it.
         if found < active && !rolled_back {
@@ -246,21 +260,37 @@ impl Active {
 }
 
 /// Where the set in force is to come from: the folder, or a kept set that somebody went back to.
-fn whence(settings: &Settings) -> Result<(PathBuf, bool), Error> {
-    let rollback = settings.kept.as_ref().map_or(Ok(None), Kept::rollback)?;
-    Ok(match (rollback, &settings.kept) {
-        (Some(rollback), Some(kept)) => (kept.folder(&rollback.to), true),
-        _ => (settings.dir.clone(), false),
-    })
+struct Whence {
+    dir: PathBuf,
+    /// The id of the kept set.
+    rollback: Option<String>,
 }
 
-/// It passed once; what it promised about itself then is not asked again, for the catalog may know less now.
+impl Whence {
+    fn now(settings: &Settings) -> Result<Self, Error> {
+        let rollback = settings.kept.as_ref().map_or(Ok(None), Kept::rollback)?;
+        Ok(match (rollback, &settings.kept) {
+            (Some(rollback), Some(kept)) => Self { dir: kept.folder(&rollback.to), rollback: Some(rollback.to) },
+            _ => Self { dir: settings.dir.clone(), rollback: None },
+        })
+    }
+}
+
+/// A kept set is what it was when it was kept, or it is none.
+fn found(dir: &Path, kept: Option<&str>) -> Result<Files, Error> {
+    let files = read(dir)?;
+    match kept.is_some_and(|id| files.embedded || kept::id(&files) != id) {
+        true => Err(Error::Altered { path: dir.to_owned() }),
+        false => Ok(files),
+    }
+}
+
+/// The newest that was kept.
 fn last_good(settings: &Settings, local: &str, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
     let kept = settings.kept.as_ref()?;
     let last = kept.sets().ok()?.pop()?;
-    let files = read(&kept.folder(&last.id)).ok().filter(|files| !files.embedded && kept::id(files) == last.id)?;
-    let trusting = Settings { gate: Gate::Syntax, ..settings.clone() };
-    let good = pass(&files, &trusting, local, layouts, now).ok()?;
+    let files = found(&kept.folder(&last.id), Some(&last.id)).ok()?;
+    let good = pass(&files, Gate::Syntax, local, layouts, now).ok()?;
     Some((good, files))
 }
 

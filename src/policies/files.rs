@@ -41,7 +41,9 @@ pub enum Error {
     /// The set loads, and doesn't do what its own tests say.
     #[error("{} of the set's own tests fail, the first: {}", .0.len(), .0.first().map(String::as_str).unwrap_or_default())]
     Tests(Vec<String>),
-    #[error("the set {name} was to be used until a day that is over")]
+    #[error("the kept set in {path} is not what it was; go to another with `mi-gateway policy rollback --to`, or take the folder up again with `mi-gateway policy resume`", path = path.display())]
+    Altered { path: PathBuf },
+    #[error("the set {name} was to be used until a day that is over; give it a later `expires` in its manifest.toml")]
     Over { name: String },
     #[error(
         "version {found} is older than version {active}, which is active; to go back, say `mi-gateway policy rollback`"

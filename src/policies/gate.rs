@@ -1,6 +1,6 @@
 //! What a set must pass before it can be active: its manifest, Cedar's check, and the promises that stand beside it.
 
-use super::active::{Layouts, Settings};
+use super::active::Layouts;
 use super::cases;
 use super::files::{Error, Files};
 use super::manifest::Manifest;
@@ -26,7 +26,7 @@ pub(super) struct Good {
 /// Blocks, for as long as a large set takes: never on a thread that serves requests.
 pub(super) fn pass(
     files: &Files,
-    settings: &Settings,
+    gate: Gate,
     local: &str,
     layouts: &Layouts,
     unix_seconds: u64,
@@ -39,7 +39,7 @@ pub(super) fn pass(
         return Err(Error::Over { name: manifest.name });
     }
     let set = Set::load(&files.cedar, local, &**layouts).map_err(Error::Faults)?;
-    if settings.gate == Gate::Tests {
+    if gate == Gate::Tests {
         let cases = cases::read(&files.cases).map_err(Error::Faults)?;
         let tested = cases::run(&set, &cases, local, &**layouts, unix_seconds);
         let broken: Vec<String> = tested.broken().map(|(name, spot, why)| format!("{spot}: {name}: {why}")).collect();

@@ -1,9 +1,7 @@
 //! `manifest.toml` of a set: what it is called, which version it is, who answers for it, and what its house asks of rules.
 
 use crate::model::Spot;
-use crate::policy::{Demands, Fault, Source};
-use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
+use crate::policy::{Demands, Fault, Source, end_of_day};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -76,12 +74,6 @@ const SHAPE: &str = "it has name and version, and may have owner, expires and re
 fn fault(source: &Source, at: usize, message: &str, hint: &str) -> Fault {
     let spot = Spot::at(&source.name, &source.text, at);
     Fault { spot, code: "manifest", message: message.to_owned(), hint: Some(hint.to_owned()) }
-}
-
-fn end_of_day(text: &str) -> Option<u64> {
-    let day: Date = text.trim().parse().ok()?;
-    let next = TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.to_datetime(Time::midnight())).ok()?;
-    u64::try_from(next.as_second()).ok()
 }
 
 #[cfg(test)]

@@ -315,7 +315,6 @@ fn a_set_that_breaks_its_own_tests_never_becomes_active() {
     assert_eq!(active.set().hash(), before, "the forbid breaks the promise");
     let trouble = active.in_force().trouble.clone().unwrap_or_default();
     assert!(trouble.contains("tests/all.toml:1:1: a promise: it is refused"), "{trouble}");
-    assert!(active.is_over(0) || active.in_force().expires_at.is_none());
     desk.write("tests/all.toml", &case("deny"));
     active.look(&|_| {});
     assert_ne!(active.set().hash(), before, "what was promised is another thing now");
@@ -363,6 +362,23 @@ fn a_kept_set_that_was_altered_is_not_trusted() {
     fs::write(desk.kept().folder(&kept.id).join("a.cedar"), "permit (principal, action, resource);").expect("a file");
     desk.write("a.cedar", "permit (");
     assert!(desk.load().is_err());
+}
+
+#[test]
+fn a_set_that_was_gone_back_to_is_what_it_was_or_nothing() {
+    let desk = Desk::new();
+    let active = desk.load().expect("a set");
+    desk.write("b.cedar", FORBID);
+    active.look(&|_| {});
+    let sets = desk.kept().sets().expect("a list");
+    desk.kept().go_back(&super::Rollback { to: sets[0].id.clone(), at: 0 }).expect("it is written");
+    let altered = desk.kept().folder(&sets[0].id).join("a.cedar");
+    fs::write(altered, "permit (principal, action, resource);").expect("a file");
+    let before = active.set().hash().to_owned();
+    active.look(&|_| {});
+    assert_eq!(active.set().hash(), before);
+    assert!(active.in_force().trouble.clone().unwrap_or_default().contains("is not what it was"));
+    assert!(desk.load().is_err(), "and the set that was left is not in force again by itself");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What it doesn't follow it doesn't judge: a rule that is named here can't fire, and one that isn't may still not.
 
-use super::rule::conjuncts;
+use super::rule::conditions;
 use cedar_policy::Policy;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -17,21 +17,11 @@ struct Must {
 
 /// The words that are the rule's contradiction, if it has one.
 pub(super) fn contradiction(policy: &Policy) -> Option<String> {
-    let whole = policy.to_json().ok()?;
     let mut said: BTreeMap<String, Must> = BTreeMap::new();
-    for clause in whole.get("conditions")?.as_array()? {
-        if clause.get("kind").is_none_or(|kind| kind != "when") {
-            continue;
-        }
-        for part in conjuncts(clause.get("body").cloned().unwrap_or_default()) {
-            if let Some((path, relation, value)) = comparison(&part)
-                && let Some(why) = meet(&mut said, &path, relation, &value)
-            {
-                return Some(why);
-            }
-        }
-    }
-    None
+    conditions(&mut policy.to_json().ok()?).into_iter().filter(|condition| condition.when).find_map(|condition| {
+        let (path, relation, value) = comparison(&condition.body)?;
+        meet(&mut said, &path, relation, &value)
+    })
 }
 
 /// `context.company == 100` as its path, relation and value; turned around where the value stands first.

@@ -29,4 +29,5 @@ pub use explain::{Miss, Near};
 pub use fault::{Fault, Source};
 pub use places::reached;
 pub use review::{Demands, Finding, Severity};
+pub use rule::end_of_day;
 pub use set::{Layouts, Set};

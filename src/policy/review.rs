@@ -8,12 +8,12 @@ use super::fault::Fault;
 use super::identity::{self, TYPES};
 use super::narrow::{entities, nobody_in_particular};
 use super::reads::Reads;
-use super::rule::{Rule, conjuncts};
+use super::rule::{Condition, Rule, conditions};
 use super::scope::Target;
 use super::set::Set;
 use crate::model::{Effect, ProgramName, TransactionName};
 use cedar_policy::{Authorizer, EntityUid, Policy, PolicySet, Request};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::collections::HashSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,8 @@ impl Finding {
 impl Set {
     /// `known`: the transactions that M3 is known to have; empty where nobody knows.
     pub fn review(&self, known: &[Call], demands: Demands, unix_seconds: u64) -> Vec<Finding> {
-        let mut review = Review { set: self, known, found: Vec::new() };
+        let programs = known.iter().map(|(program, _)| *program).collect();
+        let mut review = Review { set: self, known, programs, found: Vec::new() };
         for fault in self.warnings() {
             review.found.push(Finding::warning(fault.clone()));
         }
@@ -76,6 +77,7 @@ impl Set {
 struct Review<'a> {
     set: &'a Set,
     known: &'a [Call],
+    programs: HashSet<ProgramName>,
     found: Vec<Finding>,
 }
 
@@ -94,7 +96,6 @@ impl Review<'_> {
         if self.known.is_empty() {
             return;
         }
-        let programs: HashSet<ProgramName> = self.known.iter().map(|(program, _)| *program).collect();
         for uid in rule.policy.entity_literals() {
             let id = uid.id().unescaped();
             let pair = identity::pair(id);
@@ -108,7 +109,7 @@ impl Review<'_> {
             if !rule.permit && any.is_some_and(|any| Effect::of(program, any) == Effect::Raw) {
                 continue;
             }
-            if !programs.contains(&program) {
+            if !self.programs.contains(&program) {
                 let message = format!("{}: no program {program} is known here", rule.id);
                 self.warn(rule, "unknown-program", message, "is the name spelt as M3 spells it?");
             } else if let Some(call) = pair.filter(|call| !self.known.contains(call) && !Effect::is_technical(call.1)) {
@@ -174,24 +175,28 @@ impl Review<'_> {
     /// A permit of nothing but what is forbidden, or of nothing that there is.
     fn shadowed(&mut self, rule: &Rule) {
         let permit = bare(rule);
-        let candidates: Vec<Call> = if rule.typed.is_empty() {
-            self.known.iter().copied().filter(|call| self.fires(rule, &permit, *call)).collect()
-        } else {
-            rule.typed.clone()
-        };
-        if candidates.is_empty() {
+        let candidates = if rule.typed.is_empty() { self.known } else { &rule.typed };
+        let (mut any, mut by) = (false, HashSet::new());
+        for call in candidates {
+            // A rule that names its transaction is taken at its word: M3 may know what nobody does here.
+            let speaks = !rule.typed.is_empty()
+                || (rule.scope.reaches(&target(self.set, *call)) && self.fires(rule, &permit, *call));
+            if !speaks {
+                continue;
+            }
+            any = true;
+            match self.forbidden(rule, *call) {
+                Some(id) => by.insert(id),
+                // Most rules end here, at the first call that they speak of.
+                None => return,
+            };
+        }
+        if !any {
             if !self.known.is_empty() && rule.policy.entity_literals().iter().any(|uid| self.is_known_program(uid)) {
                 let message = format!("{}: speaks of no transaction that there is", rule.id);
                 self.warn(rule, "never-fires", message, "its action and its resource have nothing in common");
             }
             return;
-        }
-        let mut by = HashSet::new();
-        for call in candidates {
-            match self.forbidden(rule, call) {
-                Some(id) => by.insert(id),
-                None => return,
-            };
         }
         let mut by: Vec<&str> = by.into_iter().collect();
         by.sort_unstable();
@@ -207,7 +212,7 @@ impl Review<'_> {
 
     fn is_known_program(&self, uid: &EntityUid) -> bool {
         *uid.type_name() == TYPES.program
-            && self.known.iter().any(|(program, _)| program.as_str() == uid.id().unescaped())
+            && ProgramName::parse(uid.id().unescaped()).is_ok_and(|program| self.programs.contains(&program))
     }
 
     /// The forbid that holds for this call whatever is sent, and that the permit doesn't lift.
@@ -252,19 +257,12 @@ fn target(set: &Set, (program, name): Call) -> Target {
 /// A permit without the conditions that look at anything but the call's name.
 fn bare(rule: &Rule) -> Option<Policy> {
     let mut whole = rule.policy.to_json().ok()?;
-    let clauses = whole.get_mut("conditions").and_then(Json::as_array_mut).map(std::mem::take).unwrap_or_default();
-    let mut kept = Vec::new();
-    for clause in clauses {
-        let when = clause.get("kind").is_some_and(|kind| kind == "when");
-        let body = clause.get("body").cloned().unwrap_or_default();
-        for part in if when { conjuncts(body) } else { vec![body] } {
-            let mut reads = Reads::default();
-            let names_alone = reads.walk(&part).is_ok() && reads == Reads::default();
-            if names_alone {
-                kept.push(json!({ "kind": if when { "when" } else { "unless" }, "body": part }));
-            }
-        }
-    }
+    let names_alone = |body: &Json| {
+        let mut reads = Reads::default();
+        reads.walk(body).is_ok() && reads == Reads::default()
+    };
+    let kept = conditions(&mut whole).into_iter().filter(|condition| names_alone(&condition.body));
+    let kept = kept.map(Condition::clause).collect();
     whole["conditions"] = Json::Array(kept);
     Policy::from_json(Some(rule.policy.id().clone()), whole).ok()
 }

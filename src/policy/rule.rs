@@ -12,7 +12,7 @@ use crate::model::{Effect, FieldName, ProgramName, Spot, TransactionName};
 use cedar_policy::{EntityUid, Policy, PolicyId};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 #[derive(Debug, Clone)]
@@ -184,23 +184,18 @@ impl Reading<'_> {
             return Split::default();
         };
         let mut split = Split { whole: true, ..Split::default() };
-        let clauses = whole.get_mut("conditions").and_then(Json::as_array_mut).map(std::mem::take).unwrap_or_default();
         let mut kept = Vec::new();
-        for clause in clauses {
-            let when = clause.get("kind").is_some_and(|kind| kind == "when");
-            let body = clause.get("body").cloned().unwrap_or_default();
-            for part in if when { conjuncts(body) } else { vec![body] } {
-                let mut reads = Reads::default();
-                if let Err(why) = reads.walk(&part) {
-                    self.refuse(why, CONTEXT);
-                }
-                split.reads.join(&reads);
-                if reads.known_by_name() {
-                    split.by_name_reads.join(&reads);
-                    kept.push(serde_json::json!({ "kind": if when { "when" } else { "unless" }, "body": part }));
-                } else {
-                    split.whole = false;
-                }
+        for condition in conditions(&mut whole) {
+            let mut reads = Reads::default();
+            if let Err(why) = reads.walk(&condition.body) {
+                self.refuse(why, CONTEXT);
+            }
+            split.reads.join(&reads);
+            if reads.known_by_name() {
+                split.by_name_reads.join(&reads);
+                kept.push(condition.clause());
+            } else {
+                split.whole = false;
             }
         }
         if split.whole {
@@ -264,6 +259,32 @@ fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty())
 }
 
+/// One condition that must hold, or must not.
+pub(super) struct Condition {
+    pub(super) when: bool,
+    pub(super) body: Json,
+}
+
+impl Condition {
+    /// As it stands in a policy's syntax tree.
+    pub(super) fn clause(self) -> Json {
+        json!({ "kind": if self.when { "when" } else { "unless" }, "body": self.body })
+    }
+}
+
+/// Takes the conditions out of a policy's syntax tree; what stands between && is a condition of its own.
+pub(super) fn conditions(whole: &mut Json) -> Vec<Condition> {
+    let clauses = whole.get_mut("conditions").and_then(Json::as_array_mut).map(std::mem::take).unwrap_or_default();
+    let mut all = Vec::new();
+    for mut clause in clauses {
+        let when = clause.get("kind").is_some_and(|kind| kind == "when");
+        let body = clause.get_mut("body").map(Json::take).unwrap_or_default();
+        let parts = if when { conjuncts(body) } else { vec![body] };
+        all.extend(parts.into_iter().map(|body| Condition { when, body }));
+    }
+    all
+}
+
 /// `a && b && c` as three, so that one that needs no context can be asked alone.
 pub(super) fn conjuncts(body: Json) -> Vec<Json> {
     let mut parts = Vec::new();
@@ -277,7 +298,8 @@ pub(super) fn conjuncts(body: Json) -> Vec<Json> {
     parts
 }
 
-fn end_of_day(text: &str) -> Option<u64> {
+/// The first second after a day; `None` for what is none.
+pub fn end_of_day(text: &str) -> Option<u64> {
     let day: Date = text.trim().parse().ok()?;
     let next = TimeZone::UTC.to_timestamp(day.tomorrow().ok()?.to_datetime(Time::midnight())).ok()?;
     u64::try_from(next.as_second()).ok()
