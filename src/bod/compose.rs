@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn node(&mut self, node: &Node) {
+    fn node(&mut self, node: &'a Node) {
         match node.each {
             None => self.once(node),
             Some(list) => {
@@ -286,7 +286,7 @@ impl<'a> Writer<'a> {
     }
 
     /// An element without a value, or without an attribute that it must have, is not written; neither is one around nothing.
-    fn once(&mut self, node: &Node) {
+    fn once(&mut self, node: &'a Node) {
         if node.when.as_ref().is_some_and(|when| !self.holds(when)) {
             return;
         }
@@ -324,11 +324,11 @@ impl<'a> Writer<'a> {
         self.out.push('>');
     }
 
-    fn holds(&self, condition: &Condition) -> bool {
+    fn holds(&self, condition: &'a Condition) -> bool {
         condition.test.holds(&self.value(&condition.value))
     }
 
-    fn value(&self, value: &Value) -> Cow<'a, str> {
+    fn value(&self, value: &'a Value) -> Cow<'a, str> {
         let mut text = self.term(&value.term);
         for step in &value.steps {
             text = match step {
@@ -341,11 +341,10 @@ impl<'a> Writer<'a> {
         text
     }
 
-    fn term(&self, term: &Term) -> Cow<'a, str> {
+    fn term(&self, term: &'a Term) -> Cow<'a, str> {
         let envelope = self.envelope;
         match term {
-            // A constant lives as long as the mapping, but a step may keep the text longer than this borrow of it.
-            Term::Literal(text) => Cow::Owned(text.to_string()),
+            Term::Literal(text) => Cow::Borrowed(text),
             Term::Word(word) => match word {
                 Word::Entity => Cow::Borrowed(envelope.entity),
                 Word::Company => Cow::Borrowed(envelope.company),
