@@ -14,6 +14,7 @@ use mi_gateway::translate::{
     BULK_LIMITS, BULK_PATH, Bulk, Next, Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status,
 };
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 /// Frames are the same bytes again, none is longer than allowed, and how they arrive makes no difference.
 pub fn frames(bytes: &[u8]) {
@@ -156,8 +157,9 @@ pub fn bods(bytes: &[u8]) {
 pub fn mappings(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let source = Source { name: "site.toml".to_owned(), text: text.to_owned() };
-    let shipped = shipped().unwrap_or_default();
-    for read in [Mapping::parse(&source), Mapping::parse_over(&source, &shipped)] {
+    // Read once: they are always the same.
+    static SHIPPED: LazyLock<Vec<Mapping>> = LazyLock::new(|| shipped().unwrap_or_default());
+    for read in [Mapping::parse(&source), Mapping::parse_over(&source, &SHIPPED)] {
         if let Err(faults) = read {
             assert!(
                 !faults.is_empty() && faults.iter().all(|fault| !fault.message.is_empty() && !fault.hint.is_empty())
