@@ -79,8 +79,8 @@ pub struct Composed {
 pub(super) const NAMESPACE: &str = "http://schema.infor.com/InforOAGIS/2";
 const CUSTOM_NAMESPACE: &str = "http://schema.infor.com/InforOAGIS/Custom";
 /// Of the standard, and of Infor's nouns.
-const RELEASE: &str = "9.2";
-const VERSION: &str = "2.14.3";
+pub(super) const RELEASE: &str = "9.2";
+pub(super) const VERSION: &str = "2.14.3";
 
 impl Verb {
     pub fn as_str(self) -> &'static str {

@@ -10,9 +10,11 @@
 mod check;
 mod compile;
 mod compose;
+mod confirm;
 mod fault;
 mod file;
 mod function;
+mod inbound;
 mod mapping;
 mod outline;
 mod schema;
@@ -23,7 +25,9 @@ mod value;
 mod xml;
 
 pub use compose::{Action, Bound, Composed, Envelope, Rows, Unbound, Verb};
+pub use confirm::{Confirmation, confirm};
 pub use fault::{Fault, Source};
+pub use inbound::{Answer, Area, Inbound, Outcome, Reason, Unusable};
 pub use mapping::{Deletes, Mapping, Read, Write};
 pub use schema::schema;
 pub use shipped::shipped;

@@ -3,6 +3,7 @@
 //! All flaws are told, not the first alone. Foreign bytes: no document type, five entities, a bound on depth and count.
 
 use super::outline::{Attribute, Content, Element, Kind, Occurs, Outline};
+use super::xml::text;
 use crate::model::Spot;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -101,22 +102,12 @@ impl<'a> Validator<'a> {
         match event {
             Event::Start(start) => self.start(start),
             Event::End(_) => self.end(),
-            Event::Text(text) => self.add(&text.xml10_content()),
-            Event::CData(data) => self.add(&data.xml10_content()),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                Ok(Some(c)) => self.add(c.encode_utf8(&mut [0; 4])),
-                Ok(None) => match reference.xml10_content().as_ref() {
-                    "amp" => self.add("&"),
-                    "lt" => self.add("<"),
-                    "gt" => self.add(">"),
-                    "quot" => self.add("\""),
-                    "apos" => self.add("'"),
-                    other => self.flaw(format!("the entity &{other}; is not one of XML's five")),
-                },
-                Err(error) => self.flaw(format!("has a reference to no character: {error}")),
-            },
             Event::DocType(_) => self.flaw("has a document type, which no BOD has".to_owned()),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => {}
+            other => match text(other) {
+                Some(Ok(text)) => self.add(&text),
+                Some(Err(why)) => self.flaw(why),
+                None => {}
+            },
         }
     }
 
@@ -276,7 +267,7 @@ impl<'a> Validator<'a> {
     }
 }
 
-fn fits(kind: Kind, text: &str) -> bool {
+pub(super) fn fits(kind: Kind, text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     match kind {

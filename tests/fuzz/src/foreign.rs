@@ -1,7 +1,7 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
 use mi_gateway::auth::{KeySet, Metadata, says_active, well_formed};
-use mi_gateway::bod::{Mapping, Source, shipped, validate};
+use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::Heads;
 use mi_gateway::issuer::{basic_readable, form_readable};
@@ -151,6 +151,29 @@ pub fn bods(bytes: &[u8]) {
     let lines = u32::try_from(text.matches('\n').count() + 1).unwrap_or(u32::MAX);
     let flaws = validate("document", text);
     assert!(flaws.iter().all(|flaw| flaw.spot.line <= lines && !flaw.message.is_empty()));
+}
+
+/// What a stranger sends can be answered in a document that is one itself, and that names his as he did.
+pub fn inbound(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (seen, why) = match Inbound::read(text) {
+        Ok(inbound) => (inbound, "It is not taken here.".to_owned()),
+        Err(unusable) => (*unusable.seen.clone(), unusable.to_string()),
+    };
+    let said = confirm(&Confirmation {
+        tenant: "DEMO_TST",
+        logical_id: "lid://mi-gateway.m3",
+        component: "mi-gateway",
+        created: "2026-03-01T12:00:01Z",
+        bod_id: "1",
+        original: &seen.area,
+        failure: Some(("document-not-taken", &why)),
+    });
+    assert_eq!(validate("the answer", &said), [], "{said}");
+    let answer = Inbound::read(&said).expect("our own words").answers.remove(0);
+    // An id has 255 characters at most; a longer one may be cut.
+    let (again, id) = (answer.original.bod_id, seen.area.bod_id);
+    assert!(again.is_empty() || id.len() > 255 || again.chars().count() == id.chars().count(), "{again:?} for {id:?}");
 }
 
 /// A mapping file is understood or has faults, alone and over the shipped ones.

@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bods, bulk, documents, forms, frames, heads, issuers, keysets, layouts, mappings, replies, requests,
-    settings, tokens, traceparent,
+    answers, bods, bulk, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings, replies,
+    requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -38,6 +38,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("bulk", bulk),
     ("answers", answers),
     ("bods", bods),
+    ("inbound", inbound),
     ("mappings", mappings),
 ];
 
