@@ -3,6 +3,7 @@
 //! Invariant: a claim that is looked at is of its type or the token is refused; absent is never the same as empty.
 //! Does not know: keys, or what is known about the client elsewhere.
 
+use super::binding::Binding;
 use super::error::Error;
 use super::parse::Object;
 use super::rules::{CompanyRule, IssuerRules, TypRule};
@@ -34,6 +35,7 @@ pub(super) struct Verified {
     pub(super) token_id: Box<str>,
     pub(super) family: Option<Box<str>>,
     pub(super) generation: Option<u64>,
+    pub(super) binding: Binding,
 }
 
 impl Verified {
@@ -48,9 +50,9 @@ impl Verified {
     /// Of a token that its issuer speaks for, which need not name a subject.
     pub(super) fn told(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
         audience(claims, rules)?;
-        // Whoever stole it must not use it as if anybody might: without a look at the proof it is worth nothing.
-        if claims.member("cnf").is_some() {
-            return Err(Error::Bound);
+        let binding = Binding::read(claims)?;
+        if rules.require_bound && binding.is_none() {
+            return Err(Error::Unbound);
         }
         text(claims, "sub")?;
         let issued = time(claims, "iat")?;
@@ -76,6 +78,7 @@ impl Verified {
                 None => None,
                 Some(value) => Some(value.as_u64().ok_or_else(|| wrong(GENERATION))?),
             },
+            binding,
         })
     }
 

@@ -49,8 +49,16 @@ pub enum Error {
     Client,
     #[error("the token was revoked")]
     Revoked,
-    #[error("the token is bound to a key, and no proof of that key is taken here")]
-    Bound,
+    #[error("the token is bound in a way that is not known here")]
+    Binding,
+    #[error("the token is bound to a certificate, and the connection was not made with it")]
+    Certificate,
+    #[error("the token is bound to a key, and must come as DPoP with a proof of it")]
+    KeyBound,
+    #[error("the token is bound to no key, and must come as Bearer")]
+    NotKeyBound,
+    #[error("the token is bound to neither a key nor a certificate, and its issuer's tokens must be")]
+    Unbound,
     #[error("the token's issuer says that it is not active")]
     Inactive,
     #[error("the token's issuer cannot be asked about it at the moment")]

@@ -7,6 +7,7 @@
 //! Does not know: HTTP headers and statuses, paths, or how a token comes to be (see `issuer`).
 
 mod algorithm;
+mod binding;
 mod cache;
 mod claimed;
 mod claims;
@@ -18,6 +19,7 @@ mod keys;
 mod metadata;
 mod opaque;
 mod parse;
+mod presented;
 mod remote;
 mod resource;
 mod rules;
@@ -35,6 +37,7 @@ pub use keys::{BadKeySet, KeySet, Keys};
 pub use metadata::{BadMetadata, Metadata};
 pub use opaque::{Introspection, says_active};
 pub use parse::{MAX_TOKEN, well_formed};
+pub use presented::{Presented, Scheme, Shown};
 pub use remote::RemoteKeys;
 pub use resource::Resource;
 pub use rules::{CompanyRule, IssuerRules, KeySource, TypRule, UnknownClients};

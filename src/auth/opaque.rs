@@ -177,9 +177,11 @@ fn read(answer: &[u8], rules: &IssuerRules) -> Result<Verified, Error> {
     }
     // A refresh token is active too, and must open nothing.
     match claims::text(&said, "token_type")? {
-        Some(name) if name.eq_ignore_ascii_case("bearer") => {}
-        None if rules.typ == TypRule::Any => {}
-        Some(_) | None => return Err(Error::Type),
+        Some(name) if name.eq_ignore_ascii_case("bearer") => Verified::told(&said, rules),
+        None if rules.typ == TypRule::Any => Verified::told(&said, rules),
+        Some(name) if name.eq_ignore_ascii_case("dpop") => {
+            Verified::told(&said, rules).and_then(|told| told.binding.key.map(|_| told).ok_or(Error::Type))
+        }
+        Some(_) | None => Err(Error::Type),
     }
-    Verified::told(&said, rules)
 }

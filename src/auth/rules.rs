@@ -28,6 +28,8 @@ pub struct IssuerRules {
     pub company: Option<CompanyRule>,
     /// Every token must have all of these.
     pub scopes: Vec<String>,
+    /// Tokens that anybody who has their text could use are refused: each must be bound to a key or a certificate.
+    pub require_bound: bool,
     /// How tokens that only the issuer can read are asked about; at most one issuer has it.
     pub introspection: Option<Introspection>,
     pub unknown_clients: UnknownClients,
@@ -95,6 +97,7 @@ impl IssuerRules {
             tenants: BTreeMap::new(),
             company: None,
             scopes: Vec::new(),
+            require_bound: false,
             introspection: None,
             unknown_clients: UnknownClients::Bare,
             leeway: 10,

@@ -4,6 +4,7 @@
 //! the client. Everything before the signature only chooses how to check; nothing is granted on it.
 //! Does not know: where the token stood in the request.
 
+use super::binding::Binding;
 use super::cache::{Digest, Entry, TokenCache};
 use super::claims::{self, Verified};
 use super::directory::{Directory, Held as Facts};
@@ -11,6 +12,7 @@ use super::error::Error;
 use super::keys::{Held as HeldKeys, Keys};
 use super::opaque::{Introspector, is_opaque};
 use super::parse::{MAX_TOKEN, Unverified};
+use super::presented::Presented;
 use super::remote::Remote;
 use super::resource::Resource;
 use super::rules::{IssuerRules, KeySource, TypRule, UnknownClients};
@@ -40,6 +42,12 @@ struct Inner {
     hit: IntCounter,
     miss: IntCounter,
     over: IntCounter,
+}
+
+/// Good, for whoever shows what it is bound to.
+struct Admitted {
+    principal: Arc<Principal>,
+    binding: Binding,
 }
 
 #[derive(Debug)]
@@ -110,8 +118,18 @@ impl Verifier {
         without.map(|trusted| trusted.rules.issuer.as_str()).collect()
     }
 
-    /// `now` is in seconds since 1970.
-    pub async fn verify(&self, token: &str, now: u64) -> Result<Arc<Principal>, Error> {
+    /// `now` is in seconds since 1970. Whose a token is may be remembered; what it is bound to is asked for every time.
+    pub async fn verify(&self, token: &str, with: &Presented<'_>, now: u64) -> Result<Arc<Principal>, Error> {
+        let admitted = self.admitted(token, now).await?;
+        admitted.binding.fits(with)?;
+        if admitted.binding.key.is_some() {
+            // Until proofs are read here.
+            return Err(Error::Binding);
+        }
+        Ok(admitted.principal)
+    }
+
+    async fn admitted(&self, token: &str, now: u64) -> Result<Admitted, Error> {
         if token.len() > MAX_TOKEN {
             return Err(Error::TooLarge);
         }
@@ -137,7 +155,7 @@ impl Verifier {
 
 impl Inner {
     /// What the cache says; `None` sends the token through the whole check.
-    fn cached(&self, digest: &Digest, now: u64) -> Option<Result<Arc<Principal>, Error>> {
+    fn cached(&self, digest: &Digest, now: u64) -> Option<Result<Admitted, Error>> {
         let entry = self.cache.look(digest)?;
         let (issuer, trusted) = self.issuers.get_key_value(&*entry.issuer)?;
         if let Err(error) = entry.verified.in_time(now, trusted.rules.leeway) {
@@ -151,7 +169,8 @@ impl Inner {
         self.hit.inc();
         let directory = self.directory.held().epoch == entry.directory_epoch;
         if directory && self.directory.stops().held().epoch == entry.stops_epoch {
-            return Some(Ok(Arc::clone(&entry.principal)));
+            let (principal, binding) = (Arc::clone(&entry.principal), entry.verified.binding);
+            return Some(Ok(Admitted { principal, binding }));
         }
         // The signature still holds; who the client is may have changed.
         Some(self.admit(*digest, issuer, trusted, Arc::clone(&entry.verified), Some(entry.keys_epoch), now))
@@ -166,7 +185,7 @@ impl Inner {
         verified: Arc<Verified>,
         keys_epoch: Option<u64>,
         now: u64,
-    ) -> Result<Arc<Principal>, Error> {
+    ) -> Result<Admitted, Error> {
         verified.in_time(now, trusted.rules.leeway)?;
         let stops = self.directory.stops().held();
         if stops.revoked(&facts_of(issuer, &trusted.rules, &verified, &digest), now) {
@@ -181,9 +200,10 @@ impl Inner {
                 return Err(error);
             }
         };
-        let Some(keys_epoch) = keys_epoch else { return Ok(principal) };
+        let admitted = Admitted { principal: Arc::clone(&principal), binding: verified.binding };
+        let Some(keys_epoch) = keys_epoch else { return Ok(admitted) };
         let entry = Entry {
-            principal: Arc::clone(&principal),
+            principal,
             verified,
             issuer: Arc::clone(issuer),
             directory_epoch: facts.epoch,
@@ -191,7 +211,7 @@ impl Inner {
             keys_epoch,
         };
         self.cache.keep(digest, entry);
-        Ok(principal)
+        Ok(admitted)
     }
 }
 

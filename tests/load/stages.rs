@@ -11,7 +11,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use mi_gateway::audit;
-use mi_gateway::auth::{ClientFacts, Directory, IssuerRules, KeySet, Keys, Verifier, install_crypto};
+use mi_gateway::auth::{ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, Verifier, install_crypto};
 use mi_gateway::mock_m3::{self, Metadata};
 use mi_gateway::model::{
     Charset, ClientId, Company, Conventions, Division, Effect, FieldKind, FieldLayout, FieldName, Layout, M3User, Peer,
@@ -110,7 +110,8 @@ impl Signer {
 }
 
 fn verify(verifier: &Verifier, token: &str) {
-    let verified = verifier.verify(token, NOW).now_or_never().expect("local keys are not waited for");
+    let verified =
+        verifier.verify(token, &Presented::BEARER, NOW).now_or_never().expect("local keys are not waited for");
     black_box(verified.expect("a good token"));
 }
 

@@ -1,6 +1,6 @@
 //! Where an issuer's keys are, by what it says of itself.
 
-use super::super::{Algorithm, Error, IssuerRules, RemoteKeys};
+use super::super::{Algorithm, Error, IssuerRules, Presented, RemoteKeys};
 use super::{Directory, NOW, Signer, Verifier, claims, install_crypto, set, with};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -44,7 +44,7 @@ async fn says(tasks: &Tasks, issuer: &str, signer: &Signer, saved: Option<&Path>
     rules.algorithms = vec![Algorithm::Es256];
     let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), &Metrics::new(), tasks).expect("a URL");
     let token = signer.token(&signer.header(), &with(claims(), "iss", json!(issuer)));
-    verifier.verify(&token, NOW).await.map(drop)
+    verifier.verify(&token, &Presented::BEARER, NOW).await.map(drop)
 }
 
 fn keys(signer: &Signer) -> Value {

@@ -1,6 +1,6 @@
 //! What is known about a client beyond its token, and the cache that must never know less.
 
-use super::super::{ClientFacts, Error, KeySet};
+use super::super::{ClientFacts, Error, KeySet, Presented};
 use super::{House, NOW, Signer, claims, facts, set, with};
 use serde_json::json;
 
@@ -19,10 +19,10 @@ async fn a_cached_token_is_refused_when_its_time_is_over() {
     let house = House::new();
     let token = house.token(&claims());
     house.says(&token).await.expect("good");
-    assert!(house.verifier.verify(&token, NOW + 7209).await.is_ok());
-    assert_eq!(house.verifier.verify(&token, NOW + 7210).await.err(), Some(Error::Expired));
+    assert!(house.verifier.verify(&token, &Presented::BEARER, NOW + 7209).await.is_ok());
+    assert_eq!(house.verifier.verify(&token, &Presented::BEARER, NOW + 7210).await.err(), Some(Error::Expired));
     assert_eq!(house.cache("expired"), 1);
-    assert_eq!(house.verifier.verify(&token, NOW - 3600).await.err(), Some(Error::NotYetValid));
+    assert_eq!(house.verifier.verify(&token, &Presented::BEARER, NOW - 3600).await.err(), Some(Error::NotYetValid));
 }
 
 #[tokio::test]

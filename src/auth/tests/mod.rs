@@ -1,5 +1,6 @@
 //! The words of these tests: a signer that says whatever it is told to, and a house that trusts it.
 
+mod bound;
 mod discovery;
 mod known;
 mod mapping;
@@ -7,7 +8,7 @@ mod opaque;
 mod promises;
 mod remote;
 
-use super::{ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Verifier, install_crypto};
+use super::{ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Presented, Verifier, install_crypto};
 use crate::model::{M3User, Principal, Standing, TenantId};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -127,7 +128,7 @@ impl House {
     }
 
     pub(super) async fn says(&self, token: &str) -> Result<Arc<Principal>, Error> {
-        self.verifier.verify(token, NOW).await
+        self.verifier.verify(token, &Presented::BEARER, NOW).await
     }
 
     pub(super) async fn of_claims(&self, claims: &Value) -> Result<Arc<Principal>, Error> {

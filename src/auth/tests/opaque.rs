@@ -1,6 +1,6 @@
 //! Tokens that only their issuer can read, asked about at a real socket.
 
-use super::super::{Blame, ClientFacts, Error, Introspection, IssuerRules, RemoteKeys, TypRule};
+use super::super::{Blame, ClientFacts, Error, Introspection, IssuerRules, Presented, RemoteKeys, TypRule};
 use super::remote::{Answer, Idp, Says, document};
 use super::{Directory, ISSUER, NOW, Verifier, facts, install_crypto, with, without};
 use crate::tasks::Tasks;
@@ -61,14 +61,16 @@ fn constant(answer: &Value) -> Says {
 async fn a_hundred_calls_with_one_token_are_one_question() {
     let tasks = Tasks::new();
     let (idp, verifier, metrics) = house(&tasks, constant(&active()), |_| ()).await;
-    let all = futures_util::future::join_all((0..100).map(|_| verifier.verify("opaque-token", NOW))).await;
+    let all =
+        futures_util::future::join_all((0..100).map(|_| verifier.verify("opaque-token", &Presented::BEARER, NOW)))
+            .await;
     for principal in all {
         let principal = principal.expect("good");
         assert_eq!((principal.client.to_string().as_str(), &*principal.client.issuer), ("shop", ISSUER));
         assert_eq!((principal.scopes.join(" "), principal.expires_at), ("items:read".to_owned(), NOW + 600));
     }
     assert_eq!(idp.asked(), 1);
-    verifier.verify("another-token", NOW).await.expect("good");
+    verifier.verify("another-token", &Presented::BEARER, NOW).await.expect("good");
     assert_eq!(idp.asked(), 2);
     assert_eq!(metrics.introspections.with_label_values(&[ISSUER, "active"]).get(), 2);
 }
@@ -94,19 +96,19 @@ async fn what_an_issuer_says_is_held_against_the_rules_of_its_tokens() {
         (with(active(), "token_type", json!("refresh_token")), Error::Type),
         (with(active(), "token_type", json!("DPoP")), Error::Type),
         (without(active(), "token_type"), Error::Type),
-        (with(active(), "cnf", json!({"jkt": "thumb"})), Error::Bound),
+        (with(active(), "cnf", json!({"jkt": "thumb"})), Error::Binding),
         (with(active(), "active", json!("true")), Error::IssuerUnavailable),
         (without(active(), "active"), Error::IssuerUnavailable),
         (json!([true]), Error::IssuerUnavailable),
     ] {
         let (_idp, verifier, _) = house(&tasks, constant(&answer), |_| ()).await;
-        assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(expected), "{answer}");
+        assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.err(), Some(expected), "{answer}");
     }
     let (_idp, verifier, _) = house(&tasks, constant(&active()), |rules| rules.scopes = vec!["m3".into()]).await;
-    assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(Error::Scope("m3".into())));
+    assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.err(), Some(Error::Scope("m3".into())));
     let bare = without(without(active(), "token_type"), "iss");
     let (_idp, verifier, _) = house(&tasks, constant(&bare), |rules| rules.typ = TypRule::Any).await;
-    assert!(verifier.verify("opaque-token", NOW).await.is_ok());
+    assert!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.is_ok());
 }
 
 #[tokio::test]
@@ -130,10 +132,10 @@ async fn without_an_answer_no_token_is_good_and_nothing_is_remembered() {
     for (at, says) in says.into_iter().enumerate() {
         let tasks = Tasks::new();
         let (idp, verifier, _) = house(&tasks, says, |_| ()).await;
-        let refused = verifier.verify("opaque-token", NOW).await.expect_err("no answer");
+        let refused = verifier.verify("opaque-token", &Presented::BEARER, NOW).await.expect_err("no answer");
         assert_eq!((refused.clone(), refused.blame()), (Error::IssuerUnavailable, Blame::Gateway), "{at}");
         let asked = idp.asked();
-        assert!(verifier.verify("opaque-token", NOW).await.is_err());
+        assert!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.is_err());
         assert!(idp.asked() > asked, "{at}: it is asked again");
     }
 }
@@ -148,12 +150,12 @@ async fn a_yes_is_believed_as_long_as_the_cap_and_a_no_as_long_as_the_settings_s
             (introspection.cap, introspection.negative) = (cap, negative);
         };
         let (idp, verifier, _) = house(&tasks, constant(&answer), lives).await;
-        let first = verifier.verify("opaque-token", NOW).await.map(drop);
-        assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
+        let first = verifier.verify("opaque-token", &Presented::BEARER, NOW).await.map(drop);
+        assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.map(drop), first);
         assert_eq!(idp.asked(), 1, "{answer}");
         let again = async {
             while idp.asked() == 1 {
-                assert_eq!(verifier.verify("opaque-token", NOW).await.map(drop), first);
+                assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.map(drop), first);
                 tokio::task::yield_now().await;
             }
         };
@@ -161,8 +163,8 @@ async fn a_yes_is_believed_as_long_as_the_cap_and_a_no_as_long_as_the_settings_s
     }
     // One that is about to end is not believed beyond its end.
     let (idp, verifier, _) = house(&tasks, constant(&with(active(), "exp", json!(NOW + 20))), |_| ()).await;
-    verifier.verify("opaque-token", NOW).await.expect("good");
-    assert_eq!(verifier.verify("opaque-token", NOW + 30).await.err(), Some(Error::Expired));
+    verifier.verify("opaque-token", &Presented::BEARER, NOW).await.expect("good");
+    assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW + 30).await.err(), Some(Error::Expired));
     assert_eq!(idp.asked(), 1);
 }
 
@@ -171,10 +173,10 @@ async fn a_client_that_is_no_longer_allowed_loses_a_token_that_is_still_active()
     let tasks = Tasks::new();
     let directory = Directory::new();
     let (idp, verifier, _) = house_of(&tasks, constant(&active()), directory.clone(), |_| ()).await;
-    verifier.verify("opaque-token", NOW).await.expect("good");
+    verifier.verify("opaque-token", &Presented::BEARER, NOW).await.expect("good");
     let facts = ClientFacts { tenant: None, revoked: true, ..facts() };
     directory.replace(ISSUER, HashMap::from([("shop".into(), facts)]), HashSet::new());
-    assert_eq!(verifier.verify("opaque-token", NOW).await.err(), Some(Error::Revoked));
+    assert_eq!(verifier.verify("opaque-token", &Presented::BEARER, NOW).await.err(), Some(Error::Revoked));
     assert_eq!(idp.asked(), 1, "at once, and without a question");
 }
 
@@ -183,7 +185,7 @@ async fn a_token_with_a_signature_to_prove_is_never_asked_about() {
     let tasks = Tasks::new();
     let (idp, verifier, _) = house(&tasks, constant(&active()), |_| ()).await;
     for token in ["a.b.c", "..", "e30.e30.AA", "a.b.", "", "two words", "tab\tbed"] {
-        assert!(verifier.verify(token, NOW).await.is_err(), "{token}");
+        assert!(verifier.verify(token, &Presented::BEARER, NOW).await.is_err(), "{token}");
     }
     assert_eq!(idp.asked(), 0);
 }
@@ -194,7 +196,7 @@ async fn made_up_tokens_do_not_all_reach_the_issuer_at_once() {
     let (idp, verifier, _) = house(&tasks, Arc::new(|_| None), |_| ()).await;
     let asks = (0..200).map(|n| {
         let verifier = verifier.clone();
-        async move { verifier.verify(&format!("made-up-{n}"), NOW).await.map(drop) }
+        async move { verifier.verify(&format!("made-up-{n}"), &Presented::BEARER, NOW).await.map(drop) }
     });
     let all = futures_util::future::join_all(asks);
     // Longer than one question takes and shorter than two.

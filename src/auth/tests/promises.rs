@@ -156,15 +156,6 @@ async fn an_issuer_without_marks_may_leave_out_type_and_subject() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_bound_to_a_key_is_not_taken_for_a_bearers() {
-    let house = House::new();
-    for cnf in [json!({"jkt": "thumb"}), json!({"x5t#S256": "thumb"}), json!({}), json!(null)] {
-        let token = house.signer.token(&house.signer.header(), &with(claims(), "cnf", cnf.clone()));
-        assert_eq!(house.says(&token).await.err(), Some(Error::Bound), "{cnf}");
-    }
-}
-
-#[tokio::test]
 async fn azp_names_the_client_when_client_id_does_not() {
     let house = House::new();
     let claims = with(without(claims(), "client_id"), "azp", json!(super::CLIENT));

@@ -1,6 +1,6 @@
 //! Key sets by URL, from a real server on a real socket.
 
-use super::super::{Algorithm, Blame, Error, IssuerRules, RemoteKeys};
+use super::super::{Algorithm, Blame, Error, IssuerRules, Presented, RemoteKeys};
 use super::{Directory, ISSUER, NOW, Signer, Verifier, claims, install_crypto, set};
 use crate::outbound;
 use crate::tasks::Tasks;
@@ -83,7 +83,7 @@ async fn the_first_token_waits_for_the_keys_and_no_longer() {
     let keys = set(&[&signer]);
     let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
     let (verifier, _) = idp.verifier(&tasks, |_| ());
-    let principal = verifier.verify(&token(&signer), NOW).await.expect("a good token");
+    let principal = verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.expect("a good token");
     assert!(principal.groups.is_empty() && principal.standing.user.is_none());
     assert!(verifier.without_keys().is_empty());
     assert_eq!(idp.asked(), 1);
@@ -95,10 +95,10 @@ async fn ten_thousand_made_up_key_ids_are_one_fetch() {
     let keys = set(&[&signer]);
     let idp = Idp::start(&tasks, Arc::new(move |_| document(&keys))).await;
     let (verifier, metrics) = idp.verifier(&tasks, |_| ());
-    verifier.verify(&token(&signer), NOW).await.expect("a good token");
+    verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.expect("a good token");
     let asks = (0..10_000).map(|n| {
         let (verifier, token) = (verifier.clone(), made_up(n));
-        async move { verifier.verify(&token, NOW).await.err() }
+        async move { verifier.verify(&token, &Presented::BEARER, NOW).await.err() }
     });
     let refused = futures_util::future::join_all(asks).await;
     assert!(refused.iter().all(|error| *error == Some(Error::UnknownKey)));
@@ -107,11 +107,11 @@ async fn ten_thousand_made_up_key_ids_are_one_fetch() {
     // One after the other they are no better off: what they cause is bounded by time, not by number.
     let began = std::time::Instant::now();
     for n in 10_000..11_000 {
-        assert_eq!(verifier.verify(&made_up(n), NOW).await.err(), Some(Error::UnknownKey));
+        assert_eq!(verifier.verify(&made_up(n), &Presented::BEARER, NOW).await.err(), Some(Error::UnknownKey));
     }
     let fair = 3 + began.elapsed().as_millis() / 900;
     assert!((idp.asked() as u128) <= fair, "{} fetches, {fair} are fair", idp.asked());
-    assert!(verifier.verify(&token(&signer), NOW).await.is_ok());
+    assert!(verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.is_ok());
 }
 
 /// Of a key that nobody has. What it is signed with does not matter: no key is found to ask.
@@ -128,11 +128,11 @@ async fn a_rotation_in_the_middle_of_a_flood_is_seen_within_a_second() {
     let now = Arc::clone(&rotated);
     let idp = Idp::start(&tasks, Arc::new(move |_| document(&sets[now.load(Ordering::SeqCst)]))).await;
     let (verifier, _) = idp.verifier(&tasks, |_| ());
-    verifier.verify(&token(&old), NOW).await.expect("the first key");
+    verifier.verify(&token(&old), &Presented::BEARER, NOW).await.expect("the first key");
     let began = std::time::Instant::now();
     let flood = async {
         for n in 0.. {
-            assert_eq!(verifier.verify(&made_up(n), NOW).await.err(), Some(Error::UnknownKey));
+            assert_eq!(verifier.verify(&made_up(n), &Presented::BEARER, NOW).await.err(), Some(Error::UnknownKey));
             tokio::task::yield_now().await;
         }
     };
@@ -143,7 +143,7 @@ async fn a_rotation_in_the_middle_of_a_flood_is_seen_within_a_second() {
         }
         rotated.store(1, Ordering::SeqCst);
         let turned = std::time::Instant::now();
-        while verifier.verify(&token(&new), NOW).await.is_err() {
+        while verifier.verify(&token(&new), &Presented::BEARER, NOW).await.is_err() {
             tokio::task::yield_now().await;
         }
         turned.elapsed()
@@ -162,7 +162,7 @@ async fn keys_that_nobody_confirms_are_used_no_longer_than_the_settings_say() {
     let idp = Idp::start(&tasks, Arc::new(move |n| if n == 0 { document(&keys) } else { broken() })).await;
     let (verifier, _) = idp.verifier(&tasks, |remote| remote.stale = Duration::from_millis(400));
     let token = token(&signer);
-    verifier.verify(&token, NOW).await.expect("good");
+    verifier.verify(&token, &Presented::BEARER, NOW).await.expect("good");
     let ends = async {
         while verifier.without_keys().is_empty() {
             tokio::task::yield_now().await;
@@ -170,7 +170,11 @@ async fn keys_that_nobody_confirms_are_used_no_longer_than_the_settings_say() {
     };
     tokio::time::timeout(Duration::from_secs(20), ends).await.expect("they end");
     assert!(idp.asked() > 1, "it was tried before");
-    assert_eq!(verifier.verify(&token, NOW).await.err(), Some(Error::KeysUnavailable), "a cached token too");
+    assert_eq!(
+        verifier.verify(&token, &Presented::BEARER, NOW).await.err(),
+        Some(Error::KeysUnavailable),
+        "a cached token too"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +193,7 @@ async fn saved_keys_are_no_younger_for_a_restart() {
         while good && !verifier.without_keys().is_empty() {
             tokio::task::yield_now().await;
         }
-        let said = verifier.verify(&token(&signer), NOW).await;
+        let said = verifier.verify(&token(&signer), &Presented::BEARER, NOW).await;
         assert_eq!(said.err(), (!good).then_some(Error::KeysUnavailable), "{age:?}");
         let fetched = metrics.jwks_fetched.with_label_values(&[ISSUER]).get();
         assert_eq!(fetched > 0, good, "their age is told");
@@ -202,9 +206,9 @@ async fn a_rotated_key_is_found_at_once() {
     let sets = [set(&[&old]), set(&[&new, &old])];
     let idp = Idp::start(&tasks, Arc::new(move |n| document(&sets[n.min(1)]))).await;
     let (verifier, _) = idp.verifier(&tasks, |_| ());
-    verifier.verify(&token(&old), NOW).await.expect("the first key");
-    verifier.verify(&token(&new), NOW).await.expect("the second key");
-    verifier.verify(&token(&old), NOW).await.expect("still good");
+    verifier.verify(&token(&old), &Presented::BEARER, NOW).await.expect("the first key");
+    verifier.verify(&token(&new), &Presented::BEARER, NOW).await.expect("the second key");
+    verifier.verify(&token(&old), &Presented::BEARER, NOW).await.expect("still good");
     assert_eq!(idp.asked(), 2);
 }
 
@@ -215,11 +219,15 @@ async fn a_failing_server_takes_no_good_keys_away() {
     let broken = |n: usize| http::Response::builder().status(500 + n as u16).body(Full::default()).ok();
     let idp = Idp::start(&tasks, Arc::new(move |n| if n == 0 { document(&keys) } else { broken(n) })).await;
     let (verifier, metrics) = idp.verifier(&tasks, |_| ());
-    verifier.verify(&token(&signer), NOW).await.expect("good");
-    assert_eq!(verifier.verify(&token(&stranger), NOW).await.err(), Some(Error::UnknownKey));
+    verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.expect("good");
+    assert_eq!(verifier.verify(&token(&stranger), &Presented::BEARER, NOW).await.err(), Some(Error::UnknownKey));
     assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, "failed"]).get(), 1);
     verifier
-        .verify(&super::Signer::token(&signer, &signer.header(), &super::with(claims(), "jti", "t2".into())), NOW)
+        .verify(
+            &super::Signer::token(&signer, &signer.header(), &super::with(claims(), "jti", "t2".into())),
+            &Presented::BEARER,
+            NOW,
+        )
         .await
         .expect("the key is still there");
 }
@@ -235,7 +243,7 @@ async fn a_restart_needs_no_answer_when_keys_were_saved() {
         while verifier.without_keys() == [ISSUER] {
             tokio::task::yield_now().await;
         }
-        verifier.verify(&token, NOW).await.expect("good");
+        verifier.verify(&token, &Presented::BEARER, NOW).await.expect("good");
         // The save follows the swap of the keys.
         while !path.exists() {
             tokio::task::yield_now().await;
@@ -248,7 +256,7 @@ async fn nothing_comes_of(says: Says, change: impl FnOnce(&mut RemoteKeys), outc
     let (tasks, signer) = (Tasks::new(), Signer::new("k1"));
     let idp = Idp::start(&tasks, says).await;
     let (verifier, metrics) = idp.verifier(&tasks, change);
-    let refused = verifier.verify(&token(&signer), NOW).await.expect_err("no keys");
+    let refused = verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.expect_err("no keys");
     assert_eq!((refused.clone(), refused.blame()), (Error::KeysUnavailable, Blame::Gateway));
     assert_eq!(verifier.without_keys(), [ISSUER]);
     assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, outcome]).get(), 1);
@@ -291,7 +299,10 @@ async fn a_server_that_gives_a_byte_at_a_time_is_given_up_too() {
     });
     let idp = Idp { url, asked: Arc::default() };
     let (verifier, metrics) = idp.verifier(&tasks, |keys| keys.http.timeout = Duration::from_millis(300));
-    assert_eq!(verifier.verify(&token(&Signer::new("k1")), NOW).await.err(), Some(Error::KeysUnavailable));
+    assert_eq!(
+        verifier.verify(&token(&Signer::new("k1")), &Presented::BEARER, NOW).await.err(),
+        Some(Error::KeysUnavailable)
+    );
     assert_eq!(metrics.jwks_fetches.with_label_values(&[ISSUER, "failed"]).get(), 1);
 }
 
@@ -308,7 +319,7 @@ async fn a_name_that_leads_inside_is_not_asked() {
             keys.http.loopback_http = open;
             keys.http.timeout = Duration::from_millis(300);
         });
-        assert_eq!(verifier.verify(&token(&signer), NOW).await.err(), Some(Error::KeysUnavailable));
+        assert_eq!(verifier.verify(&token(&signer), &Presented::BEARER, NOW).await.err(), Some(Error::KeysUnavailable));
         assert_eq!(listener.accept().is_ok(), open, "who may be asked is, and nobody else");
     }
 }

@@ -1,15 +1,18 @@
-//! Bearer token to `Principal`, or 401 that says where to begin; then the tenant of path and token, or 403. Reads headers only.
+//! Token to `Principal`, or 401 that says where to begin; then the tenant of path and token, or 403. Reads headers only.
 
 use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
-use crate::auth::Verifier;
+use crate::auth::{Presented, Scheme, Shown, Verifier};
 use crate::clock::unix_seconds;
 use crate::telemetry::Metrics;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// RFC 9449: the proof that its sender holds the token's key.
+const PROOF: &str = "dpop";
 
 #[derive(Clone)]
 pub(crate) struct Authn {
@@ -28,14 +31,14 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
         ControlFlow::Break(problem.challenge_with("resource_metadata", &about).answer(&visit))
     };
     let verdict = |verdict| state.metrics.verdicts.with_label_values(&["authn", verdict]).inc();
-    let token = match bearer(request.headers()) {
-        Ok(token) => token,
+    let (token, presented) = match presented(&request) {
+        Ok(given) => given,
         Err(problem) => {
             verdict("refused");
             return refused(problem);
         }
     };
-    let principal = match state.verifier.verify(token, unix_seconds()).await {
+    let principal = match state.verifier.verify(token, &presented, unix_seconds()).await {
         Ok(principal) => principal,
         Err(error) => {
             verdict("refused");
@@ -59,18 +62,34 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
     ControlFlow::Continue(request)
 }
 
-/// Exactly one `Authorization: Bearer …`; a token in the query or in a cookie is none.
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+/// Exactly one `Authorization`, and what came along with it; a token in the query or in a cookie is none.
+fn presented(request: &Request) -> Result<(&str, Presented<'_>), Problem> {
     let missing = |detail| Problem::new(Kind::TokenMissing, detail).challenge(None);
-    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let mut given = request.headers().get_all(AUTHORIZATION).iter();
     let Some(value) = given.next() else { return Err(missing("The request has no Authorization header.")) };
     if given.next().is_some() {
         let problem = Problem::new(Kind::TokenInvalid, "The request has more than one Authorization header.");
         return Err(problem.challenge(Some(("invalid_request", "more than one Authorization header"))));
     }
     let text = value.to_str().map_err(|_| missing("The Authorization header is not plain text."))?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
-        _ => Err(missing("The Authorization header is not of the form Bearer TOKEN.")),
+    let (scheme, token) = text.split_once(' ').map(|(scheme, token)| (scheme, token.trim())).unwrap_or_default();
+    let scheme = match scheme {
+        _ if token.is_empty() => None,
+        bearer if bearer.eq_ignore_ascii_case("bearer") => Some(Scheme::Bearer),
+        dpop if dpop.eq_ignore_ascii_case("dpop") => Some(Scheme::Dpop),
+        _ => None,
+    };
+    let scheme =
+        scheme.ok_or_else(|| missing("The Authorization header is not of the form Bearer TOKEN or DPoP TOKEN."))?;
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    Ok((token, Presented { scheme, certificate: None, proof: proof(request.headers()), method, path }))
+}
+
+fn proof(headers: &HeaderMap) -> Shown<'_> {
+    let mut given = headers.get_all(PROOF).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Shown::None,
+        (Some(one), None) => Shown::One(one.to_str().unwrap_or_default()),
+        (Some(_), Some(_)) => Shown::Many,
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Client, Clients, Credentials, HashCost, Issuer, NewClient, Settings, SigningAlgorithm, TokenAnswer, TokenAsk,
     TokenError,
 };
-use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Verifier};
+use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Presented, Verifier};
 pub(super) use crate::clock::unix_seconds as now;
 use crate::model::{Company, Division, M3User, Principal, Standing, TenantId};
 use crate::store::Store;
@@ -51,7 +51,7 @@ impl Running {
     }
 
     pub(super) async fn verify(&self, token: &str) -> Result<Arc<Principal>, Refused> {
-        self.verifier.verify(token, now()).await
+        self.verifier.verify(token, &Presented::BEARER, now()).await
     }
 }
 
