@@ -10,9 +10,11 @@
 mod check;
 mod compile;
 mod compose;
+mod condition;
 mod confirm;
 mod fault;
 mod file;
+mod filter;
 mod function;
 mod inbound;
 mod mapping;
@@ -25,8 +27,10 @@ mod value;
 mod xml;
 
 pub use compose::{Action, Bound, Composed, Envelope, Rows, Unbound, Verb};
+pub use condition::BadCondition;
 pub use confirm::{Confirmation, confirm};
 pub use fault::{Fault, Source};
+pub use filter::{Facts, Filter};
 pub use inbound::{Answer, Area, Inbound, Outcome, Reason, Unusable};
 pub use mapping::{Deletes, Mapping, Read, Write};
 pub use schema::schema;
