@@ -1,18 +1,20 @@
-//! GET one document, or POST one form, under every limit.
+//! GET one document, POST one form, or ask whatever somebody else has put together, under every limit.
 
 use super::guard::{Guarded, Rule};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub loopback_http: bool,
     /// Authorities trusted instead of the system's, in DER; empty = the system's.
     pub roots: Vec<CertificateDer<'static>>,
+    /// Connections that are kept to one host for the next question.
+    pub idle_connections: usize,
 }
 
 impl Default for Settings {
@@ -38,6 +42,7 @@ impl Default for Settings {
             private_addresses: true,
             loopback_http: false,
             roots: Vec::new(),
+            idle_connections: 1,
         }
     }
 }
@@ -72,6 +77,16 @@ pub struct Fetched {
     pub max_age: Option<Duration>,
 }
 
+/// What came back, whatever its status.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    /// As it was written.
+    pub retry_after: Option<String>,
+    /// Its beginning, where it is longer than allowed.
+    pub body: Bytes,
+}
+
 /// A clone shares connections.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -93,7 +108,8 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        let inner = Pooled::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(https);
+        let inner =
+            Pooled::builder(TokioExecutor::new()).pool_max_idle_per_host(settings.idle_connections).build(https);
         Ok(Self { inner, settings: Arc::new(settings), rule })
     }
 
@@ -139,41 +155,68 @@ impl Client {
         self.within(request).await
     }
 
-    async fn within(&self, mut request: Request<Full<Bytes>>) -> Result<Fetched, Error> {
+    /// For those who know what the statuses of their counterpart mean; nobody is followed anywhere.
+    pub async fn ask(&self, request: Request<Bytes>) -> Result<Answered, Error> {
+        self.check(&request.uri().to_string())?;
+        self.in_time(request.map(Full::new), |response, host| self.answered(response, host)).await
+    }
+
+    async fn within(&self, request: Request<Full<Bytes>>) -> Result<Fetched, Error> {
+        self.in_time(request, |response, host| self.fetched(response, host)).await
+    }
+
+    async fn in_time<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        read: impl FnOnce(Response<Incoming>, String) -> F,
+    ) -> Result<T, Error> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("mi-gateway"));
         let waited = self.settings.timeout;
-        match tokio::time::timeout(waited, self.exchange(request, &host)).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(Error::TimedOut { host, waited }),
+        let exchange = async {
+            let failed = |source| Error::Unreachable { host: host.clone(), source };
+            read(self.inner.request(request).await.map_err(failed)?, host.clone()).await
+        };
+        let ended = tokio::time::timeout(waited, exchange).await;
+        ended.unwrap_or_else(|_| Err(Error::TimedOut { host, waited }))
+    }
+
+    async fn fetched(&self, response: Response<Incoming>, host: String) -> Result<Fetched, Error> {
+        // A redirect is a refusal too: it would lead where nobody looked.
+        if response.status() != http::StatusCode::OK {
+            return Err(Error::Status { host, status: response.status().as_u16() });
+        }
+        let max_age = max_age(response.headers());
+        let (body, whole) = capped(response.into_body(), self.settings.most_bytes, &host).await?;
+        if whole {
+            Ok(Fetched { body, max_age })
+        } else {
+            Err(Error::TooLarge { host, most: self.settings.most_bytes })
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Fetched, Error> {
-        let failed = |source| Error::Unreachable { host: host.to_owned(), source };
-        let response = self.inner.request(request).await.map_err(failed)?;
-        // A redirect is a refusal too: it would lead where nobody looked.
-        if response.status() != http::StatusCode::OK {
-            return Err(Error::Status { host: host.to_owned(), status: response.status().as_u16() });
-        }
-        let max_age = max_age(response.headers());
-        let body = capped(response.into_body(), self.settings.most_bytes, host).await?;
-        Ok(Fetched { body, max_age })
+    async fn answered(&self, response: Response<Incoming>, host: String) -> Result<Answered, Error> {
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (body, _) = capped(response.into_body(), self.settings.most_bytes, &host).await?;
+        Ok(Answered { status, retry_after, body })
     }
 }
 
-async fn capped(mut body: hyper::body::Incoming, most: usize, host: &str) -> Result<Bytes, Error> {
+/// As much as is allowed, and whether that is all.
+async fn capped(mut body: Incoming, most: usize, host: &str) -> Result<(Bytes, bool), Error> {
     let mut held = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|source| Error::Broken { host: host.to_owned(), source })?;
         if let Some(data) = frame.data_ref() {
-            if held.len() + data.len() > most {
-                return Err(Error::TooLarge { host: host.to_owned(), most });
+            let room = most - held.len();
+            held.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                return Ok((held.freeze(), false));
             }
-            held.extend_from_slice(data);
         }
     }
-    Ok(held.freeze())
+    Ok((held.freeze(), true))
 }
 
 fn tls(settings: &Settings) -> Result<ClientConfig, Error> {
