@@ -6,7 +6,7 @@
 //! user, program and company, and the answer goes back up the same stairs, record by record.
 //!
 //! The house has floors: a file may use its own folder and any folder on a lower floor, by its door. From the top:
-//! cli · app · config · edge · gateway, admin, relay · issuer, catalog, mock_m3 · auth, audit, limit, m3, policies ·
+//! cli · app · config · edge · gateway, admin, relay · issuer, catalog, points, mock_m3 · auth, audit, limit, m3, policies ·
 //! translate, policy, bod, stoplist · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
 
 pub mod admin;
@@ -26,6 +26,7 @@ pub mod m3;
 pub mod mock_m3;
 pub mod model;
 pub mod outbound;
+pub mod points;
 pub mod policies;
 pub mod policy;
 pub mod relay;

@@ -17,7 +17,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (7, &["config"]),
     (6, &["edge"]),
     (5, &["gateway", "admin", "relay"]),
-    (4, &["issuer", "catalog", "mock_m3"]),
+    (4, &["issuer", "catalog", "points", "mock_m3"]),
     (3, &["auth", "audit", "limit", "m3", "policies"]),
     (2, &["translate", "policy", "bod", "stoplist"]),
     (1, &["telemetry", "tasks", "clock", "store", "outbound"]),

@@ -8,6 +8,7 @@ mod catalog;
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own, whose tests run here too")]
 mod corpus;
+mod databases;
 mod doors;
 mod effects;
 mod floors;
