@@ -156,7 +156,7 @@ fn standing(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Standing {
 }
 
 /// The certificates of a PEM file; an authority that can't be read is a fault, never an authority less.
-fn authorities(reader: &mut Reader, key: &str) -> Vec<CertificateDer<'static>> {
+pub(super) fn authorities(reader: &mut Reader, key: &str) -> Vec<CertificateDer<'static>> {
     let Some(pem) = path(reader, key).and_then(|file| readable(reader, key, &file)) else { return Vec::new() };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {

@@ -3,8 +3,9 @@
 use super::audit::audit;
 use super::issuers::{clients, issuers};
 use super::m3;
+use super::points::points;
 use super::reader::Reader;
-use super::settings::{Certificate, LogSettings, Operations, Settings};
+use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::policies::Gate;
 use crate::{catalog, edge, gateway, issuer};
 use secrecy::SecretString;
@@ -24,6 +25,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     catalog.file = Some(state.join("catalog.json"));
     let (mut backend, group_users) = m3::m3(reader);
     backend.keep_mock_under(&state);
+    let trial = matches!(backend, Backend::Mock { .. });
     let issuers = issuers(reader);
     let clients = clients(reader, &issuers);
     Settings {
@@ -52,6 +54,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         backend,
         group_users,
         audit: audit(reader, &state),
+        points: points(reader, &state, trial),
         log: LogSettings {
             level: reader
                 .one("log.level", "a level: error, warn, info, debug or trace, with module filters", |text| {

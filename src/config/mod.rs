@@ -8,6 +8,7 @@ mod fault;
 mod issuers;
 mod keys;
 mod m3;
+mod points;
 mod reader;
 mod settings;
 

@@ -3,7 +3,7 @@
 use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept};
-use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3};
+use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, points};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Settings {
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: BTreeMap<String, M3User>,
     pub audit: audit::Settings,
+    /// Where documents go.
+    pub points: Vec<points::Settings>,
     pub log: LogSettings,
     /// Development defaults are allowed on any address.
     pub development: bool,

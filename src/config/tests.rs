@@ -209,3 +209,22 @@ fn a_secret_in_the_settings_file_is_refused_and_not_repeated() {
         in_environment(&format!("{SOCKET}password_file = \"credential:../x\"\n"), &[("CREDENTIALS_DIRECTORY", "/run")]);
     assert!(outside.is_err_and(|faults| faults.iter().any(|fault| fault.message.contains("no credential"))));
 }
+
+#[test]
+fn a_point_is_read_with_its_filter_and_every_fault_of_it_is_told() {
+    let point = |rest: &str| format!("[[points]]\nname = \"w\"\nkind = \"file\"\nfolder = \"/spool\"\n{rest}");
+    let read = with(&point("where = [\"PurchaseOrderLine/Quantity > 5\"]\ndivisions = [\"AAA\"]\n")).expect("no fault");
+    assert_eq!((read.points.len(), read.points[0].name.as_str()), (1, "w"));
+    assert_eq!(read.points[0].filter.divisions, ["AAA"]);
+    let told = |rest: &str| faults(&point(rest)).join("\n");
+    assert!(told("where = [\"A ~ 1\"]\n").contains("gateway.toml:5"), "{}", told("where = [\"A ~ 1\"]\n"));
+    assert!(told("pattern = \"../{document}\"\n").contains("is no name of a file"));
+    assert!(told("url = \"https://a/\"\n").contains("is no key"), "keys of another kind are none");
+    assert!(told("[[points]]\nname = \"W\"\nkind = \"smoke\"\n").contains("name of another point"));
+    let trial = parse(None, std::iter::empty()).expect("no fault").points;
+    assert_eq!((trial.len(), trial[0].name.as_str()), (1, "bods"), "a trial shows what is published");
+    let real = "[m3]\nbackend = \"socket\"\naddress = \"localhost:1\"\nuser = \"MVX\"\n";
+    let secret = [("MI_GATEWAY__M3__PASSWORD".to_owned(), "x".to_owned())];
+    let real = parse(Some(("gateway.toml", real)), secret.into_iter()).expect("no fault");
+    assert!(real.points.is_empty(), "and nobody else's folder is filled");
+}
