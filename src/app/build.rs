@@ -5,7 +5,7 @@ use super::first_start;
 use super::issuers::{foreign_clients, foreign_rules};
 use crate::admin::OperatorToken;
 use crate::audit;
-use crate::auth::{Directory, IssuerRules, Keys, Verifier};
+use crate::auth::{Directory, IssuerRules, Keys, Proofs, Verifier};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::config::{Backend, Certificate, Settings};
@@ -17,7 +17,7 @@ use crate::mock_m3::Mock;
 use crate::policies::{self, Active};
 use crate::policy::Source;
 use crate::stoplist::Stoplist;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use std::fs;
@@ -101,6 +101,9 @@ pub(super) async fn m3(
     Ok((m3::Client::new(settings, metrics.clone(), tasks.clone())?, mock))
 }
 
+/// Gateways that share it take each other's nonces.
+const NONCE_KEY: &str = "dpop-nonce.key";
+
 /// The tokens that are trusted here, and the issuer of our own.
 pub(super) struct Tokens {
     pub(super) verifier: Verifier,
@@ -120,20 +123,24 @@ pub(super) async fn tokens(
     let store = Store::open(&settings.state).await?;
     let stoplist = Stoplist::open(&store, metrics).await?;
     let directory = Directory::heeding(stoplist.stops());
+    let key = store::ensure_key(&settings.state.join(NONCE_KEY)).map_err(Error::NonceKey)?;
+    let proofs = Proofs::new(public_url, settings.proofs, &key, metrics);
     let mut rules = Vec::new();
     let mut issuer = None;
     let mut first_start = false;
     if let Some(own) = &settings.tokens {
         let mut own = own.clone();
         own.public_url = public_url.to_owned();
+        let require_bound = own.require_bound;
         let clients = Clients::open(&store, own.hash_cost).await?;
         guard_clients(settings, &clients).await?;
         if matches!(settings.backend, Backend::Mock { .. }) {
             first_start = first_start::clients(&clients, &settings.state, public_url, unix_seconds()).await?;
         }
         let ring = Keys::new();
-        issuer = Some(Issuer::open(&store, own, ring.clone(), directory.clone(), metrics, tasks).await?);
-        rules.push(IssuerRules::local(public_url, ring));
+        issuer =
+            Some(Issuer::open(&store, own, ring.clone(), directory.clone(), proofs.clone(), metrics, tasks).await?);
+        rules.push(IssuerRules { require_bound, ..IssuerRules::local(public_url, ring) });
     }
     for foreign in &settings.issuers {
         if rules.iter().any(|known| known.issuer == foreign.issuer) {
@@ -142,7 +149,7 @@ pub(super) async fn tokens(
         rules.push(foreign_rules(foreign, &settings.state));
     }
     foreign_clients(settings, &directory);
-    let verifier = Verifier::new(public_url, rules, directory, metrics, tasks)?;
+    let verifier = Verifier::new(public_url, rules, directory, proofs, metrics, tasks)?;
     Ok(Tokens { verifier, issuer, store, stoplist, first_start })
 }
 

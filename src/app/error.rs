@@ -60,6 +60,8 @@ pub enum Error {
     Log(io::Error),
     #[error("the key of cursors, cursor.key in the state folder: {0}")]
     Seal(io::Error),
+    #[error("the key of nonces, dpop-nonce.key in the state folder: {0}")]
+    NonceKey(io::Error),
     #[error("a part of the start ended early")]
     Task,
 }

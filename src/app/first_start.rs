@@ -54,5 +54,6 @@ fn client(name: &str, group: &str, user: &str) -> Result<NewClient, BadId> {
             division: Some(Division::parse("AAA")?),
             ..Standing::default()
         },
+        dpop: false,
     })
 }

@@ -34,6 +34,7 @@ pub(super) fn foreign_rules(foreign: &Foreign, state: &Path) -> IssuerRules {
     let mut rules = IssuerRules::remote(&foreign.issuer, foreign.audiences.clone(), keys);
     rules.algorithms.clone_from(&foreign.algorithms);
     rules.scopes.clone_from(&foreign.scopes);
+    rules.require_bound = foreign.require_bound;
     rules.client_claim.clone_from(&foreign.client_claim);
     rules.typ = if foreign.access_token_type { TypRule::AccessToken } else { TypRule::Any };
     rules.introspection = introspection;

@@ -242,7 +242,8 @@ impl Running {
         let clients = Clients::open(&self.store, own.hash_cost).await?;
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let tenant = TenantId::parse("DEMO_TST").map_err(|_| issuer::Error::Random)?;
-        let new = NewClient { name: name.to_owned(), tenant, scopes: words(scopes), groups: words(groups), standing };
+        let (name_of_it, scopes, groups) = (name.to_owned(), words(scopes), words(groups));
+        let new = NewClient { name: name_of_it, tenant, scopes, groups, standing, dpop: false };
         let (client, credentials) = clients.add(new, unix_seconds()).await?;
         if let Some(issuer) = &self.issuer {
             issuer.reload().await?;

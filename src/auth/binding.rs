@@ -6,6 +6,7 @@
 use super::error::Error;
 use super::parse::Object;
 use super::presented::{Presented, Scheme};
+use super::rules::RequireBound;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -37,8 +38,15 @@ impl Binding {
         Ok(binding)
     }
 
-    pub(super) fn is_none(&self) -> bool {
-        self.certificate.is_none() && self.key.is_none()
+    /// What must be there is there; what it is bound to besides does no harm.
+    pub(super) fn satisfies(&self, required: RequireBound) -> Result<(), Error> {
+        let (key, certificate) = (self.key.is_some(), self.certificate.is_some());
+        match required {
+            RequireBound::Anything if !key && !certificate => Err(Error::Unbound("a key or a certificate")),
+            RequireBound::Key if !key => Err(Error::Unbound("a key (DPoP)")),
+            RequireBound::Certificate if !certificate => Err(Error::Unbound("a certificate")),
+            _ => Ok(()),
+        }
     }
 
     /// The certificate is this connection's, and the scheme says whether a proof comes along.

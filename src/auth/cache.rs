@@ -42,8 +42,12 @@ impl TokenCache {
     }
 
     pub(super) fn digest(token: &str) -> Digest {
+        Self::digest_of(token.as_bytes())
+    }
+
+    pub(super) fn digest_of(bytes: &[u8]) -> Digest {
         let mut out = [0; 32];
-        out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());
+        out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
         out
     }
 

@@ -51,9 +51,7 @@ impl Verified {
     pub(super) fn told(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
         audience(claims, rules)?;
         let binding = Binding::read(claims)?;
-        if rules.require_bound && binding.is_none() {
-            return Err(Error::Unbound);
-        }
+        binding.satisfies(rules.require_bound)?;
         text(claims, "sub")?;
         let issued = time(claims, "iat")?;
         let client = client(claims, rules)?;

@@ -1,5 +1,7 @@
 //! Why a token is not accepted. The texts are for the caller: they name no key, no client and no claim's value.
 
+use super::unproven::Unproven;
+
 /// What a part of a token has that it must not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -57,8 +59,10 @@ pub enum Error {
     KeyBound,
     #[error("the token is bound to no key, and must come as Bearer")]
     NotKeyBound,
-    #[error("the token is bound to neither a key nor a certificate, and its issuer's tokens must be")]
-    Unbound,
+    #[error("the token is not bound to what its issuer's tokens must be bound to: {0}")]
+    Unbound(&'static str),
+    #[error("{0}")]
+    Proof(#[from] Unproven),
     #[error("the token's issuer says that it is not active")]
     Inactive,
     #[error("the token's issuer cannot be asked about it at the moment")]
@@ -82,6 +86,7 @@ impl Error {
         match self {
             Self::TooLarge => "invalid_request",
             Self::Scope(_) => "insufficient_scope",
+            Self::Proof(unproven) => unproven.code(),
             _ => "invalid_token",
         }
     }
@@ -93,7 +98,7 @@ impl Error {
 
     pub fn blame(&self) -> Blame {
         match self {
-            Self::KeysUnavailable | Self::IssuerUnavailable => Blame::Gateway,
+            Self::KeysUnavailable | Self::IssuerUnavailable | Self::Proof(Unproven::Full) => Blame::Gateway,
             _ => Blame::Caller,
         }
     }

@@ -5,6 +5,7 @@
 //! Does not know: where the document came from.
 
 use super::algorithm::{Algorithm, KeyKind};
+use super::cache::TokenCache;
 use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -71,7 +72,7 @@ impl KeySet {
     /// Reads a JWKS document (RFC 7517). One bad key doesn't cost the others.
     pub fn parse(document: &[u8]) -> Result<Self, BadKeySet> {
         let raw: RawSet = serde_json::from_slice(document)?;
-        let keys = raw.keys.into_iter().take(MOST).filter_map(|key| Key::parse(serde_json::from_value(key).ok()?));
+        let keys = raw.keys.into_iter().take(MOST).filter_map(Key::of);
         Ok(Self { keys: keys.collect() })
     }
 
@@ -89,11 +90,7 @@ impl KeySet {
         kid: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a Key> + 'a {
-        let fits = move |key: &&Key| {
-            key.kind == algorithm.kind()
-                && key.algorithm.is_none_or(|own| own == algorithm)
-                && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
-        };
+        let fits = move |key: &&Key| key.serves(algorithm) && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid));
         // Several keys under one id are tried in turn, but not without end.
         let most = if kid.is_some() { 4 } else { 1 };
         let count = self.keys.iter().filter(fits).count();
@@ -102,6 +99,28 @@ impl KeySet {
 }
 
 impl Key {
+    /// Reads one JWK. `None`: it is of no kind that is known, or not whole.
+    pub(super) fn of(jwk: Value) -> Option<Self> {
+        Self::parse(serde_json::from_value(jwk).ok()?)
+    }
+
+    pub(super) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.kind == algorithm.kind() && self.algorithm.is_none_or(|own| own == algorithm)
+    }
+
+    /// RFC 7638: of the members that every such key has, in the order of their names.
+    pub(super) fn thumbprint(&self) -> [u8; 32] {
+        let [one, other] = &self.material;
+        // What could not stand in a JSON text as it is has not been read as a key.
+        let text = match self.kind {
+            KeyKind::Rsa => format!(r#"{{"e":"{other}","kty":"RSA","n":"{one}"}}"#),
+            KeyKind::P256 => format!(r#"{{"crv":"P-256","kty":"EC","x":"{one}","y":"{other}"}}"#),
+            KeyKind::P384 => format!(r#"{{"crv":"P-384","kty":"EC","x":"{one}","y":"{other}"}}"#),
+            KeyKind::Ed25519 => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{one}"}}"#),
+        };
+        TokenCache::digest_of(text.as_bytes())
+    }
+
     fn parse(raw: RawKey) -> Option<Self> {
         if raw.r#use.is_some_and(|purpose| purpose != "sig") {
             return None;

@@ -40,15 +40,7 @@ impl<'a> Unverified<'a> {
         if token.len() > MAX_TOKEN {
             return Err(Error::TooLarge);
         }
-        let (message, signature) = token.rsplit_once('.').ok_or(Error::Malformed(Unfit::Parts))?;
-        let (header, payload) = message.split_once('.').ok_or(Error::Malformed(Unfit::Parts))?;
-        if payload.contains('.') || signature.is_empty() {
-            return Err(Error::Malformed(Unfit::Parts));
-        }
-        let header = object(header)?;
-        if header.has("crit") || header.has("b64") {
-            return Err(Error::Malformed(Unfit::Critical));
-        }
+        let Apart { message, header, payload: claims, signature } = Apart::of(token).map_err(Error::Malformed)?;
         if OWN_KEY.iter().any(|name| header.has(name)) {
             return Err(Error::Malformed(Unfit::OwnKey));
         }
@@ -58,7 +50,7 @@ impl<'a> Unverified<'a> {
             return Err(Error::Malformed(Unfit::KeyId));
         }
         let (kid, typ) = (kid.map(Into::into), text(&header, "typ")?.map(Into::into));
-        Ok(Self { message, signature, algorithm, kid, typ, claims: object(payload)? })
+        Ok(Self { message, signature, algorithm, kid, typ, claims })
     }
 }
 
@@ -76,9 +68,33 @@ fn text<'o>(header: &'o Object, name: &str) -> Result<Option<&'o str>, Error> {
     }
 }
 
-fn object(part: &str) -> Result<Object, Error> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Error::Malformed(Unfit::Base64))?;
-    serde_json::from_slice(&bytes).map_err(|_| Error::Malformed(Unfit::Json))
+/// A signed text in its parts.
+#[derive(Debug)]
+pub(super) struct Apart<'a> {
+    pub(super) message: &'a str,
+    pub(super) header: Object,
+    pub(super) payload: Object,
+    pub(super) signature: &'a str,
+}
+
+impl<'a> Apart<'a> {
+    pub(super) fn of(text: &'a str) -> Result<Self, Unfit> {
+        let (message, signature) = text.rsplit_once('.').ok_or(Unfit::Parts)?;
+        let (header, payload) = message.split_once('.').ok_or(Unfit::Parts)?;
+        if payload.contains('.') || signature.is_empty() {
+            return Err(Unfit::Parts);
+        }
+        let header = object(header)?;
+        if header.has("crit") || header.has("b64") {
+            return Err(Unfit::Critical);
+        }
+        Ok(Self { message, header, payload: object(payload)?, signature })
+    }
+}
+
+fn object(part: &str) -> Result<Object, Unfit> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Unfit::Base64)?;
+    serde_json::from_slice(&bytes).map_err(|_| Unfit::Json)
 }
 
 /// A JSON object in which no name stands twice, so that two readers can't read two things.
@@ -90,7 +106,7 @@ impl Object {
         self.0.get(name)
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }

@@ -28,8 +28,8 @@ pub struct IssuerRules {
     pub company: Option<CompanyRule>,
     /// Every token must have all of these.
     pub scopes: Vec<String>,
-    /// Tokens that anybody who has their text could use are refused: each must be bound to a key or a certificate.
-    pub require_bound: bool,
+    /// What every token must be bound to, so that its text alone is worth nothing.
+    pub require_bound: RequireBound,
     /// How tokens that only the issuer can read are asked about; at most one issuer has it.
     pub introspection: Option<Introspection>,
     pub unknown_clients: UnknownClients,
@@ -43,6 +43,31 @@ pub struct CompanyRule {
     pub claim: String,
     /// What the claim's values mean here; a value that isn't among them is refused. Empty: they are companies' numbers.
     pub companies: BTreeMap<String, Company>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequireBound {
+    #[default]
+    Nothing,
+    /// A key or a certificate.
+    Anything,
+    /// A key of which each request brings a proof (RFC 9449).
+    Key,
+    /// A certificate that the connection was made with (RFC 8705).
+    Certificate,
+}
+
+impl RequireBound {
+    /// As the settings say it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "none" => Self::Nothing,
+            "any" => Self::Anything,
+            "dpop" => Self::Key,
+            "mtls" => Self::Certificate,
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -97,7 +122,7 @@ impl IssuerRules {
             tenants: BTreeMap::new(),
             company: None,
             scopes: Vec::new(),
-            require_bound: false,
+            require_bound: RequireBound::Nothing,
             introspection: None,
             unknown_clients: UnknownClients::Bare,
             leeway: 10,

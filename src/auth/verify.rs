@@ -13,9 +13,10 @@ use super::keys::{Held as HeldKeys, Keys};
 use super::opaque::{Introspector, is_opaque};
 use super::parse::{MAX_TOKEN, Unverified};
 use super::presented::Presented;
+use super::proofs::Proofs;
 use super::remote::Remote;
 use super::resource::Resource;
-use super::rules::{IssuerRules, KeySource, TypRule, UnknownClients};
+use super::rules::{IssuerRules, KeySource, RequireBound, TypRule, UnknownClients};
 use crate::model::{ClientId, Principal};
 use crate::outbound;
 use crate::stoplist::TokenFacts;
@@ -35,6 +36,7 @@ pub struct Verifier {
 struct Inner {
     issuers: HashMap<Arc<str>, Trusted>,
     resource: Arc<Resource>,
+    proofs: Proofs,
     /// Of the one issuer that is asked about tokens without a form.
     opaque: Option<(Arc<str>, Introspector)>,
     directory: Directory,
@@ -78,6 +80,7 @@ impl Verifier {
         url: &str,
         issuers: Vec<IssuerRules>,
         directory: Directory,
+        proofs: Proofs,
         metrics: &Metrics,
         tasks: &Tasks,
     ) -> Result<Self, outbound::Error> {
@@ -85,6 +88,7 @@ impl Verifier {
             url: url.to_owned(),
             issuers: issuers.iter().map(|rules| rules.issuer.clone()).collect(),
             scopes: issuers.iter().flat_map(|rules| rules.scopes.iter().cloned()).collect(),
+            proof_required: issuers.iter().all(|rules| rules.require_bound == RequireBound::Key),
         });
         let mut trusted = HashMap::new();
         let mut opaque = None;
@@ -103,9 +107,9 @@ impl Verifier {
             trusted.insert(rules.issuer.as_str().into(), Trusted { rules, keys });
         }
         let count = |result| metrics.token_cache.with_label_values(&[result]);
-        let (hit, miss, over) = (count("hit"), count("miss"), count("expired"));
-        let cache = TokenCache::new();
-        Ok(Self { inner: Arc::new(Inner { issuers: trusted, resource, opaque, directory, cache, hit, miss, over }) })
+        let (hit, miss, over, cache) = (count("hit"), count("miss"), count("expired"), TokenCache::new());
+        let issuers = trusted;
+        Ok(Self { inner: Arc::new(Inner { issuers, resource, proofs, opaque, directory, cache, hit, miss, over }) })
     }
 
     pub fn resource(&self) -> &Arc<Resource> {
@@ -120,20 +124,25 @@ impl Verifier {
 
     /// `now` is in seconds since 1970. Whose a token is may be remembered; what it is bound to is asked for every time.
     pub async fn verify(&self, token: &str, with: &Presented<'_>, now: u64) -> Result<Arc<Principal>, Error> {
-        let admitted = self.admitted(token, now).await?;
-        admitted.binding.fits(with)?;
-        if admitted.binding.key.is_some() {
-            // Until proofs are read here.
-            return Err(Error::Binding);
-        }
-        Ok(admitted.principal)
-    }
-
-    async fn admitted(&self, token: &str, now: u64) -> Result<Admitted, Error> {
         if token.len() > MAX_TOKEN {
             return Err(Error::TooLarge);
         }
         let digest = TokenCache::digest(token);
+        let Admitted { principal, binding } = self.admitted(token, digest, now).await?;
+        binding.fits(with)?;
+        if let Some(key) = &binding.key {
+            let (call, bound) = ((with.method, with.path), (&digest, key));
+            self.inner.proofs.beside(with.proof, call, bound, &principal.client, now)?;
+        }
+        Ok(principal)
+    }
+
+    /// The nonce that the next proof is to carry, where one is asked for.
+    pub fn nonce(&self, now: u64) -> Option<String> {
+        self.inner.proofs.nonce(now)
+    }
+
+    async fn admitted(&self, token: &str, digest: Digest, now: u64) -> Result<Admitted, Error> {
         if let Some(known) = self.inner.cached(&digest, now) {
             return known;
         }

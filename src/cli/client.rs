@@ -70,6 +70,7 @@ fn new(add: &args::ClientAdd) -> Result<NewClient, Failure> {
             divisions: many("may-division", &add.may_division, Division::parse)?,
             run_as: many("run-as", &add.run_as, M3User::parse)?,
         },
+        dpop: add.dpop,
     })
 }
 
@@ -135,6 +136,7 @@ async fn listed(clients: &Clients, as_json: bool) -> Result<(), Failure> {
                 "may_company": client.standing.companies.iter().map(|one| one.number()).collect::<Vec<_>>(),
                 "may_division": client.standing.divisions.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "dpop": client.dpop,
                 "created": time(client.created_at),
                 "rotated": client.rotated_at.map(time),
                 "revoked": client.revoked_at.map(time),

@@ -1,6 +1,6 @@
 //! Issuers of others whose tokens are trusted, and what is known here of their clients.
 
-use super::keys::{flag, needed, number, path, seconds, set};
+use super::keys::{flag, needed, number, path, require_bound, seconds, set};
 use super::m3::{first_line, readable};
 use super::reader::Reader;
 use super::settings::{Foreign, ForeignClient, ForeignIntrospection};
@@ -28,6 +28,7 @@ pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
         let right = "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA";
         set(&mut foreign.algorithms, reader.many(&key("algorithms"), right, Algorithm::parse));
         set(&mut foreign.scopes, reader.many(&key("scopes"), "scopes", scope));
+        set(&mut foreign.require_bound, require_bound(reader, &key("require_bound")));
         foreign.client_claim = reader.one(&key("client_claim"), CLAIM, word);
         set(&mut foreign.access_token_type, flag(reader, &key("access_token_type")));
         set(&mut foreign.leeway, number(reader, &key("leeway_seconds"), 0..=300));

@@ -6,6 +6,7 @@ use super::m3;
 use super::points::points;
 use super::reader::Reader;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
+use crate::auth::{ProofSettings, RequireBound};
 use crate::policies::Gate;
 use crate::{catalog, edge, gateway, issuer};
 use secrecy::SecretString;
@@ -40,6 +41,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
             token: operator_token(reader),
         },
         tokens: tokens(reader),
+        proofs: proofs(reader),
         issuers,
         clients,
         policies: path(reader, "policy.dir").unwrap_or_else(|| "policies".into()),
@@ -172,8 +174,23 @@ fn tokens(reader: &mut Reader) -> Option<issuer::Settings> {
     set(&mut tokens.algorithm, algorithm);
     set(&mut tokens.token_seconds, number(reader, "tokens.seconds", 60..=86_400));
     set(&mut tokens.refresh_seconds, number(reader, "tokens.refresh_seconds", 60..=31_536_000));
+    set(&mut tokens.require_bound, require_bound(reader, "tokens.require_bound"));
     set(&mut tokens.refresh_for_client_credentials, flag(reader, "tokens.refresh_for_client_credentials"));
     enabled.then_some(tokens)
+}
+
+/// Proofs of possession, here and at the embedded issuer.
+fn proofs(reader: &mut Reader) -> ProofSettings {
+    let mut proofs = ProofSettings::default();
+    set(&mut proofs.require_nonce, flag(reader, "dpop.require_nonce"));
+    set(&mut proofs.nonce_seconds, number(reader, "dpop.nonce_seconds", 10..=86_400));
+    set(&mut proofs.seconds, number(reader, "dpop.proof_seconds", 5..=600));
+    set(&mut proofs.most, number(reader, "dpop.max_proofs", 1_000..=10_000_000));
+    proofs
+}
+
+pub(super) fn require_bound(reader: &mut Reader, path: &str) -> Option<RequireBound> {
+    reader.one(path, "none, any, dpop or mtls", RequireBound::parse)
 }
 
 fn catalog(reader: &mut Reader) -> catalog::Settings {

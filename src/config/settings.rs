@@ -1,6 +1,6 @@
 //! What the house is built from: the settings types of every room, side by side.
 
-use crate::auth::{Algorithm, CompanyRule};
+use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, points};
@@ -22,6 +22,8 @@ pub struct Settings {
     pub operations: Operations,
     /// `None`: no tokens of our own.
     pub tokens: Option<issuer::Settings>,
+    /// How proofs of possession are looked at.
+    pub proofs: ProofSettings,
     pub issuers: Vec<Foreign>,
     pub clients: Vec<ForeignClient>,
     pub policies: PathBuf,
@@ -72,6 +74,8 @@ pub struct Foreign {
     pub audiences: Vec<String>,
     pub algorithms: Vec<Algorithm>,
     pub scopes: Vec<String>,
+    /// What every token must be bound to.
+    pub require_bound: RequireBound,
     /// `None`: `client_id`, else `azp`.
     pub client_claim: Option<String>,
     pub access_token_type: bool,
@@ -126,6 +130,7 @@ impl Foreign {
             audiences,
             algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
             scopes: Vec::new(),
+            require_bound: RequireBound::Nothing,
             client_claim: None,
             access_token_type: true,
             introspection: None,

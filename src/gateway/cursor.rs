@@ -5,13 +5,12 @@
 use crate::model::{ClientId, Input, Place, TransactionLayout};
 use crate::store;
 use crate::translate::Continuation;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// The key that cursors are sealed with. Replicas that share it take up each other's lists.
 #[derive(Clone)]
@@ -54,18 +53,7 @@ impl Seal {
 
     /// Reads `cursor.key` of the state folder, or makes it. A file that is too short seals nothing: it is an error.
     pub fn ensure(state: &Path) -> io::Result<Self> {
-        let path = state.join(FILE);
-        match std::fs::read(&path).map(Zeroizing::new) {
-            Ok(key) if key.len() >= MAC => Ok(Self::new(&key)),
-            Ok(_) => Err(io::Error::other("it is shorter than 32 bytes; remove it and start again")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut key = Zeroizing::new([0; MAC]);
-                rand::fill(&mut *key).map_err(|_| io::Error::other("the system gave no random bytes"))?;
-                store::write_private(&path, &*key)?;
-                Ok(Self::new(&*key))
-            }
-            Err(error) => Err(error),
-        }
+        store::ensure_key(&state.join(FILE)).map(|key| Self::new(&key))
     }
 
     /// `until`: seconds since 1970.

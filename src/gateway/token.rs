@@ -1,16 +1,17 @@
 //! The token endpoints: RFC 6749 in and out, over the issuer's own words. Errors keep that RFC's shape.
 
 use super::body::{ReadFault, Request, Response, full, has_media_type, read};
+use super::layers::authn::proof;
 use super::layers::limits::too_large;
 use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
-use crate::auth::Resource;
+use crate::auth::{Resource, Shown};
 use crate::clock::unix_seconds;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
 use crate::model::TenantId;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,11 @@ impl TokenDoor {
             Ok(asked) => asked,
             Err(response) => return response,
         };
-        let answer = asked.issuer.token(asked.ask(tenant, visit)).await;
+        let ask = asked.ask(tenant, visit);
+        let answer = asked.issuer.token(ask).await;
+        if ask.proof != Shown::None || matches!(answer, Err(TokenError::Proof(_))) {
+            visit.learnt().nonce = asked.issuer.nonce(ask.now).and_then(|nonce| nonce.try_into().ok());
+        }
         match answer {
             Ok(answer) => {
                 visit.learnt().outcome = Some("ok");
@@ -106,7 +111,7 @@ impl TokenDoor {
                 return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
             }
         };
-        Ok(Asked { issuer, authorization, form })
+        Ok(Asked { issuer, authorization, form, headers: parts.headers, uri: parts.uri })
     }
 }
 
@@ -128,6 +133,8 @@ struct Asked<'a> {
     issuer: &'a Issuer,
     authorization: Option<String>,
     form: Bytes,
+    headers: HeaderMap,
+    uri: Uri,
 }
 
 impl Asked<'_> {
@@ -136,6 +143,8 @@ impl Asked<'_> {
             tenant: tenant.map(TenantId::as_str),
             authorization: self.authorization.as_deref(),
             form: &self.form,
+            proof: proof(&self.headers),
+            path: self.uri.path(),
             address: visit.peer.address,
             now: unix_seconds(),
         }
@@ -147,7 +156,7 @@ fn no_issuer() -> Problem {
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct Refusal {
     error: &'static str,
     error_description: String,
 }
@@ -156,7 +165,7 @@ struct Shown {
 fn refused(error: &TokenError, visit: &Visit) -> Response {
     visit.learnt().outcome = Some(error.code());
     let status = problem::token_status(error);
-    let mut response = json(status, &Shown { error: error.code(), error_description: error.to_string() });
+    let mut response = json(status, &Refusal { error: error.code(), error_description: error.to_string() });
     let headers = response.headers_mut();
     if matches!(error, TokenError::Client { basic: true }) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mi-gateway\", charset=\"UTF-8\""));

@@ -5,7 +5,7 @@ use crate::audit::DecisionId;
 use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
 use crate::telemetry::{RequestId, TraceContext};
-use http::Extensions;
+use http::{Extensions, HeaderValue};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -43,6 +43,8 @@ pub(super) struct Learnt {
     pub(super) problem: Option<&'static str>,
     /// Of the last decision on it.
     pub(super) decision: Option<DecisionId>,
+    /// What the caller's next proof must carry.
+    pub(super) nonce: Option<HeaderValue>,
     /// The tightest limit so far.
     pub(super) limit: Option<Verdict>,
 }

@@ -1,5 +1,6 @@
 //! A token request, its answer, and its refusals in the words of RFC 6749.
 
+use crate::auth::{Shown, Unproven};
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -13,6 +14,10 @@ pub struct TokenAsk<'a> {
     pub authorization: Option<&'a str>,
     /// The body, `application/x-www-form-urlencoded`.
     pub form: &'a [u8],
+    /// Of the key that the tokens are to be bound to.
+    pub proof: Shown<'a>,
+    /// As it was received; a proof names it.
+    pub path: &'a str,
     pub address: IpAddr,
     /// Seconds since 1970.
     pub now: u64,
@@ -54,6 +59,8 @@ pub enum TokenError {
     NotAllowed(&'static str),
     #[error("this grant type is not supported; use client_credentials, password or refresh_token")]
     GrantType,
+    #[error("{0}")]
+    Proof(Unproven),
     #[error("the client may not have this scope")]
     Scope,
     #[error("too many wrong secrets of this client from this address; wait a second")]
@@ -74,6 +81,8 @@ impl TokenError {
             Self::NotAllowed(_) => "unauthorized_client",
             Self::GrantType => "unsupported_grant_type",
             Self::Scope => "invalid_scope",
+            Self::Proof(Unproven::Full) => "temporarily_unavailable",
+            Self::Proof(unproven) => unproven.code(),
             Self::Busy => "temporarily_unavailable",
             Self::Failed(_) => "server_error",
         }

@@ -18,6 +18,8 @@ pub struct Client {
     pub scopes: Arc<[Box<str>]>,
     pub groups: Arc<[Box<str>]>,
     pub standing: Arc<Standing>,
+    /// Its tokens are bound to a key of its own, and it gets no others.
+    pub dpop: bool,
     /// Moves when everything that was issued must end.
     pub generation: u64,
     pub created_at: u64,
@@ -50,6 +52,8 @@ pub struct NewClient {
     pub scopes: Vec<String>,
     pub groups: Vec<String>,
     pub standing: Standing,
+    /// It must prove a key with every request for a token (RFC 9449).
+    pub dpop: bool,
 }
 
 impl NewClient {

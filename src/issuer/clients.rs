@@ -39,6 +39,7 @@ impl Clients {
             scopes: new.scopes.into_iter().map(Into::into).collect(),
             groups: new.groups.into_iter().map(Into::into).collect(),
             standing: Arc::new(new.standing),
+            dpop: new.dpop,
             generation: 1,
             created_at: now,
             rotated_at: None,
@@ -115,8 +116,8 @@ impl Clients {
 fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     sqlx::query(
         "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
-         division, language, companies, divisions, run_as, generation, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         division, language, companies, divisions, run_as, dpop, generation, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.to_string())
     .bind(client.name.clone())
@@ -133,6 +134,7 @@ fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite:
     .bind(listed(&client.standing.companies))
     .bind(listed(&client.standing.divisions))
     .bind(listed(&client.standing.run_as))
+    .bind(client.dpop)
     .bind(client.generation.cast_signed())
     .bind(client.created_at.cast_signed())
 }
@@ -177,6 +179,7 @@ fn client(row: &SqliteRow) -> Result<Client, Error> {
         scopes: words(text("scopes")?),
         groups: words(text("client_groups")?),
         standing: Arc::new(standing(row)?),
+        dpop: row.try_get("dpop")?,
         generation: number("generation")?.ok_or_else(damaged)?,
         created_at: number("created_at")?.ok_or_else(damaged)?,
         rotated_at: number("rotated_at")?,

@@ -9,10 +9,11 @@ use super::basic::{Reading, readings};
 use super::client::Client;
 use super::error::Error;
 use super::form::Form;
-use super::mint::{self, Claims, Kind};
+use super::mint::{self, Claims, Confirmation, Kind};
 use super::run::{Inner, Known};
 use super::secrets::{Hashed, random};
-use crate::auth::Directory;
+use crate::auth::{Directory, Proven, RequireBound, Shown, Unproven};
+use crate::model::ClientId;
 use crate::stoplist::TokenFacts;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -21,6 +22,8 @@ use subtle::ConstantTimeEq;
 const MEANINGLESS: [&str; 5] = ["openid", "offline_access", "email", "profile", "address"];
 const WRONG_OWNER: &str = "the user name or password is wrong";
 const WRONG_REFRESH: &str = "the refresh token is unknown, expired, revoked or of another client";
+
+const WRONG_KEY: &str = "the refresh token is bound to another key than the proof's";
 
 /// What a grant comes down to.
 struct Granted {
@@ -49,12 +52,23 @@ impl Inner {
         };
         let known = self.known.load_full();
         let client = self.authenticate(&known, &ask, &form).await?;
+        let proven = self.proven_key(&client, &ask)?;
         let granted = match *label {
             "client_credentials" => self.for_itself(&client, &form)?,
             "password" => self.for_service_account(&client, &ask, &form).await?,
-            _ => refreshed(&known, &self.directory, &client, &ask, &form)?,
+            _ => refreshed(&known, &self.directory, &client, (&ask, proven), &form)?,
         };
-        self.issue(&known, &client, granted, ask.now).map_err(TokenError::Failed)
+        self.issue(&known, &client, (granted, proven), ask.now).map_err(TokenError::Failed)
+    }
+
+    /// The key that the tokens are bound to: that of the proof, where one is shown. Some clients get none without.
+    fn proven_key(&self, client: &Client, ask: &TokenAsk<'_>) -> Result<Option<Proven>, TokenError> {
+        let held_to = matches!(self.settings.require_bound, RequireBound::Key | RequireBound::Anything);
+        if ask.proof == Shown::None && !client.dpop && !held_to {
+            return Ok(None);
+        }
+        let who = ClientId { issuer: self.settings.public_url.as_str().into(), id: Arc::clone(&client.id) };
+        self.proofs.at_issuer(ask.proof, ask.path, &who, ask.now).map(Some).map_err(TokenError::Proof)
     }
 
     pub(super) async fn revoke(&self, ask: TokenAsk<'_>) -> Result<(), TokenError> {
@@ -112,7 +126,13 @@ impl Inner {
         })
     }
 
-    fn issue(&self, known: &Known, client: &Client, granted: Granted, now: u64) -> Result<TokenAnswer, Error> {
+    fn issue(
+        &self,
+        known: &Known,
+        client: &Client,
+        (granted, proven): (Granted, Option<Proven>),
+        now: u64,
+    ) -> Result<TokenAnswer, Error> {
         let url = &self.settings.public_url;
         let mut claims = Claims {
             iss: url.clone(),
@@ -126,6 +146,7 @@ impl Inner {
             tenant: client.tenant.to_string(),
             grant_id: granted.family,
             client_generation: client.generation,
+            cnf: proven.map(|proven| Confirmation { jkt: Some(proven.jkt()) }),
         };
         let access_token = mint::sign(&known.signing, Kind::Access, &claims)?;
         let mut refresh_token = None;
@@ -135,7 +156,8 @@ impl Inner {
             refresh_token = Some(mint::sign(&known.signing, Kind::Refresh, &claims)?);
         }
         let expires_in = self.settings.token_seconds;
-        Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in, refresh_token, scope: claims.scope })
+        let token_type = if proven.is_some() { "DPoP" } else { "Bearer" };
+        Ok(TokenAnswer { access_token, token_type, expires_in, refresh_token, scope: claims.scope })
     }
 
     /// The client behind a request: its secret is right, it is not revoked, and the path is its tenant's.
@@ -216,7 +238,7 @@ fn refreshed(
     known: &Known,
     directory: &Directory,
     client: &Client,
-    ask: &TokenAsk<'_>,
+    (ask, proven): (&TokenAsk<'_>, Option<Proven>),
     form: &Form<'_>,
 ) -> Result<Granted, TokenError> {
     let token = form.value("refresh_token").ok_or(TokenError::Request("refresh_token is missing"))?;
@@ -230,6 +252,12 @@ fn refreshed(
         && !directory.stops().held().revoked(&facts(&claims), ask.now);
     if !good {
         return Err(TokenError::Grant(WRONG_REFRESH));
+    }
+    // Who has stolen it needs the key as well.
+    if let Some(bound) = claims.cnf.as_ref().and_then(|cnf| cnf.jkt.as_deref())
+        && !proven.ok_or(TokenError::Proof(Unproven::Missing))?.is_of(bound)
+    {
+        return Err(TokenError::Grant(WRONG_KEY));
     }
     // Never more than at first, and never what the client has lost since.
     let first: Vec<&str> = claims.scope.split(' ').filter(|word| !word.is_empty()).collect();

@@ -36,6 +36,16 @@ pub(super) struct Claims {
     /// The family. The name is that of Infor's newer tokens.
     pub(super) grant_id: String,
     pub(super) client_generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cnf: Option<Confirmation>,
+}
+
+/// What a token is bound to besides its text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Confirmation {
+    /// The thumbprint of a key of which each use brings a proof (RFC 9449).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jkt: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use super::secrets::Secrets;
 use super::settings::Settings;
 use super::signing::SigningKey;
 use super::signing_keys::SigningKeys;
-use crate::auth::{Directory, KeySet, Keys, install_crypto};
+use crate::auth::{Directory, KeySet, Keys, Proofs, install_crypto, proof_algorithms};
 use crate::clock::unix_seconds;
 use crate::store::{Store, Watch};
 use crate::tasks::Tasks;
@@ -45,6 +45,7 @@ pub(super) struct Inner {
     keys: SigningKeys,
     ring: Keys,
     pub(super) directory: Directory,
+    pub(super) proofs: Proofs,
     issued: IntCounterVec,
     /// One reading at a time, so that an older one never replaces a newer.
     reading: Mutex<()>,
@@ -68,6 +69,7 @@ impl Issuer {
         settings: Settings,
         ring: Keys,
         directory: Directory,
+        proofs: Proofs,
         metrics: &Metrics,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
@@ -90,6 +92,7 @@ impl Issuer {
             keys,
             ring,
             directory,
+            proofs,
         });
         tasks.spawn_until_stop(follow(Arc::clone(&inner), watch));
         Ok(Self { inner })
@@ -111,6 +114,11 @@ impl Issuer {
         answer
     }
 
+    /// The nonce that the next proof is to carry, where one is asked for.
+    pub fn nonce(&self, now: u64) -> Option<String> {
+        self.inner.proofs.nonce(now)
+    }
+
     /// Reads the store now, without waiting for its next look at it.
     pub async fn reload(&self) -> Result<(), Error> {
         self.inner.refresh().await
@@ -127,6 +135,7 @@ impl Issuer {
         let methods = json!(["client_secret_basic", "client_secret_post"]);
         json!({
             "issuer": url,
+            "dpop_signing_alg_values_supported": proof_algorithms().collect::<Vec<_>>(),
             "token_endpoint": format!("{url}/oauth2/token"),
             "revocation_endpoint": format!("{url}/oauth2/revoke"),
             "jwks_uri": format!("{url}/oauth2/jwks"),

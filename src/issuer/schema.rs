@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     ALTER TABLE clients ADD COLUMN run_as TEXT NOT NULL DEFAULT '';
 ",
     "ALTER TABLE clients ADD COLUMN language TEXT",
+    "ALTER TABLE clients ADD COLUMN dpop INTEGER NOT NULL DEFAULT 0",
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {

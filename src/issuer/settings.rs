@@ -1,6 +1,7 @@
 //! What can be set about the tokens we give.
 
 use super::secrets::HashCost;
+use crate::auth::RequireBound;
 
 /// How access and refresh tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +33,8 @@ pub struct Settings {
     pub token_seconds: u64,
     pub refresh_seconds: u64,
     pub refresh_for_client_credentials: bool,
+    /// What every token is bound to; who can't show it gets none.
+    pub require_bound: RequireBound,
     pub hash_cost: HashCost,
 }
 
@@ -43,6 +46,7 @@ impl Settings {
             token_seconds: 7_200,
             refresh_seconds: 7 * 24 * 3_600,
             refresh_for_client_credentials: true,
+            require_bound: RequireBound::Nothing,
             hash_cost: HashCost::default(),
         }
     }

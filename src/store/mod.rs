@@ -13,5 +13,5 @@ mod watch;
 
 pub use error::Error;
 pub use open::Store;
-pub use private::write_private;
+pub use private::{ensure_key, write_private};
 pub use watch::Watch;

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub unknown_keys: IntCounterVec,
     /// Opaque tokens by issuer: `hit`, `active`, `refused`, `failed`.
     pub introspections: IntCounterVec,
+    /// By outcome: `good`, `refused`, `replayed`, `nonce`, `full`.
+    pub dpop_proofs: IntCounterVec,
     /// Calls by program, effect and outcome: `ok`, `nok`, `timeout`, `lost`, `unreachable`, `unknown`.
     pub m3_calls: IntCounterVec,
     pub m3_seconds: HistogramVec,
@@ -90,6 +92,7 @@ impl Metrics {
                 "Opaque tokens by what their issuer said.",
                 &["issuer", "outcome"],
             ),
+            dpop_proofs: made.counters("dpop_proofs_total", "Proofs of possession looked at.", &["outcome"]),
             m3_calls: made.counters("m3_calls_total", "MI calls.", &["program", "effect", "outcome"]),
             m3_seconds: made.histograms("m3_call_seconds", "Time to M3's first frame.", &["program"], &quick),
             m3_records: made.counters("m3_records_total", "Records read from M3.", &["program"]),

@@ -20,9 +20,10 @@
 //   opaque            of no form; client `resource` may introspect them, by HTTP Basic
 //   opaque-mtls       of no form, bound to the certificate that was shown
 //   mtls              signed, bound to the certificate that was shown (RFC 8705)
-//   dpop              signed, bound to the key of the proof (RFC 9449)
+//   dpop              signed, bound to the key of the proof (RFC 9449), which must carry the nonce that it asks for
+//   opaque-dpop       of no form, bound the same way
 //   assertion         signed; it shows who it is by private_key_jwt, with the key in MI_IDP_CLIENT_JWKS
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
@@ -63,6 +64,7 @@ const clients = [
     machine('resource', { grant_types: [], token_endpoint_auth_method: 'client_secret_basic' }),
     machine('mtls', { tls_client_certificate_bound_access_tokens: true }),
     machine('dpop', { dpop_bound_access_tokens: true }),
+    machine('opaque-dpop', { dpop_bound_access_tokens: true }),
 ];
 if (env.MI_IDP_CLIENT_JWKS) {
     const { client_secret: _, ...rest } = machine('assertion');
@@ -77,6 +79,8 @@ const resource = (client) => ({
     jwt: { sign: { alg: 'ES256' } },
 });
 
+const nonceSecret = randomBytes(32);
+
 const settings = (keys) => ({
     jwks: { keys },
     clients,
@@ -89,7 +93,7 @@ const settings = (keys) => ({
         clientCredentials: { enabled: true },
         introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId === 'resource' },
         revocation: { enabled: true },
-        dPoP: { enabled: true },
+        dPoP: { enabled: true, nonceSecret, requireNonce: () => true },
         mTLS: {
             enabled: true,
             certificateBoundAccessTokens: true,

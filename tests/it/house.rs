@@ -264,6 +264,11 @@ impl Reply {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// Of a header that may be there more than once.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
     pub(crate) fn trailer(&self, name: &str) -> &str {
         self.trailers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }

@@ -76,7 +76,7 @@ impl Idp {
             roots: vec![self.authority.der().clone()],
             ..Foreign::new(&self.issuer, vec![AUDIENCE.to_owned()])
         });
-        for id in ["jwt", "opaque", "opaque-mtls", "mtls", "dpop", "assertion"] {
+        for id in ["jwt", "opaque", "opaque-mtls", "opaque-dpop", "mtls", "dpop", "assertion"] {
             settings.clients.push(ForeignClient {
                 client: ClientId { issuer: self.issuer.as_str().into(), id: id.into() },
                 tenant: TenantId::parse("DEMO_TST").ok(),
@@ -149,14 +149,25 @@ impl Idp {
         self.post("/token", client, &more).await
     }
 
+    /// The same with a proof of possession beside it.
+    pub(crate) async fn ask_bound_token(&self, client: &str, proof: &str) -> Reply {
+        self.post_with("/token", client, &[("grant_type", "client_credentials")], &[("dpop", proof)]).await
+    }
+
     async fn post(&self, path: &str, client: &str, more: &[(&str, &str)]) -> Reply {
+        self.post_with(path, client, more, &[]).await
+    }
+
+    async fn post_with(&self, path: &str, client: &str, more: &[(&str, &str)], headers: &[(&str, &str)]) -> Reply {
         let secret = format!("secret-of-{client}");
         let own = [("client_id", client), ("client_secret", secret.as_str())];
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own).extend_pairs(more).finish();
-        let request = Request::post(format!("{}{path}", self.issuer))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Full::from(form))
-            .expect("a request");
+        let mut request =
+            Request::post(format!("{}{path}", self.issuer)).header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(form)).expect("a request");
         crate::house::send(&self.https, request).await
     }
 }

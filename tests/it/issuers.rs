@@ -50,7 +50,8 @@ async fn who_has_no_good_token_is_told_where_to_learn_whose_are_taken() {
     let stranger = house.stranger();
     for path in [READ, "CRS610MI/ChgBasicData?CUNO=C00001", "MMS200MI/Nothing"] {
         let without = stranger.m3(path).await;
-        assert_eq!(without.header("www-authenticate"), format!("Bearer realm=\"mi-gateway\", {word}"));
+        let dpop = format!("DPoP realm=\"mi-gateway\", algs=\"ES256 ES384 EdDSA PS256 RS256\", {word}");
+        assert_eq!(without.all("www-authenticate"), [format!("Bearer realm=\"mi-gateway\", {word}"), dpop]);
         let bad = stranger.clone().with_token("bad").m3(path).await;
         let said = bad.header("www-authenticate");
         assert!(said.contains("error=\"invalid_token\"") && said.ends_with(&word), "{said}");

@@ -10,6 +10,7 @@ mod catalog;
 mod corpus;
 mod databases;
 mod doors;
+mod dpop;
 mod effects;
 mod floors;
 mod forgeries;

@@ -11,7 +11,9 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use mi_gateway::audit;
-use mi_gateway::auth::{ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, Verifier, install_crypto};
+use mi_gateway::auth::{
+    ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Verifier, install_crypto,
+};
 use mi_gateway::mock_m3::{self, Metadata};
 use mi_gateway::model::{
     Charset, ClientId, Company, Conventions, Division, Effect, FieldKind, FieldLayout, FieldName, Layout, M3User, Peer,
@@ -105,7 +107,9 @@ impl Signer {
         let directory = Directory::new();
         directory.replace(ISSUER, HashMap::from([(CLIENT.into(), facts)]), HashSet::new());
         let rules = vec![IssuerRules::local(ISSUER, keys)];
-        Verifier::new("https://gateway.example", rules, directory, &Metrics::new(), &Tasks::new()).expect("a verifier")
+        let proofs = Proofs::new(ISSUER, ProofSettings::default(), &[1; 32], &Metrics::new());
+        Verifier::new("https://gateway.example", rules, directory, proofs, &Metrics::new(), &Tasks::new())
+            .expect("a verifier")
     }
 }
 

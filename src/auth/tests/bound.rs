@@ -1,6 +1,6 @@
 //! Tokens that are bound to something: worth nothing to whoever only has their text.
 
-use super::super::{Error, IssuerRules, Presented, Scheme};
+use super::super::{Error, IssuerRules, Presented, RequireBound, Scheme};
 use super::{House, NOW, claims, with};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,8 +52,8 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_on_its_connections_alone
 
 #[tokio::test]
 async fn an_issuer_may_be_held_to_bound_tokens() {
-    let house = House::with_rules(|rules| IssuerRules { require_bound: true, ..rules });
-    assert_eq!(house.of_claims(&claims()).await.err(), Some(Error::Unbound));
+    let house = House::with_rules(|rules| IssuerRules { require_bound: RequireBound::Anything, ..rules });
+    assert_eq!(house.of_claims(&claims()).await.err(), Some(Error::Unbound("a key or a certificate")));
     let bound = with(claims(), "cnf", json!({"x5t#S256": URL_SAFE_NO_PAD.encode(OURS)}));
     assert!(house.verifier.verify(&house.token(&bound), &shown(OURS), NOW).await.is_ok());
 }

@@ -1,7 +1,7 @@
 //! Where an issuer's keys are, by what it says of itself.
 
 use super::super::{Algorithm, Error, IssuerRules, Presented, RemoteKeys};
-use super::{Directory, NOW, Signer, Verifier, claims, install_crypto, set, with};
+use super::{Directory, NOW, Signer, Verifier, claims, install_crypto, proofs, set, with};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -42,7 +42,8 @@ async fn says(tasks: &Tasks, issuer: &str, signer: &Signer, saved: Option<&Path>
     keys.saved = saved.map(Path::to_owned);
     let mut rules = IssuerRules::remote(issuer, vec![super::ISSUER.into()], keys);
     rules.algorithms = vec![Algorithm::Es256];
-    let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), &Metrics::new(), tasks).expect("a URL");
+    let verifier =
+        Verifier::new(super::ISSUER, vec![rules], Directory::new(), proofs(), &Metrics::new(), tasks).expect("a URL");
     let token = signer.token(&signer.header(), &with(claims(), "iss", json!(issuer)));
     verifier.verify(&token, &Presented::BEARER, NOW).await.map(drop)
 }

@@ -6,9 +6,13 @@ mod known;
 mod mapping;
 mod opaque;
 mod promises;
+mod proofs;
 mod remote;
 
-use super::{ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Presented, Verifier, install_crypto};
+use super::{
+    ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Verifier,
+    install_crypto,
+};
 use crate::model::{M3User, Principal, Standing, TenantId};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -91,6 +95,11 @@ pub(super) fn facts() -> ClientFacts {
     }
 }
 
+/// What looks at proofs, as the settings have it by default.
+pub(super) fn proofs() -> Proofs {
+    Proofs::new(ISSUER, ProofSettings::default(), &[1; 32], &Metrics::new())
+}
+
 /// A verifier that trusts one local issuer with one key and one client.
 pub(super) struct House {
     pub(super) signer: Signer,
@@ -111,7 +120,7 @@ impl House {
         keys.replace(KeySet::parse(set(&[&signer]).as_bytes()).expect("a key set"));
         let rules = change(IssuerRules::local(ISSUER, keys.clone()));
         let verifier =
-            Verifier::new("https://gateway.example", vec![rules], directory.clone(), &metrics, &Tasks::new())
+            Verifier::new("https://gateway.example", vec![rules], directory.clone(), proofs(), &metrics, &Tasks::new())
                 .expect("nothing is fetched");
         let house = Self { signer, keys, directory, verifier, metrics };
         house.knows(facts(), &[]);

@@ -2,7 +2,7 @@
 
 use super::super::{Blame, ClientFacts, Error, Introspection, IssuerRules, Presented, RemoteKeys, TypRule};
 use super::remote::{Answer, Idp, Says, document};
-use super::{Directory, ISSUER, NOW, Verifier, facts, install_crypto, with, without};
+use super::{Directory, ISSUER, NOW, Verifier, facts, install_crypto, proofs, with, without};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use http_body_util::Full;
@@ -48,7 +48,7 @@ async fn house_of(
     });
     change(&mut rules);
     let metrics = Metrics::new();
-    let verifier = Verifier::new(ISSUER, vec![rules], directory, &metrics, tasks).expect("URLs");
+    let verifier = Verifier::new(ISSUER, vec![rules], directory, proofs(), &metrics, tasks).expect("URLs");
     (idp, verifier, metrics)
 }
 

@@ -1,7 +1,7 @@
 //! Key sets by URL, from a real server on a real socket.
 
 use super::super::{Algorithm, Blame, Error, IssuerRules, Presented, RemoteKeys};
-use super::{Directory, ISSUER, NOW, Signer, Verifier, claims, install_crypto, set};
+use super::{Directory, ISSUER, NOW, Signer, Verifier, claims, install_crypto, proofs, set};
 use crate::outbound;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -62,7 +62,7 @@ impl Idp {
         rules.algorithms = vec![Algorithm::Es256];
         let metrics = Metrics::new();
         (
-            Verifier::new("https://gateway.example", vec![rules], Directory::new(), &metrics, tasks)
+            Verifier::new("https://gateway.example", vec![rules], Directory::new(), proofs(), &metrics, tasks)
                 .expect("a URL to fetch"),
             metrics,
         )
@@ -337,7 +337,15 @@ async fn a_url_that_may_not_be_fetched_is_refused_at_once() {
         let mut keys = RemoteKeys::at(url);
         keys.http = outbound::Settings { loopback_http, ..outbound::Settings::default() };
         let rules = IssuerRules::remote(ISSUER, vec![ISSUER.into()], keys);
-        Verifier::new("https://gateway.example", vec![rules], Directory::new(), &Metrics::new(), &Tasks::new()).is_err()
+        Verifier::new(
+            "https://gateway.example",
+            vec![rules],
+            Directory::new(),
+            proofs(),
+            &Metrics::new(),
+            &Tasks::new(),
+        )
+        .is_err()
     };
     for url in ["http://idp.example/jwks", "file:///etc/passwd", "https://user:pw@idp.example/", "jwks", "https:///x"] {
         assert!(refused(url, true), "{url}");

@@ -142,6 +142,9 @@ pub(super) struct ClientAdd {
     /// Another M3 user that the option m3user may name; may be given more than once.
     #[arg(long, value_name = "USER")]
     pub(super) run_as: Vec<String>,
+    /// Give it tokens that are bound to a key of its own (DPoP, RFC 9449), and no others.
+    #[arg(long)]
+    pub(super) dpop: bool,
 }
 
 #[derive(Debug, Subcommand)]

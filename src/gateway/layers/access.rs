@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const DECISION: HeaderName = HeaderName::from_static("mi-decision");
+const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
@@ -39,6 +40,9 @@ pub(crate) async fn arrive(_: (), mut request: Request, below: Below) -> Respons
     let learnt = visit.learnt();
     if let Some(id) = learnt.decision.and_then(|id| HeaderValue::try_from(id.to_string()).ok()) {
         headers.insert(DECISION, id);
+    }
+    if let Some(nonce) = &learnt.nonce {
+        headers.insert(NONCE, nonce.clone());
     }
     if let Some(limit) = &learnt.limit {
         headers.insert(RATE, limit.rate_header());

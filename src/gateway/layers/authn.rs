@@ -26,23 +26,28 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
         return ControlFlow::Continue(request);
     }
     // RFC 9728: where to learn whose tokens are taken here.
-    let refused = |problem: Problem| {
-        let about = state.verifier.resource().metadata_url();
-        ControlFlow::Break(problem.challenge_with("resource_metadata", &about).answer(&visit))
+    let refused = |problem: Problem, used: Scheme| {
+        let resource = state.verifier.resource();
+        let problem = problem.schemes(used, resource.proof_required());
+        ControlFlow::Break(problem.challenge_with("resource_metadata", &resource.metadata_url()).answer(&visit))
     };
     let verdict = |verdict| state.metrics.verdicts.with_label_values(&["authn", verdict]).inc();
     let (token, presented) = match presented(&request) {
         Ok(given) => given,
         Err(problem) => {
             verdict("refused");
-            return refused(problem);
+            return refused(problem, Scheme::Bearer);
         }
     };
-    let principal = match state.verifier.verify(token, &presented, unix_seconds()).await {
+    let (now, used) = (unix_seconds(), presented.scheme);
+    if used == Scheme::Dpop {
+        visit.learnt().nonce = state.verifier.nonce(now).and_then(|nonce| nonce.try_into().ok());
+    }
+    let principal = match state.verifier.verify(token, &presented, now).await {
         Ok(principal) => principal,
         Err(error) => {
             verdict("refused");
-            return refused(Problem::from(&error));
+            return refused(Problem::from(&error), used);
         }
     };
     {
@@ -85,7 +90,8 @@ fn presented(request: &Request) -> Result<(&str, Presented<'_>), Problem> {
     Ok((token, Presented { scheme, certificate: None, proof: proof(request.headers()), method, path }))
 }
 
-fn proof(headers: &HeaderMap) -> Shown<'_> {
+/// The proof of a request, to be looked at by whoever knows what it is for.
+pub(in crate::gateway) fn proof(headers: &HeaderMap) -> Shown<'_> {
     let mut given = headers.get_all(PROOF).iter();
     match (given.next(), given.next()) {
         (None, _) => Shown::None,

@@ -1,7 +1,7 @@
 //! What browsers and slow lines need: leave to ask from another origin, and answers in fewer bytes.
 
 use super::super::body::{Body, Fault, Response};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::BodyExt;
 use std::time::Duration;
@@ -15,20 +15,23 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Only for the origins that are named, and without cookies: the token is in a header that the page itself sets.
 pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    const ASKED: [HeaderName; 9] = [
+    const ASKED: [HeaderName; 10] = [
         ACCEPT,
         AUTHORIZATION,
         CONTENT_TYPE,
         IF_NONE_MATCH,
+        HeaderName::from_static("dpop"),
         HeaderName::from_static("fnd-csrf-token"),
         HeaderName::from_static("mi-next"),
         HeaderName::from_static("positionkey"),
         HeaderName::from_static("traceparent"),
         HeaderName::from_static("x-infor-ionapi-platform"),
     ];
-    const TOLD: [HeaderName; 8] = [
+    const TOLD: [HeaderName; 10] = [
         ETAG,
         RETRY_AFTER,
+        WWW_AUTHENTICATE,
+        HeaderName::from_static("dpop-nonce"),
         HeaderName::from_static("mi-truncated"),
         HeaderName::from_static("mi-next"),
         HeaderName::from_static("mi-outcome"),

@@ -3,7 +3,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::{Kind, Problem};
-use crate::auth::{self, Blame};
+use crate::auth::{self, Blame, Unproven};
 use crate::issuer::TokenError;
 use crate::m3;
 use crate::model::Division;
@@ -15,8 +15,10 @@ impl From<&auth::Error> for Problem {
         match error.blame() {
             Blame::Caller => {
                 let words = error.to_string();
+                let proof = matches!(error, auth::Error::Proof(_));
+                let kind = if proof { Kind::ProofInvalid } else { Kind::TokenInvalid };
                 match error.lacks() {
-                    None => Self::new(Kind::TokenInvalid, words.clone()).challenge(Some((error.code(), &words))),
+                    None => Self::new(kind, words.clone()).challenge(Some((error.code(), &words))),
                     Some(scope) => {
                         let problem = Self::new(Kind::ScopeMissing, words.clone());
                         problem.challenge(Some((error.code(), &words))).challenge_with("scope", scope)
@@ -24,8 +26,13 @@ impl From<&auth::Error> for Problem {
                 }
             }
             Blame::Gateway => {
-                let asked = *error == auth::Error::IssuerUnavailable;
-                let kind = if asked { Kind::IssuerUnavailable } else { Kind::KeysUnavailable };
+                let kind = if *error == auth::Error::IssuerUnavailable {
+                    Kind::IssuerUnavailable
+                } else if matches!(error, auth::Error::Proof(_)) {
+                    Kind::ProofsFull
+                } else {
+                    Kind::KeysUnavailable
+                };
                 Self::new(kind, error.to_string()).retry_after(Duration::from_secs(5))
             }
         }
@@ -98,12 +105,13 @@ pub(in crate::gateway) fn token_status(error: &TokenError) -> StatusCode {
     match error {
         TokenError::Client { .. } => StatusCode::UNAUTHORIZED,
         TokenError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-        TokenError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        TokenError::Busy | TokenError::Proof(Unproven::Full) => StatusCode::SERVICE_UNAVAILABLE,
         TokenError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         TokenError::Request(_)
         | TokenError::Grant(_)
         | TokenError::NotAllowed(_)
         | TokenError::GrantType
+        | TokenError::Proof(_)
         | TokenError::Scope => StatusCode::BAD_REQUEST,
     }
 }

@@ -14,6 +14,7 @@ pub enum Kind {
     CharacterNotInCharset,
     TokenMissing,
     TokenInvalid,
+    ProofInvalid,
     ScopeMissing,
     TenantMismatch,
     Blocked,
@@ -31,6 +32,7 @@ pub enum Kind {
     Internal,
     KeysUnavailable,
     IssuerUnavailable,
+    ProofsFull,
     M3Unreachable,
     M3Busy,
     M3Refused,
@@ -50,6 +52,7 @@ impl Kind {
         Self::CharacterNotInCharset,
         Self::TokenMissing,
         Self::TokenInvalid,
+        Self::ProofInvalid,
         Self::ScopeMissing,
         Self::TenantMismatch,
         Self::Blocked,
@@ -67,6 +70,7 @@ impl Kind {
         Self::Internal,
         Self::KeysUnavailable,
         Self::IssuerUnavailable,
+        Self::ProofsFull,
         Self::M3Unreachable,
         Self::M3Busy,
         Self::M3Refused,
@@ -83,7 +87,7 @@ impl Kind {
             Self::RequestUnreadable | Self::CursorNotPossible | Self::CursorInvalid | Self::CharacterNotInCharset => {
                 StatusCode::BAD_REQUEST
             }
-            Self::TokenMissing | Self::TokenInvalid => StatusCode::UNAUTHORIZED,
+            Self::TokenMissing | Self::TokenInvalid | Self::ProofInvalid => StatusCode::UNAUTHORIZED,
             Self::ScopeMissing
             | Self::TenantMismatch
             | Self::Blocked
@@ -101,6 +105,7 @@ impl Kind {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::KeysUnavailable
             | Self::IssuerUnavailable
+            | Self::ProofsFull
             | Self::M3Unreachable
             | Self::M3Busy
             | Self::M3Refused
@@ -197,6 +202,16 @@ impl Kind {
                 "The token's issuer can't be asked about it",
                 "Try again in a moment; if it lasts, the gateway's log says why the issuer gives no answer.",
             ),
+            Self::ProofsFull => (
+                "proofs-full",
+                "No more proofs of this client can be remembered at the moment",
+                "Send fewer calls at once, or ask the operators for a larger dpop.max_proofs.",
+            ),
+            Self::ProofInvalid => (
+                "proof-invalid",
+                "The proof of the token's key is not accepted",
+                "Make a new proof for this very request; where a DPoP-Nonce header came along, with that nonce in it.",
+            ),
             Self::KeysUnavailable => (
                 "keys-unavailable",
                 "The keys of the token's issuer can't be had",
@@ -262,6 +277,8 @@ impl Kind {
             Self::Internal => "Internal",
             Self::KeysUnavailable => "KeysUnavailable",
             Self::IssuerUnavailable => "IssuerUnavailable",
+            Self::ProofsFull => "ProofsFull",
+            Self::ProofInvalid => "ProofInvalid",
             Self::M3Unreachable => "M3Unreachable",
             Self::M3Busy => "M3Busy",
             Self::M3Refused => "M3LogonRefused",
@@ -304,6 +321,7 @@ mod tests {
         400 character-not-in-charset: M3 can't hold a character of the request
         401 token-missing: No bearer token
         401 token-invalid: The bearer token is not accepted
+        401 proof-invalid: The proof of the token's key is not accepted
         403 scope-missing: The token lacks a scope that its issuer's tokens must have here
         403 tenant-mismatch: The path names another tenant
         403 blocked: The operators have blocked this
@@ -321,6 +339,7 @@ mod tests {
         500 internal: The gateway met a bug
         503 keys-unavailable: The keys of the token's issuer can't be had
         503 issuer-unavailable: The token's issuer can't be asked about it
+        503 proofs-full: No more proofs of this client can be remembered at the moment
         503 m3-unreachable: M3 can't be reached
         503 m3-busy: Every session to M3 is busy
         503 m3-logon-refused: M3 does not let the client's user in

@@ -12,6 +12,7 @@ pub use kind::Kind;
 use super::body::{Response, full};
 use super::visit::Visit;
 use crate::audit::DecisionId;
+use crate::auth::{Scheme, proof_algorithms};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
@@ -69,6 +70,26 @@ impl Problem {
             Ok(value) => self.header(WWW_AUTHENTICATE, value),
             Err(_) => self.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mi-gateway\"")),
         }
+    }
+
+    /// RFC 9449: how a token is to be presented, in both schemes that are known here, and what was wrong in the one that
+    /// was used. Goes by the challenge that is there; an answer without one stays without.
+    pub(in crate::gateway) fn schemes(mut self, used: Scheme, only_dpop: bool) -> Self {
+        const BEARER: &str = "Bearer realm=\"mi-gateway\"";
+        let Some(at) = self.headers.iter().position(|(name, _)| *name == WWW_AUTHENTICATE) else { return self };
+        let (_, told) = self.headers.remove(at);
+        let told = told.to_str().unwrap_or(BEARER).to_owned();
+        let words = told.strip_prefix("Bearer ").filter(|_| used == Scheme::Dpop || only_dpop);
+        let algorithms = proof_algorithms().collect::<Vec<_>>().join(" ");
+        let dpop = format!("DPoP {}, algs=\"{algorithms}\"", words.unwrap_or("realm=\"mi-gateway\""));
+        let both = match used {
+            _ if only_dpop => vec![dpop],
+            Scheme::Dpop => vec![dpop, BEARER.to_owned()],
+            Scheme::Bearer => vec![told, dpop],
+        };
+        let headers = both.into_iter().filter_map(|one| HeaderValue::try_from(one).ok());
+        self.headers.extend(headers.map(|one| (WWW_AUTHENTICATE, one)));
+        self
     }
 
     /// One more word for every challenge of this answer; an answer without one stays without.
@@ -142,7 +163,7 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for (name, value) in self.headers {
-            headers.insert(name, value);
+            headers.append(name, value);
         }
         response
     }

@@ -249,3 +249,23 @@ async fn the_ionapi_file_is_infors_and_private() {
     assert_eq!(url, "https://localhost:8443/DEMO_TST/as/token.oauth2");
     assert_eq!((read["ci"].as_str(), read["cs"].as_str()), (Some(&*house.client.id), Some(house.secret())));
 }
+
+#[tokio::test]
+async fn a_client_that_is_held_to_proofs_gets_no_token_without_one() {
+    let house = House::new().await;
+    let new = super::NewClient { dpop: true, ..new_client("bound") };
+    let (client, credentials) = house.running.clients.add(new, now()).await.expect("a client");
+    house.running.issuer.reload().await.expect("read");
+    assert!(client.dpop && house.running.clients.find("bound").await.expect("kept").dpop);
+    assert!(!house.running.clients.find("demo").await.expect("kept").dpop);
+    let secret = secrecy::ExposeSecret::expose_secret(&credentials.client_secret);
+    let form = form(&[("grant_type", "client_credentials"), ("client_id", &client.id), ("client_secret", secret)]);
+    assert_eq!(code(&house.ask(None, &form).await), "invalid_dpop_proof");
+    assert_eq!(code(&house.says("grant_type=client_credentials").await), "ok");
+    // What the proof is worth is asked only of a client that is known.
+    let strange =
+        super::TokenAsk { proof: super::Shown::One("junk"), ..house.request(None, "grant_type=client_credentials") };
+    assert_eq!(code(&house.running.issuer.token(strange).await), "invalid_client");
+    let known = super::TokenAsk { proof: super::Shown::Many, ..house.request(None, &form) };
+    assert_eq!(code(&house.running.issuer.token(known).await), "invalid_dpop_proof");
+}

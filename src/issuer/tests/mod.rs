@@ -7,7 +7,7 @@ use super::{
     Client, Clients, Credentials, HashCost, Issuer, NewClient, Settings, SigningAlgorithm, TokenAnswer, TokenAsk,
     TokenError,
 };
-use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Presented, Verifier};
+use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Presented, ProofSettings, Proofs, Shown, Verifier};
 pub(super) use crate::clock::unix_seconds as now;
 use crate::model::{Company, Division, M3User, Principal, Standing, TenantId};
 use crate::store::Store;
@@ -43,10 +43,11 @@ impl Running {
         let clients = Clients::open(&store, CHEAP).await.expect("clients");
         let (ring, directory, metrics, tasks) = (Keys::new(), Directory::new(), Metrics::new(), Tasks::new());
         let rules = IssuerRules::local(&settings.public_url, ring.clone());
-        let opened = Issuer::open(&store, settings, ring, directory.clone(), &metrics, &tasks).await;
+        let proofs = Proofs::new(URL, ProofSettings::default(), &[1; 32], &metrics);
+        let opened = Issuer::open(&store, settings, ring, directory.clone(), proofs.clone(), &metrics, &tasks).await;
         let issuer = opened.expect("an issuer");
-        let verifier =
-            Verifier::new("https://gateway.example", vec![rules], directory, &metrics, &tasks).expect("a verifier");
+        let verifier = Verifier::new("https://gateway.example", vec![rules], directory, proofs, &metrics, &tasks)
+            .expect("a verifier");
         Self { store, clients, issuer, verifier, tasks }
     }
 
@@ -69,6 +70,7 @@ pub(super) fn new_client(name: &str) -> NewClient {
             divisions: vec![Division::parse("AAA").expect("a division"), Division::BLANK],
             ..Standing::default()
         },
+        dpop: false,
     }
 }
 
@@ -112,7 +114,8 @@ impl House {
     }
 
     pub(super) fn request<'a>(&self, authorization: Option<&'a str>, form: &'a str) -> TokenAsk<'a> {
-        TokenAsk { tenant: None, authorization, form: form.as_bytes(), address: HERE, now: self.now }
+        let (form, proof, path) = (form.as_bytes(), Shown::None, "/oauth2/token");
+        TokenAsk { tenant: None, authorization, form, proof, path, address: HERE, now: self.now }
     }
 
     /// With the right credentials in the header.

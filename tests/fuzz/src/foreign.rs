@@ -1,6 +1,6 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
-use mi_gateway::auth::{KeySet, Metadata, says_active, well_formed};
+use mi_gateway::auth::{KeySet, Metadata, proof_well_formed, says_active, well_formed};
 use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::Heads;
@@ -98,6 +98,15 @@ pub fn tokens(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = well_formed(text);
         let _ = basic_readable(text);
+    }
+}
+
+/// A proof has the form of one or it hasn't; the same text never is a proof and an access token.
+pub fn proofs(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && proof_well_formed(text)
+    {
+        assert!(text.len() <= 4_096 && !well_formed(text));
     }
 }
 

@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bods, bulk, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings, replies,
-    requests, settings, tokens, traceparent,
+    answers, bods, bulk, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings, proofs,
+    replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -28,6 +28,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("layouts", layouts),
     ("requests", requests),
     ("tokens", tokens),
+    ("proofs", proofs),
     ("keysets", keysets),
     ("issuers", issuers),
     ("forms", forms),
