@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use mi_gateway::config::Settings;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -224,4 +225,49 @@ async fn guessing_is_slowed_down_for_the_guessed_client_alone() {
     assert!(reply.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1));
     let other = house.ask_token(&reader, &[("grant_type", "client_credentials")]).await;
     assert_eq!(other.status, StatusCode::OK, "another client of the same address is not held back");
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_so_over_a_restart_and_nobody_revokes_anothers() {
+    // The issuer's name stays the same whatever the port.
+    let named = |settings: &mut Settings| settings.public_url = Some("https://m3.example.com".to_owned());
+    let house = House::with(named).await;
+    let (own, other) = (house.ionapi("demo"), house.ionapi("reader"));
+    let granted = async || house.ask_token(&own, &[("grant_type", "client_credentials")]).await.json();
+    let (by_access, by_refresh, kept) = (granted().await, granted().await, granted().await);
+    let revoke = async |house: &House, ionapi: &Value, pairs: &[(&str, &str)]| {
+        let authorization = basic(text(ionapi, "ci"), text(ionapi, "cs"));
+        post(house, "/oauth2/revoke", &[("authorization", authorization.as_str())], pairs).await
+    };
+    for kind in ["access_token", "refresh_token"] {
+        let refused = revoke(&house, &other, &[("token", text(&kept, kind))]).await;
+        assert_eq!(
+            (refused.status, &refused.json()["error"]),
+            (StatusCode::BAD_REQUEST, &"unauthorized_client".into())
+        );
+    }
+    let nothing = revoke(&house, &own, &[("token_type_hint", "access_token")]).await;
+    assert_eq!((nothing.status, &nothing.json()["error"]), (StatusCode::BAD_REQUEST, &"invalid_request".into()));
+    let wrong = basic(text(&own, "ci"), "wrong");
+    let stranger = post(&house, "/oauth2/revoke", &[("authorization", &wrong)], &[("token", "x")]).await;
+    assert_eq!((stranger.status, &stranger.json()["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()));
+    assert!(stranger.header("www-authenticate").starts_with("Basic "));
+    // The hint may be wrong; a token may be ended twice, and one that means nothing once.
+    for (pairs, what) in [
+        ([("token", text(&by_access, "access_token")), ("token_type_hint", "refresh_token")], "by the access token"),
+        ([("token", text(&by_refresh, "refresh_token")), ("token_type_hint", "access_token")], "by the refresh token"),
+        ([("token", text(&by_refresh, "refresh_token")), ("token_type_hint", "strange")], "once more"),
+        ([("token", "means-nothing"), ("token_type_hint", "access_token")], "nothing"),
+    ] {
+        let ended = revoke(&house, &own, &pairs).await;
+        assert_eq!((ended.status, ended.text().as_str()), (StatusCode::OK, ""), "{what}");
+    }
+    let house = House::again(house.stop().await, named).await;
+    for (answer, good) in [(&by_access, false), (&by_refresh, false), (&kept, true)] {
+        let status = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(works(&house, text(answer, "access_token")).await, status);
+        let again = [("grant_type", "refresh_token"), ("refresh_token", text(answer, "refresh_token"))];
+        let status = if good { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        assert_eq!(house.ask_token(&own, &again).await.status, status);
+    }
 }
