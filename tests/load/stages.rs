@@ -1,9 +1,11 @@
 //! The stages of a request apart: token, words, policy, records to text, the lines in the logs.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +14,8 @@ use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use mi_gateway::audit;
 use mi_gateway::auth::{
-    ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Verifier, install_crypto,
+    Algorithm, ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Scheme, Shown,
+    Verifier, install_crypto,
 };
 use mi_gateway::mock_m3::{self, Metadata};
 use mi_gateway::model::{
@@ -39,7 +42,9 @@ const NOW: u64 = 1_800_000_000;
 
 enum Signer {
     Ec(EcdsaKeyPair),
-    Rsa(RsaKeyPair),
+    /// With the name of the algorithm.
+    Rsa(RsaKeyPair, &'static str),
+    Ed(Ed25519KeyPair),
 }
 
 impl Signer {
@@ -47,45 +52,82 @@ impl Signer {
         Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
     }
 
-    fn rsa() -> Self {
-        Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"))
+    fn rsa(algorithm: &'static str) -> Self {
+        Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key"), algorithm)
+    }
+
+    fn ed() -> Self {
+        Self::Ed(Ed25519KeyPair::generate().expect("a key"))
     }
 
     fn algorithm(&self) -> &'static str {
         match self {
             Self::Ec(_) => "ES256",
-            Self::Rsa(_) => "RS256",
+            Self::Rsa(_, algorithm) => algorithm,
+            Self::Ed(_) => "EdDSA",
         }
     }
 
     fn jwk(&self) -> serde_json::Value {
+        let mut jwk = self.bare_jwk();
+        jwk["kid"] = json!("k");
+        jwk["alg"] = json!(self.algorithm());
+        jwk
+    }
+
+    /// What every key of its kind has, in the order of the names: its thumbprint is the hash of this text.
+    fn bare_jwk(&self) -> serde_json::Value {
         let coded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
             Self::Ec(pair) => {
                 let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-                json!({"kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "x": coded(x), "y": coded(y)})
+                json!({"crv": "P-256", "kty": "EC", "x": coded(x), "y": coded(y)})
             }
-            Self::Rsa(pair) => {
+            Self::Rsa(pair, _) => {
                 let public: RsaPublicKeyComponents<Vec<u8>> = pair.public_key().into();
-                json!({"kty": "RSA", "kid": "k", "alg": "RS256", "n": coded(&public.n), "e": coded(&public.e)})
+                json!({"e": coded(&public.e), "kty": "RSA", "n": coded(&public.n)})
             }
+            Self::Ed(pair) => json!({"crv": "Ed25519", "kty": "OKP", "x": coded(pair.public_key().as_ref())}),
         }
     }
 
     fn token(&self, id: u64) -> String {
+        self.bound_token(id, None)
+    }
+
+    fn bound_token(&self, id: u64, jkt: Option<&str>) -> String {
         let header = json!({"alg": self.algorithm(), "typ": "at+jwt", "kid": "k"});
-        let claims = json!({
+        let mut claims = json!({
             "iss": ISSUER, "aud": ISSUER, "sub": CLIENT, "client_id": CLIENT, "iat": NOW, "exp": NOW + 7_200,
             "jti": format!("token-{id}"), "scope": "", "Tenant": "DEMO_TST", "grant_id": "f", "client_generation": 1,
         });
+        if let Some(jkt) = jkt {
+            claims["cnf"] = json!({"jkt": jkt});
+        }
+        self.signed(&header, &claims)
+    }
+
+    /// Of a call to the path `/call` with this token.
+    fn proof(&self, id: u64, token: &str) -> String {
+        let header = json!({"typ": "dpop+jwt", "alg": self.algorithm(), "jwk": self.bare_jwk()});
+        let claims = json!({
+            "jti": format!("proof-{id}"), "htm": "GET", "htu": format!("{ISSUER}/call"), "iat": NOW, "ath": hash(token),
+        });
+        self.signed(&header, &claims)
+    }
+
+    fn signed(&self, header: &serde_json::Value, claims: &serde_json::Value) -> String {
         let coded = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", coded(&header), coded(&claims));
+        let message = format!("{}.{}", coded(header), coded(claims));
         let signature = match self {
             Self::Ec(pair) => pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signs").as_ref().to_vec(),
-            Self::Rsa(pair) => {
+            Self::Ed(pair) => pair.sign(message.as_bytes()).as_ref().to_vec(),
+            Self::Rsa(pair, algorithm) => {
+                let padding: &'static dyn RsaEncoding =
+                    if *algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let random = SystemRandom::new();
-                pair.sign(&RSA_PKCS1_SHA256, &random, message.as_bytes(), &mut signature).expect("signs");
+                pair.sign(padding, &random, message.as_bytes(), &mut signature).expect("signs");
                 signature
             }
         };
@@ -106,11 +148,16 @@ impl Signer {
         };
         let directory = Directory::new();
         directory.replace(ISSUER, HashMap::from([(CLIENT.into(), facts)]), HashSet::new());
-        let rules = vec![IssuerRules::local(ISSUER, keys)];
+        let algorithms = vec![Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
+        let rules = vec![IssuerRules { algorithms, ..IssuerRules::local(ISSUER, keys) }];
         let proofs = Proofs::new(ISSUER, ProofSettings::default(), &[1; 32], &Metrics::new());
         Verifier::new("https://gateway.example", rules, directory, proofs, &Metrics::new(), &Tasks::new())
             .expect("a verifier")
     }
+}
+
+fn hash(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 fn verify(verifier: &Verifier, token: &str) {
@@ -138,12 +185,49 @@ fn token_es256(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 500, sample_size = 1)]
 fn token_rs256(bencher: Bencher<'_, '_>) {
-    new_tokens(bencher, &Signer::rsa());
+    new_tokens(bencher, &Signer::rsa("RS256"));
+}
+
+#[divan::bench(sample_count = 500, sample_size = 1)]
+fn token_ps256(bencher: Bencher<'_, '_>) {
+    new_tokens(bencher, &Signer::rsa("PS256"));
+}
+
+#[divan::bench(sample_count = 500, sample_size = 1)]
+fn token_eddsa(bencher: Bencher<'_, '_>) {
+    new_tokens(bencher, &Signer::ed());
+}
+
+/// The token is known; each proof of its key is a new one.
+#[divan::bench(sample_count = 500, sample_size = 1, args = ["ES256", "EdDSA", "PS256"])]
+fn proof_of_a_known_token(bencher: Bencher<'_, '_>, algorithm: &str) {
+    let (issuer, holder) = (
+        Signer::ec(),
+        match algorithm {
+            "ES256" => Signer::ec(),
+            "EdDSA" => Signer::ed(),
+            _ => Signer::rsa("PS256"),
+        },
+    );
+    let verifier = issuer.verifier();
+    let token = issuer.bound_token(0, Some(&hash(&holder.bare_jwk().to_string())));
+    let mut id = 0;
+    bencher
+        .with_inputs(|| {
+            id += 1;
+            holder.proof(id, &token)
+        })
+        .bench_local_values(|proof| {
+            let proof = Shown::One(&proof);
+            let with = Presented { scheme: Scheme::Dpop, proof, certificate: None, method: "GET", path: "/call" };
+            let verified = verifier.verify(&token, &with, NOW).now_or_never().expect("local keys are not waited for");
+            black_box(verified.expect("a good proof"));
+        });
 }
 
 #[divan::bench]
 fn token_known(bencher: Bencher<'_, '_>) {
-    let signer = Signer::rsa();
+    let signer = Signer::rsa("RS256");
     let (verifier, token) = (signer.verifier(), signer.token(0));
     bencher.bench_local(|| verify(&verifier, black_box(&token)));
 }
