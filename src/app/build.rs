@@ -184,8 +184,8 @@ pub(super) async fn policies(
     };
     let at_hand = catalog.clone();
     let layouts: policies::Layouts = Arc::new(move |program, transaction| at_hand.at_hand(program, transaction));
-    let (issuer, counted) = (public_url.to_owned(), metrics.as_ref().clone());
-    let load = move || Active::load(folder, &issuer, layouts, counted);
+    let (site, counted) = (settings.site(public_url), metrics.as_ref().clone());
+    let load = move || Active::load(folder, site, layouts, counted);
     let active = tokio::task::spawn_blocking(load).await.map_err(|_| Error::Task)?.map_err(Error::Policies)?;
     let parse = |source: &Source, issuer: &str| Plan::parse(&source.name, &source.text, issuer);
     let plan = parse(&active.limits(), public_url).map_err(Error::Limits)?;

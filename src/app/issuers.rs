@@ -45,6 +45,8 @@ pub(super) fn foreign_rules(foreign: &Foreign, state: &Path) -> IssuerRules {
     }
     rules.tenants.clone_from(&foreign.tenants);
     rules.company.clone_from(&foreign.company);
+    let claims = foreign.policy_claims.iter();
+    rules.policy_claims = claims.map(|(name, kind)| (name.as_str().into(), *kind)).collect();
     rules
 }
 

@@ -4,8 +4,8 @@ use super::key::Key;
 use super::settings::{Fields, Settings};
 use crate::clock::unix_micros;
 use crate::model::{
-    ClientId, Effect, Input, M3User, Place, ProgramName, TenantId, TransactionLayout, TransactionName, Value, is_key,
-    is_sensitive,
+    Claim, ClaimValue, ClientId, Effect, Input, M3User, Place, ProgramName, TenantId, TransactionLayout,
+    TransactionName, Value, is_key, is_sensitive,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -56,6 +56,7 @@ pub struct Decision<'a> {
     /// What rules may ask of him, so that the decision can be made again.
     pub groups: &'a [Box<str>],
     pub scopes: &'a [Box<str>],
+    pub claims: &'a [Claim],
     pub user: Option<&'a M3User>,
     pub address: IpAddr,
     pub name: Option<(ProgramName, TransactionName)>,
@@ -85,6 +86,11 @@ struct Shown<'a> {
     groups: &'a [Box<str>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     scopes: &'a [Box<str>],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    claims: Map<String, serde_json::Value>,
+    /// Names of claims that stand as hashes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untold_claims: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     m3_user: Option<&'a str>,
     address: IpAddr,
@@ -123,6 +129,8 @@ impl Decision<'_> {
             tenant: self.tenant.map(TenantId::as_str),
             groups: self.groups,
             scopes: self.scopes,
+            claims: self.claims(settings, key),
+            untold_claims: self.hashed_claims(settings).collect(),
             m3_user: self.user.map(M3User::as_str),
             address: self.address,
             program: self.name.map(|(program, _)| program.to_string()),
@@ -140,6 +148,26 @@ impl Decision<'_> {
         };
         // Strings and numbers: nothing that serialising could fail on.
         serde_json::to_vec(&shown).unwrap_or_default()
+    }
+
+    fn hashed_claims<'s>(&'s self, settings: &'s Settings) -> impl Iterator<Item = &'s str> {
+        self.claims.iter().map(|claim| &*claim.name).filter(|name| is_secret(settings, name))
+    }
+
+    /// What rules could see of the token.
+    fn claims(&self, settings: &Settings, key: &Key) -> Map<String, serde_json::Value> {
+        let told = self.claims.iter().map(|claim| {
+            let name = &*claim.name;
+            let one = |text: &str| -> serde_json::Value {
+                if is_secret(settings, name) { key.hashed(name, text).into() } else { text.into() }
+            };
+            let value = match &claim.value {
+                ClaimValue::Text(text) => one(text),
+                ClaimValue::Set(texts) => texts.iter().map(|text| one(text)).collect(),
+            };
+            (name.to_owned(), value)
+        });
+        told.collect()
     }
 
     fn fields(&self, settings: &Settings, key: &Key) -> Map<String, serde_json::Value> {

@@ -20,6 +20,7 @@ fn write(client: &ClientId) -> Decision<'_> {
         tenant: None,
         groups: &[],
         scopes: &[],
+        claims: &[],
         user: None,
         address: [127, 0, 0, 1].into(),
         name: None,

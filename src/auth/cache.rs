@@ -75,7 +75,8 @@ impl Verified {
     pub(super) fn weight(&self) -> u32 {
         let companies = self.companies.as_deref().map_or(0, size_of_val);
         let bytes = 768 + self.client.len() + 2 * self.token_id.len() + companies;
-        u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(texts(&self.scopes))
+        let seen = self.seen.iter().map(|claim| 64 + texts(claim.texts())).fold(0, u32::saturating_add);
+        u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(texts(&self.scopes)).saturating_add(seen)
     }
 }
 

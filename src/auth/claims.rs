@@ -7,7 +7,7 @@ use super::binding::Binding;
 use super::error::Error;
 use super::parse::Object;
 use super::rules::{CompanyRule, IssuerRules, TypRule};
-use crate::model::{Company, TenantId};
+use crate::model::{Claim, ClaimKind, Company, TenantId};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub(super) struct Verified {
     /// `None`: the issuer's tokens bind nobody to companies.
     pub(super) companies: Option<Box<[Company]>>,
     pub(super) scopes: Arc<[Box<str>]>,
+    /// For policy rules; nothing where the settings name none.
+    pub(super) seen: Arc<[Claim]>,
     pub(super) expires: u64,
     pub(super) not_before: u64,
     pub(super) issued: Option<u64>,
@@ -67,6 +69,7 @@ impl Verified {
             tenant: tenant(claims, rules)?,
             companies: rules.company.as_ref().map(|rule| companies(claims, rule)).transpose()?,
             scopes,
+            seen: seen(claims, rules)?,
             expires: time(claims, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(claims, "nbf")?.unwrap_or(0),
             issued,
@@ -179,6 +182,24 @@ fn companies(claims: &Object, rule: &CompanyRule) -> Result<Box<[Company]>, Erro
         single => one(single).map(|company| [company].into()),
     };
     named.filter(|named| !named.is_empty()).ok_or_else(|| wrong(&rule.claim))
+}
+
+/// What rules may ask for. A claim of another type than was declared is refused with its token: a rule must not take it
+/// for one that isn't there.
+fn seen(claims: &Object, rules: &IssuerRules) -> Result<Arc<[Claim]>, Error> {
+    let mut seen = Vec::new();
+    for (name, kind) in &rules.policy_claims {
+        let texts: Option<Vec<Box<str>>> = match (claims.member(name), kind) {
+            (None, _) => continue,
+            // A set of one is often written so.
+            (Some(Value::String(text)), ClaimKind::Text | ClaimKind::Set) => Some(vec![text.as_str().into()]),
+            (Some(Value::Array(many)), ClaimKind::Set) => many.iter().map(|one| one.as_str().map(Into::into)).collect(),
+            (Some(_), _) => None,
+        };
+        let claim = texts.and_then(|texts| Claim::new(Arc::clone(name), *kind, texts));
+        seen.push(claim.ok_or_else(|| wrong(name))?);
+    }
+    Ok(seen.into())
 }
 
 /// One text with blanks between, or a list of texts.

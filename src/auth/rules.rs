@@ -4,8 +4,9 @@ use super::algorithm::Algorithm;
 use super::keys::Keys;
 use super::opaque::Introspection;
 use super::remote::RemoteKeys;
-use crate::model::{Company, TenantId};
+use crate::model::{ClaimKind, Company, TenantId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct IssuerRules {
@@ -30,6 +31,8 @@ pub struct IssuerRules {
     pub scopes: Vec<String>,
     /// What every token must be bound to, so that its text alone is worth nothing.
     pub require_bound: RequireBound,
+    /// Claims that policy rules may see, where a token has them.
+    pub policy_claims: Vec<(Arc<str>, ClaimKind)>,
     /// How tokens that only the issuer can read are asked about; at most one issuer has it.
     pub introspection: Option<Introspection>,
     pub unknown_clients: UnknownClients,
@@ -123,6 +126,7 @@ impl IssuerRules {
             company: None,
             scopes: Vec::new(),
             require_bound: RequireBound::Nothing,
+            policy_claims: Vec::new(),
             introspection: None,
             unknown_clients: UnknownClients::Bare,
             leeway: 10,

@@ -266,6 +266,7 @@ fn principal(issuer: &Arc<str>, rules: &IssuerRules, token: &Verified, known: &F
         client: ClientId { issuer: Arc::clone(issuer), id: Arc::clone(&token.client) },
         tenant: token.tenant.as_ref().or(own_tenant).cloned(),
         scopes: Arc::clone(&token.scopes),
+        claims: Arc::clone(&token.seen),
         groups: facts.map(|facts| Arc::clone(&facts.groups)).unwrap_or_default(),
         expires_at: token.expires,
         token_id: token.token_id.clone(),

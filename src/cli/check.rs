@@ -141,7 +141,7 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
     let layouts: policies::Layouts =
         Arc::new(move |program, transaction| at_hand.get(&(program, transaction)).cloned());
     let names: Vec<_> = known.keys().copied().collect();
-    match policies::check(&folder, &issuer, &layouts, &names) {
+    match policies::check(&folder, &settings.site(&issuer), &layouts, &names) {
         Ok(Check { files, hash, rules, findings, .. }) => {
             let from =
                 if files.embedded { "the shipped set".to_owned() } else { settings.policies.display().to_string() };

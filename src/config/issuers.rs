@@ -5,12 +5,14 @@ use super::m3::{first_line, readable};
 use super::reader::Reader;
 use super::settings::{Foreign, ForeignClient, ForeignIntrospection};
 use crate::auth::{Algorithm, CompanyRule};
-use crate::model::{ClientId, Company, Division, Language, M3User, Standing, TenantId};
+use crate::model::{ClaimKind, ClientId, Company, Division, Language, M3User, Standing, TenantId};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const CLAIM: &str = "the name of a claim";
+const POLICY_CLAIMS: &str = "claims, like department for a text or roles=set for a set of texts";
 const TENANT: &str = "a tenant: letters, digits, _ and -";
 
 pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
@@ -38,6 +40,7 @@ pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
         let tenants = reader.many(&key("tenants"), "values and tenants, like VALUE=TENANT", |text| pair(text, tenant));
         foreign.tenants = tenants.unwrap_or_default().into_iter().collect();
         foreign.company = company(reader, &key);
+        set(&mut foreign.policy_claims, reader.many(&key("policy_claims"), POLICY_CLAIMS, policy_claim));
         set(&mut foreign.stale, seconds(reader, &key("stale_seconds"), 60..=2_592_000));
         set(&mut foreign.allow_private, flag(reader, &key("allow_private")));
         foreign.introspection = introspection(reader, &key);
@@ -50,6 +53,7 @@ pub(super) fn issuers(reader: &mut Reader) -> Vec<Foreign> {
             issuers.push((key("introspection"), foreign));
         }
     }
+    one_kind_each(reader, &issuers);
     // A token without a form does not say whose it is.
     for (key, _) in issuers.iter().filter(|(_, foreign)| foreign.introspection.is_some()).skip(1) {
         let hint = "let one issuer be asked about opaque tokens";
@@ -101,6 +105,35 @@ fn company(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<CompanyR
 
 fn word(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// `NAME`, `NAME=text` or `NAME=set`. The name stands in the rules' schema: nothing in it may end a quoted word.
+fn policy_claim(text: &str) -> Option<(String, ClaimKind)> {
+    let (name, kind) = match text.rsplit_once('=') {
+        None => (text, ClaimKind::Text),
+        Some((name, "text")) => (name, ClaimKind::Text),
+        Some((name, "set")) => (name, ClaimKind::Set),
+        Some(_) => return None,
+    };
+    let good = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    ((1..=128).contains(&name.len()) && name.bytes().all(good)).then(|| (name.to_owned(), kind))
+}
+
+/// Rules are checked once, for the clients of every issuer.
+fn one_kind_each(reader: &mut Reader, issuers: &[(String, Foreign)]) {
+    const MOST: usize = 64;
+    let mut known: BTreeMap<&str, ClaimKind> = BTreeMap::new();
+    for (name, kind) in issuers.iter().flat_map(|(_, foreign)| &foreign.policy_claims) {
+        let other = known.insert(name, *kind).is_some_and(|before| before != *kind);
+        if other {
+            let message = format!("has the claim {name} as a text and as a set");
+            reader.faults.add("settings", "issuers.policy_claims", message, "declare it as a set everywhere");
+        }
+    }
+    if known.len() > MOST {
+        let message = format!("has more than {MOST} claims");
+        reader.faults.add("settings", "issuers.policy_claims", message, "name those that rules need");
+    }
 }
 
 /// RFC 6749, 3.3.

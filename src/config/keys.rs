@@ -8,7 +8,9 @@ use super::reader::Reader;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::auth::{ProofSettings, RequireBound};
 use crate::policies::Gate;
+use crate::policy::Zones;
 use crate::{catalog, edge, gateway, issuer};
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -52,6 +54,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
                 _ => None,
             })
             .unwrap_or_default(),
+        zones: zones(reader),
         catalog,
         backend,
         group_users,
@@ -68,6 +71,22 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         development: false,
         state,
     }
+}
+
+/// Names as IANA gives them; their rules come from the system, or were built in where it has none.
+fn zones(reader: &mut Reader) -> Zones {
+    let mut zones = Zones::default();
+    for whose in reader.below("policy.zones") {
+        let key = format!("policy.zones.{whose}");
+        let zone = |name: &str| TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
+        let Some(zone) = reader.one(&key, "a zone of the IANA database, like Europe/Stockholm", zone) else { continue };
+        if !zones.set(&whose, zone) {
+            let place = reader.place(&key);
+            let hint = "write default, a company like 200, or a division like \"100/AAA\"";
+            reader.faults.add(place, key, "names no place", hint);
+        }
+    }
+    zones
 }
 
 /// Without it the gateway makes one, in the state folder.

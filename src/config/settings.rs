@@ -1,8 +1,9 @@
 //! What the house is built from: the settings types of every room, side by side.
 
 use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
-use crate::model::{ClientId, M3User, Standing, TenantId};
+use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept};
+use crate::policy::{Site, Zones};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, points};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub clients: Vec<ForeignClient>,
     pub policies: PathBuf,
     pub policy_gate: Gate,
+    /// Where policy hours are another's than UTC.
+    pub zones: Zones,
     pub catalog: catalog::Settings,
     pub backend: Backend,
     /// The M3 user of a group's clients, where they have none of their own.
@@ -89,6 +92,8 @@ pub struct Foreign {
     pub tenant_claim: Option<String>,
     pub tenants: BTreeMap<String, TenantId>,
     pub company: Option<CompanyRule>,
+    /// Claims that policy rules may see.
+    pub policy_claims: Vec<(String, ClaimKind)>,
     /// Keys that could not be refreshed for so long are used no more.
     pub stale: Duration,
     /// It stands on a private network or on this machine.
@@ -139,6 +144,7 @@ impl Foreign {
             tenant_claim: None,
             tenants: BTreeMap::new(),
             company: None,
+            policy_claims: Vec::new(),
             stale: Duration::from_secs(86_400),
             allow_private: false,
             roots: Vec::new(),
@@ -179,6 +185,16 @@ impl Settings {
     pub fn reachable(&self) -> Vec<SocketAddr> {
         let all = self.edge.listen.iter().chain(std::iter::once(&self.operations.listen));
         all.filter(|address| !address.ip().to_canonical().is_loopback()).copied().collect()
+    }
+
+    /// What rules take from this house, `issuer` being whose clients they name without one.
+    pub fn site(&self, issuer: &str) -> Site {
+        let declared = self.issuers.iter().flat_map(|foreign| &foreign.policy_claims);
+        Site {
+            issuer: issuer.to_owned(),
+            claims: declared.map(|(name, kind)| (name.as_str().into(), *kind)).collect(),
+            zones: self.zones.clone(),
+        }
     }
 
     /// Where policy sets that were active are kept.

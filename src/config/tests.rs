@@ -1,6 +1,7 @@
 //! The example file is the documentation of the keys, and it is held against the code.
 
 use super::*;
+use crate::model::ClaimKind;
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../deploy/gateway.example.toml");
@@ -90,15 +91,37 @@ fn a_client_belongs_to_an_issuer_of_the_settings() {
 }
 
 #[test]
+fn a_claim_is_of_one_kind_whoever_gives_it_and_a_zone_is_one_that_there_is() {
+    let issuer = |name: &str, claims: &str| {
+        format!("[[issuers]]\nissuer = \"https://{name}\"\naudience = \"x\"\npolicy_claims = [{claims}]\n")
+    };
+    let two = issuer("a", "\"roles=set\"") + &issuer("b", "\"roles\"");
+    assert!(faults(&two).join("\n").contains("the claim roles as a text and as a set"), "{:?}", faults(&two));
+    assert_eq!(faults(&issuer("a", "\"a\\\"b\"")).len(), 1, "a name that would end a quoted word");
+    assert_eq!(faults(&issuer("a", "\"a=number\"")).len(), 1);
+    let zones = |text: &str| with(&format!("[policy.zones]\n{text}")).map(|settings| settings.zones.is_empty());
+    assert!(!zones("default = \"Europe/Stockholm\"\n\"100/AAA\" = \"Asia/Kolkata\"\n").expect("no fault"));
+    let wrong =
+        faults("[policy.zones]\ndefault = \"Mars/Base\"\n\"1/2/3\" = \"UTC\"\nstockholm = \"Europe/Stockholm\"\n");
+    insta::assert_snapshot!(wrong.join("\n"), @r#"
+    gateway.toml:3:11: policy.zones.1/2/3 names no place; write default, a company like 200, or a division like "100/AAA"
+    gateway.toml:2:11: policy.zones.default has a value that can't be used; write a zone of the IANA database, like Europe/Stockholm
+    gateway.toml:4:13: policy.zones.stockholm names no place; write default, a company like 200, or a division like "100/AAA"
+    "#);
+}
+
+#[test]
 fn an_issuers_settings_are_all_read_and_its_name_alone_finds_its_keys() {
     let found = with("[[issuers]]\nissuer = \"https://a\"\naudience = \"x\"\n").expect("no fault");
     let bare = &found.issuers[0];
     assert_eq!((bare.jwks.as_deref(), bare.allow_private, bare.leeway), (None, false, 10));
-    let text = "[[issuers]]\nissuer = \"https://a\"\naudience = [\"x\", \"y\"]\nscopes = [\"m3\"]\nleeway_seconds = 0\ntenant_claim = \"tid\"\ntenants = [\"a=b=DEMO_TST\"]\ncompany_claim = \"c\"\ncompanies = [\"se=100\"]\nstale_seconds = 3600\n";
+    let text = "[[issuers]]\nissuer = \"https://a\"\naudience = [\"x\", \"y\"]\nscopes = [\"m3\"]\nleeway_seconds = 0\ntenant_claim = \"tid\"\ntenants = [\"a=b=DEMO_TST\"]\ncompany_claim = \"c\"\ncompanies = [\"se=100\"]\nstale_seconds = 3600\npolicy_claims = [\"department\", \"https://x/y=z=set\"]\n";
     let all = &with(text).expect("no fault").issuers[0];
     assert_eq!((all.audiences.len(), all.leeway, all.stale.as_secs()), (2, 0, 3600));
     assert_eq!(all.tenants.keys().collect::<Vec<_>>(), ["a=b"]);
     assert_eq!(all.company.as_ref().map(|rule| rule.companies.len()), Some(1));
+    let seen = [("department".to_owned(), ClaimKind::Text), ("https://x/y=z".to_owned(), ClaimKind::Set)];
+    assert_eq!(all.policy_claims, seen);
     let wrong = faults(
         "[[issuers]]\nissuer = \"https://a\"\nscopes = [\"a b\"]\ntenants = [\"x\"]\ncompanies = [\"se=100\"]\n",
     )

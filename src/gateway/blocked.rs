@@ -80,6 +80,7 @@ impl Blocking {
             tenant: who.tenant.as_ref(),
             groups: &who.groups,
             scopes: &who.scopes,
+            claims: &who.claims,
             user: None,
             address: visit.peer.address,
             name,

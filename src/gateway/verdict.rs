@@ -32,6 +32,7 @@ impl Judged<'_> {
             tenant: self.who.tenant.as_ref(),
             groups: &self.who.groups,
             scopes: &self.who.scopes,
+            claims: &self.who.claims,
             user: self.user,
             address: self.visit.peer.address,
             name: Some(self.name),
@@ -60,6 +61,10 @@ impl Judged<'_> {
                 tracing::error!(request = %self.visit.id, %program, %transaction, rules = ?self.rules, "a rule failed; the call was denied");
                 Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
             }
+            Reason::NoZone => Problem::new(
+                Kind::PolicyDenied,
+                "A rule of this client reads the local time, and no zone is set for the place that the call works in.",
+            ),
             Reason::Unverifiable => Problem::new(
                 Kind::PolicyDenied,
                 "A rule of this client reads fields of this transaction, whose layout was not known when it was loaded.",

@@ -5,6 +5,7 @@
 
 mod call;
 mod charset;
+mod claim;
 mod conventions;
 mod effect;
 mod ids;
@@ -20,6 +21,7 @@ mod value;
 
 pub use call::{Call, Input, Place};
 pub use charset::{Charset, Uncarried};
+pub use claim::{Claim, ClaimKind, ClaimValue};
 pub use conventions::{Conventions, DateForm, DecimalSign};
 pub use effect::Effect;
 pub use ids::{BadId, ClientId, Company, Division, Language, M3User, TenantId};

@@ -1,5 +1,6 @@
 //! Who is calling, as far as a validated token proves it.
 
+use super::claim::Claim;
 use super::ids::{ClientId, TenantId};
 use super::standing::Standing;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub struct Principal {
     pub scopes: Arc<[Box<str>]>,
     /// Groups that policy rules and the M3 user map speak of.
     pub groups: Arc<[Box<str>]>,
+    /// What its issuer's settings let rules see of the token; mostly nothing.
+    pub claims: Arc<[Claim]>,
     /// Seconds since 1970 after which the token is worth nothing.
     pub expires_at: u64,
     /// `jti`, for the log; never the token.

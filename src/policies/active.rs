@@ -7,7 +7,7 @@ use super::kept::{self, Kept};
 use super::manifest::Manifest;
 use crate::clock::unix_seconds;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
-use crate::policy::{Fault, Finding, Set, Source};
+use crate::policy::{Fault, Finding, Set, Site, Source};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
@@ -60,7 +60,7 @@ pub struct InForce {
 
 pub struct Active {
     settings: Settings,
-    local_issuer: String,
+    site: Site,
     layouts: Layouts,
     metrics: Metrics,
     now: ArcSwap<Set>,
@@ -75,17 +75,12 @@ pub struct Active {
 impl Active {
     /// Loads the folder, or the embedded files where there is none. A folder with a fault is told, and the last good
     /// set that was kept is loaded in its place. Blocks; meant for the start.
-    pub fn load(
-        settings: Settings,
-        local_issuer: &str,
-        layouts: Layouts,
-        metrics: Metrics,
-    ) -> Result<Arc<Self>, Error> {
+    pub fn load(settings: Settings, site: Site, layouts: Layouts, metrics: Metrics) -> Result<Arc<Self>, Error> {
         let now = unix_seconds();
         let Whence { dir, rollback } = Whence::now(&settings)?;
         let rolled_back = rollback.is_some();
         let own = found(&dir, rollback.as_deref()).and_then(|files| {
-            let good = pass(&files, settings.gate(rolled_back), local_issuer, &layouts, now)?;
+            let good = pass(&files, settings.gate(rolled_back), &site, &layouts, now)?;
             Ok((good, files))
         });
         let (good, files, seen, trouble) = match own {
@@ -93,7 +88,7 @@ impl Active {
             // Whoever went back from a set must not find it in force again because another one was damaged.
             Err(error) if rolled_back => return Err(error),
             Err(error) => {
-                let Some((good, files)) = last_good(&settings, local_issuer, &layouts, now) else { return Err(error) };
+                let Some((good, files)) = last_good(&settings, &site, &layouts, now) else { return Err(error) };
                 let trouble = error.to_string();
                 tracing::error!(%error, "the policy folder can't be used; the last good set is in force");
                 metrics.reloads_refused.with_label_values(&["policy"]).inc();
@@ -102,7 +97,7 @@ impl Active {
         };
         let active = Self {
             settings,
-            local_issuer: local_issuer.to_owned(),
+            site,
             layouts,
             metrics,
             limits: ArcSwap::from_pointee(files.limits.clone()),
@@ -226,7 +221,7 @@ impl Active {
 
     fn passed(&self, files: &Files, rolled_back: bool) -> Result<Good, Error> {
         let gate = self.settings.gate(rolled_back);
-        let good = pass(files, gate, &self.local_issuer, &self.layouts, unix_seconds())?;
+        let good = pass(files, gate, &self.site, &self.layouts, unix_seconds())?;
         let (found, active) = (good.manifest.version, self.in_force().version);
         // Whoever comes back from a rollback goes forward again, and whoever rolls back means it.
         if found < active && !rolled_back {
@@ -286,11 +281,11 @@ fn found(dir: &Path, kept: Option<&str>) -> Result<Files, Error> {
 }
 
 /// The newest that was kept.
-fn last_good(settings: &Settings, local: &str, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
+fn last_good(settings: &Settings, site: &Site, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
     let kept = settings.kept.as_ref()?;
     let last = kept.sets().ok()?.pop()?;
     let files = found(&kept.folder(&last.id), Some(&last.id)).ok()?;
-    let good = pass(&files, Gate::Syntax, local, layouts, now).ok()?;
+    let good = pass(&files, Gate::Syntax, site, layouts, now).ok()?;
     Some((good, files))
 }
 
@@ -313,7 +308,7 @@ pub struct Check {
 /// Reads, loads, tests and reviews, and keeps nothing. `known`: the transactions that M3 is known to have.
 pub fn check(
     settings: &Settings,
-    local_issuer: &str,
+    site: &Site,
     layouts: &Layouts,
     known: &[(ProgramName, TransactionName)],
 ) -> Result<Check, Error> {
@@ -329,7 +324,7 @@ pub fn check(
         faults.extend(found);
         Vec::new()
     });
-    let set = Set::load(&files.cedar, local_issuer, &**layouts).map_err(|found| {
+    let set = Set::load(&files.cedar, site, &**layouts).map_err(|found| {
         faults.extend(found);
         Error::Faults(std::mem::take(&mut faults))
     })?;
@@ -337,7 +332,7 @@ pub fn check(
     let mut findings: Vec<Finding> = faults.into_iter().map(Finding::error).collect();
     findings.extend(set.review(&known, manifest.demands, now));
     findings.extend(strangers(&set, &cases).into_iter().map(Finding::error));
-    let tested = run(&set, &cases, local_issuer, &**layouts, now);
+    let tested = run(&set, &cases, site, &**layouts, now);
     findings.extend(tested.broken().map(|(name, spot, why)| {
         let hint = Some("correct the rule or the case; a set that breaks its tests never becomes active".to_owned());
         Finding::error(Fault { spot: spot.clone(), code: "test-fails", message: format!("{name}: {why}"), hint })

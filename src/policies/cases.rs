@@ -4,11 +4,13 @@
 //! same on every machine. Invariant: a case that can't be run is never one that passed.
 
 use super::workbench::{Answer, Caller, Question, Wrong, ask, read_call};
-use crate::model::{ClientId, Company, Division, M3User, ProgramName, Spot, TransactionLayout, TransactionName};
-use crate::policy::{Fault, Set, Source};
+use crate::model::{
+    Claim, ClaimKind, ClientId, Company, Division, M3User, ProgramName, Spot, TransactionLayout, TransactionName,
+};
+use crate::policy::{Fault, Set, Site, Source};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ struct Raw {
     groups: Vec<String>,
     #[serde(default)]
     scopes: Vec<String>,
+    /// What the token says besides, where the settings let rules see it.
+    #[serde(default)]
+    claims: BTreeMap<String, Given>,
     /// As it stands behind `execute/`.
     call: String,
     /// Where it runs when the call does not say.
@@ -45,6 +50,13 @@ struct Raw {
     reason: Option<String>,
     /// A rule that must be among those that decide.
     rule: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Given {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -131,18 +143,17 @@ pub(super) fn strangers(set: &Set, cases: &[Case]) -> Vec<Fault> {
         .collect()
 }
 
-/// `local`: whose clients are named without an issuer.
 pub fn run(
     set: &Set,
     cases: &[Case],
-    local: &str,
+    site: &Site,
     layouts: &dyn Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
     unix_seconds: u64,
 ) -> Tested {
     let mut deciding: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut outcomes = Vec::new();
     for case in cases {
-        let outcome = one(set, &case.raw, local, layouts, unix_seconds, &mut deciding);
+        let outcome = one(set, &case.raw, site, layouts, unix_seconds, &mut deciding);
         outcomes.push((case.raw.name.clone(), case.spot.clone(), outcome));
     }
     let silent = set.ids().filter(|id| !deciding.contains(*id)).cloned().collect();
@@ -152,12 +163,12 @@ pub fn run(
 fn one(
     set: &Set,
     case: &Raw,
-    local: &str,
+    site: &Site,
     layouts: &dyn Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
     unix_seconds: u64,
     deciding: &mut BTreeSet<Arc<str>>,
 ) -> Outcome {
-    let question = match question(case, local, unix_seconds) {
+    let question = match question(case, site, unix_seconds) {
         Ok(question) => question,
         Err(why) => return Outcome::Broken(why),
     };
@@ -183,8 +194,8 @@ fn one(
     }
 }
 
-fn question(case: &Raw, local: &str, unix_seconds: u64) -> Result<Question, String> {
-    let (id, issuer) = case.client.split_once('@').unwrap_or((&case.client, local));
+fn question(case: &Raw, site: &Site, unix_seconds: u64) -> Result<Question, String> {
+    let (id, issuer) = case.client.split_once('@').unwrap_or((&case.client, &site.issuer));
     let user = case.m3_user.as_deref().map(|name| M3User::parse(name).map_err(|_| "m3_user is no M3 user"));
     let division = case.division.as_deref().map(|text| Division::parse(text).map_err(|fault| fault.to_string()));
     let company = case.company.map(|number| Company::new(number).map_err(|fault| fault.to_string()));
@@ -193,6 +204,7 @@ fn question(case: &Raw, local: &str, unix_seconds: u64) -> Result<Question, Stri
         client: ClientId { issuer: issuer.into(), id: id.into() },
         groups: case.groups.iter().map(|group| group.as_str().into()).collect(),
         scopes: case.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        claims: case.claims.iter().map(|(name, given)| claim(name, given, site)).collect::<Result<_, _>>()?,
         user: user.transpose()?,
         company: company.transpose()?,
         division: division.transpose()?,
@@ -207,4 +219,16 @@ fn question(case: &Raw, local: &str, unix_seconds: u64) -> Result<Question, Stri
     let asked = read_call(&case.call).map_err(|wrong| wrong.to_string())?;
     let address = case.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Ok(Question { caller, asked, address, unix_seconds })
+}
+
+fn claim(name: &str, given: &Given, site: &Site) -> Result<Claim, String> {
+    let undeclared = || format!("claims: no issuer's policy_claims in the settings has {name:?}");
+    let kind = *site.claims.get(name).ok_or_else(undeclared)?;
+    let texts = match (given, kind) {
+        (Given::One(text), ClaimKind::Text) => vec![text.as_str().into()],
+        (Given::Many(texts), ClaimKind::Set) => texts.iter().map(|text| text.as_str().into()).collect(),
+        (Given::One(_), ClaimKind::Set) => return Err(format!("claims: {name} is a set: write a list")),
+        (Given::Many(_), ClaimKind::Text) => return Err(format!("claims: {name} is one text")),
+    };
+    Claim::new(name.into(), kind, texts).ok_or_else(|| format!("claims: {name} is too long"))
 }

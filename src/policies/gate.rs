@@ -4,7 +4,7 @@ use super::active::Layouts;
 use super::cases;
 use super::files::{Error, Files};
 use super::manifest::Manifest;
-use crate::policy::Set;
+use crate::policy::{Set, Site};
 
 /// How much a set must prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Good {
 pub(super) fn pass(
     files: &Files,
     gate: Gate,
-    local: &str,
+    site: &Site,
     layouts: &Layouts,
     unix_seconds: u64,
 ) -> Result<Good, Error> {
@@ -38,10 +38,10 @@ pub(super) fn pass(
     if manifest.is_over(unix_seconds) {
         return Err(Error::Over { name: manifest.name });
     }
-    let set = Set::load(&files.cedar, local, &**layouts).map_err(Error::Faults)?;
+    let set = Set::load(&files.cedar, site, &**layouts).map_err(Error::Faults)?;
     if gate == Gate::Tests {
         let cases = cases::read(&files.cases).map_err(Error::Faults)?;
-        let tested = cases::run(&set, &cases, local, &**layouts, unix_seconds);
+        let tested = cases::run(&set, &cases, site, &**layouts, unix_seconds);
         let broken: Vec<String> = tested.broken().map(|(name, spot, why)| format!("{spot}: {name}: {why}")).collect();
         if !broken.is_empty() {
             return Err(Error::Tests(broken));

@@ -5,9 +5,10 @@
 
 use super::workbench::{Answer, Caller, Question, Wrong, ask, read_call};
 use crate::model::{
-    ClientId, Company, Division, Effect, FieldName, M3User, ProgramName, TransactionLayout, TransactionName,
+    Claim, ClaimKind, ClientId, Company, Division, Effect, FieldName, M3User, ProgramName, TransactionLayout,
+    TransactionName,
 };
-use crate::policy::{Asker, Set};
+use crate::policy::Set;
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -30,6 +31,7 @@ pub struct Past {
     unix_seconds: u64,
     fields: Vec<(FieldName, String)>,
     untold: Vec<FieldName>,
+    untold_claims: Vec<Box<str>>,
 }
 
 /// What another set makes of it.
@@ -60,7 +62,15 @@ impl Past {
             let all = line[name].as_array().map(Vec::as_slice).unwrap_or_default();
             all.iter().filter_map(|one| one.as_str().map(Into::into)).collect()
         };
-        let ruled = ["allowed", "no-permit", "forbidden", "value-not-comparable", "evaluation-error", "unverifiable"];
+        let ruled = [
+            "allowed",
+            "no-permit",
+            "forbidden",
+            "value-not-comparable",
+            "evaluation-error",
+            "no-zone",
+            "unverifiable",
+        ];
         let reason = text("reason").filter(|reason| ruled.contains(reason))?;
         if text("kind") != Some("decision") || text("step") == Some("bounds") {
             return None;
@@ -79,6 +89,7 @@ impl Past {
             client: ClientId { issuer: text("issuer")?.into(), id: text("client")?.into() },
             groups: list("groups"),
             scopes: list("scopes"),
+            claims: claims(line),
             user: text("m3_user").and_then(|name| M3User::parse(name).ok()),
             company,
             division: text("division").and_then(|division| Division::parse(division).ok()),
@@ -96,6 +107,7 @@ impl Past {
             unix_seconds: u64::try_from(at.as_second()).ok()?,
             fields: fields.collect(),
             untold: list("untold").iter().filter_map(|name| FieldName::parse(name).ok()).collect(),
+            untold_claims: list("untold_claims"),
         })
     }
 
@@ -104,10 +116,13 @@ impl Past {
         set: &Set,
         layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
     ) -> Again {
-        let Caller { client, groups, scopes, .. } = &self.caller;
-        let asker = Asker { client, groups, scopes };
+        let asker = self.caller.asker();
         let Some((program, transaction)) = self.call else { return Again::ByName(set.may_call_anything(asker)) };
         let effect = Effect::of(program, transaction);
+        let reads = set.reads_claims(asker, program, transaction, effect);
+        if let Some(claim) = self.untold_claims.iter().find(|claim| reads.contains(claim)) {
+            return Again::Undecidable(format!("a rule reads the claim {claim}, and the log has its hash alone"));
+        }
         if !set.may_name(asker, program, transaction, effect) {
             return Again::ByName(false);
         }
@@ -143,4 +158,16 @@ impl Past {
         let asked = read_call(&call)?;
         Ok(Question { caller: self.caller.clone(), asked, address: self.address, unix_seconds: self.unix_seconds })
     }
+}
+
+fn claims(line: &Value) -> Vec<Claim> {
+    let claim = |(name, value): (&String, &Value)| {
+        let (kind, texts) = match value {
+            Value::Array(texts) => (ClaimKind::Set, texts.as_slice()),
+            one => (ClaimKind::Text, std::slice::from_ref(one)),
+        };
+        let texts: Option<Vec<Box<str>>> = texts.iter().map(|text| text.as_str().map(Into::into)).collect();
+        Claim::new(name.as_str().into(), kind, texts?)
+    };
+    line["claims"].as_object().into_iter().flatten().filter_map(claim).collect()
 }

@@ -1,11 +1,12 @@
-use super::{Active, Error, Files, Kept, Settings, check};
+use super::{Active, Again, Error, Files, Kept, Past, Settings, check};
 use crate::model::{
-    ClientId, Company, Division, Effect, FieldName, Layout, M3User, Place, ProgramName, TransactionLayout,
+    ClaimKind, ClientId, Company, Division, Effect, FieldName, Layout, M3User, Place, ProgramName, TransactionLayout,
     TransactionName,
 };
-use crate::policy::{Ask, Asker, Decision, Reason, Set, Source};
+use crate::policy::{Ask, Asker, Decision, Reason, Set, Site, Source};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
+use jiff::tz::TimeZone;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,7 +25,7 @@ fn decide(set: &Set, group: &str, call: &str, company: u16) -> Decision {
     let name = TransactionName::parse(transaction).expect("a transaction");
     let client = ClientId { issuer: HERE.into(), id: "anybody".into() };
     let groups = [group.into()];
-    let asker = Asker { client: &client, groups: &groups, scopes: &[] };
+    let asker = Asker { client: &client, groups: &groups, scopes: &[], claims: &[] };
     let effect = Effect::of(program, name);
     let (input, output) = (Layout::default(), Layout::default());
     let layout = TransactionLayout { program, name, description: "".into(), multi: false, input, output };
@@ -47,7 +48,7 @@ fn decide(set: &Set, group: &str, call: &str, company: u16) -> Decision {
 }
 
 fn embedded() -> Set {
-    Set::load(&Files::embedded().cedar, HERE, &*layouts()).unwrap_or_else(|faults| panic!("{}", faults[0]))
+    Set::load(&Files::embedded().cedar, &Site::of(HERE), &*layouts()).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn readers_read_and_nobody_else_does_anything() {
     assert!(!decide(&set, "readers", "CRS610MI/Add", 100).allowed);
     assert!(!decide(&set, "readers", "CRS610MI/GetBasicData", 200).allowed);
     let nobody = ClientId { issuer: HERE.into(), id: "nobody".into() };
-    assert!(!set.may_call_anything(Asker { client: &nobody, groups: &[], scopes: &[] }));
+    assert!(!set.may_call_anything(Asker { client: &nobody, groups: &[], scopes: &[], claims: &[] }));
 }
 
 #[test]
@@ -138,7 +139,7 @@ fn guardrails_hold_against_a_permit_of_everything() {
     let all = r#"permit (principal, action in [Action::"read", Action::"write"], resource);
         permit (principal, action, resource == Transaction::"EXPORTMI/Select");"#;
     files.push(Source { name: "99-all.cedar".into(), text: all.into() });
-    let set = Set::load(&files, HERE, &*layouts()).expect("a set");
+    let set = Set::load(&files, &Site::of(HERE), &*layouts()).expect("a set");
     for (call, rule) in [
         ("EXPORTMI/Select", "no-queries-over-any-table"),
         ("EXT001MI/GetPrice", "no-customer-made-programs"),
@@ -164,7 +165,7 @@ fn a_set_with_faults_never_replaces_a_good_one() {
     let held = tempfile::tempdir().expect("a folder");
     let dir = held.path().join("policies");
     let metrics = Metrics::new();
-    let active = Active::load(settings(&dir), HERE, layouts(), metrics.clone()).expect("the embedded files");
+    let active = Active::load(settings(&dir), Site::of(HERE), layouts(), metrics.clone()).expect("the embedded files");
     assert!(active.is_embedded());
     let told = Mutex::new(Vec::new());
     let look = || active.look(&|limits: &Source| told.lock().expect("unpoisoned").push(limits.text.clone()));
@@ -212,7 +213,7 @@ fn layouts_learnt_later_make_a_rule_checkable() {
         let known = known.clone();
         Arc::new(move |_, _| known.lock().expect("unpoisoned").clone())
     };
-    let active = Active::load(settings(held.path()), HERE, layouts.clone(), Metrics::new()).expect("a set");
+    let active = Active::load(settings(held.path()), Site::of(HERE), layouts.clone(), Metrics::new()).expect("a set");
     assert_eq!(active.set().warnings().len(), 1);
     *known.lock().expect("unpoisoned") = Some(Arc::new(TransactionLayout {
         program: ProgramName::parse("CRS610MI").expect("a program"),
@@ -226,7 +227,9 @@ fn layouts_learnt_later_make_a_rule_checkable() {
     active.look(&|_| {});
     // CUNO isn't among its fields: a fault, so the old set stays, and `check` says where.
     assert_eq!(active.set().warnings().len(), 1);
-    let Err(Error::Faults(faults)) = check(&settings(held.path()), HERE, &layouts, &[]) else { panic!("no faults") };
+    let Err(Error::Faults(faults)) = check(&settings(held.path()), &Site::of(HERE), &layouts, &[]) else {
+        panic!("no faults")
+    };
     assert_eq!((faults[0].spot.file.as_str(), faults[0].spot.line), ("a.cedar", 1));
 }
 
@@ -234,14 +237,14 @@ fn layouts_learnt_later_make_a_rule_checkable() {
 fn a_folder_without_rules_is_a_mistake() {
     let held = tempfile::tempdir().expect("a folder");
     fs::write(held.path().join(".a.cedar"), PERMIT).expect("a file");
-    assert!(matches!(check(&settings(held.path()), HERE, &layouts(), &[]), Err(Error::Empty { .. })));
+    assert!(matches!(check(&settings(held.path()), &Site::of(HERE), &layouts(), &[]), Err(Error::Empty { .. })));
 }
 
 #[tokio::test]
 async fn the_watch_picks_up_a_changed_file() {
     let held = tempfile::tempdir().expect("a folder");
     fs::write(held.path().join("a.cedar"), PERMIT).expect("a file");
-    let active = Active::load(settings(held.path()), HERE, layouts(), Metrics::new()).expect("a set");
+    let active = Active::load(settings(held.path()), Site::of(HERE), layouts(), Metrics::new()).expect("a set");
     let tasks = Tasks::new();
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     fs::write(held.path().join("limits.toml"), "# first").expect("a file");
@@ -282,7 +285,7 @@ impl Desk {
     }
 
     fn load(&self) -> Result<Arc<Active>, Error> {
-        Active::load(self.settings(), HERE, known_layouts(), Metrics::new())
+        Active::load(self.settings(), Site::of(HERE), known_layouts(), Metrics::new())
     }
 }
 
@@ -300,6 +303,57 @@ fn case(expect: &str) -> String {
     format!(
         "[[case]]\nname = \"a promise\"\nclient = \"x\"\ncall = \"CRS610MI/GetBasicData;cono=100\"\nexpect = \"{expect}\"\n"
     )
+}
+
+#[test]
+fn a_case_says_what_the_token_says_and_when_it_is_where() {
+    let desk = Desk::new();
+    desk.write(
+        "a.cedar",
+        r#"@id("clerks") permit (principal, action in Action::"read", resource)
+        when { context.claims has roles && context.claims.roles.contains("clerk") && context.local_minute < 720 };"#,
+    );
+    let case = |company: u16, more: &str, expect: &str| {
+        case(expect).replace("cono=100", &format!("cono={company}")).replace("client =", &format!("{more}\nclient ="))
+    };
+    let clerk = "claims = { roles = [\"clerk\"] }\nat = \"2026-07-01T09:59:59Z\"";
+    let late = clerk.replace("09:59:59", "10:00:00");
+    let all = [case(100, clerk, "allow"), case(100, &late, "deny"), case(100, &late.replace("clerk", "boss"), "deny")];
+    desk.write(
+        "tests/all.toml",
+        &(all.concat() + &case(200, clerk, "deny") + "reason = \"no-zone\"\nrule = \"clerks\"\n"),
+    );
+    let mut site = Site::of(HERE);
+    site.claims.insert("roles".into(), ClaimKind::Set);
+    assert!(site.zones.set("100", TimeZone::get("Europe/Stockholm").expect("a zone")));
+    let load = || Active::load(desk.settings(), site.clone(), known_layouts(), Metrics::new());
+    assert!(load().is_ok(), "{:?}", load().err());
+    for (wrong, why) in [("office = \"x\"", "policy_claims"), ("roles = \"clerk\"", "a set")] {
+        desk.write("tests/all.toml", &case(100, &format!("claims = {{ {wrong} }}"), "deny"));
+        let _ = fs::remove_dir_all(desk.held.path().join("kept"));
+        assert!(matches!(load(), Err(Error::Tests(broken)) if broken[0].contains(why)), "{wrong}");
+    }
+}
+
+#[test]
+fn a_decision_of_the_past_is_made_again_with_its_claims_or_not_at_all() {
+    let rule = r#"@id("p") permit (principal, action in Action::"read", resource)
+        when { context.claims has department && context.claims.department == "sales" };"#;
+    let mut site = Site::of(HERE);
+    site.claims.insert("department".into(), ClaimKind::Text);
+    let source = Source { name: "a.cedar".into(), text: rule.into() };
+    let set = Set::load(&[source], &site, &*known_layouts()).expect("a set");
+    let line = |more: serde_json::Value| {
+        let mut line = serde_json::json!({ "kind": "decision", "id": "1", "time": "2026-07-01T09:59:59Z", "client": "x",
+            "issuer": HERE, "set": "s", "step": "values", "verdict": "allow", "reason": "allowed", "rules": ["p"],
+            "program": "CRS610MI", "transaction": "GetBasicData", "address": "127.0.0.1", "company": 100 });
+        line.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        Past::read(&line).expect("a decision").again(&set, |program, name| known_layouts()(program, name))
+    };
+    let with = |value: &str| line(serde_json::json!({ "claims": { "department": value } }));
+    assert_eq!((with("sales").allowed(), with("stock").allowed()), (Some(true), Some(false)));
+    let hashed = line(serde_json::json!({ "claims": { "department": "h:1" }, "untold_claims": ["department"] }));
+    assert!(matches!(&hashed, Again::Undecidable(why) if why.contains("department")), "{hashed:?}");
 }
 
 const FORBID: &str = "@id(\"no\") forbid (principal, action, resource);";
@@ -327,7 +381,7 @@ fn tests_can_be_left_to_a_pipeline() {
     desk.write("tests/all.toml", &case("deny"));
     assert!(matches!(desk.load(), Err(Error::Tests(broken)) if broken.len() == 1));
     let loose = Settings { gate: super::Gate::Syntax, ..desk.settings() };
-    assert!(Active::load(loose, HERE, known_layouts(), Metrics::new()).is_ok());
+    assert!(Active::load(loose, Site::of(HERE), known_layouts(), Metrics::new()).is_ok());
 }
 
 #[test]
@@ -441,7 +495,7 @@ fn review(rules: &str, manifest: &str) -> String {
         (ProgramName::parse(program).expect("a program"), TransactionName::parse(name).expect("a transaction"))
     };
     let known = [name("CRS610MI", "GetBasicData"), name("CRS610MI", "ChgBasicData"), name("EXPORTMI", "Select")];
-    match check(&desk.settings(), HERE, &known_layouts(), &known) {
+    match check(&desk.settings(), &Site::of(HERE), &known_layouts(), &known) {
         Ok(found) => found
             .findings
             .iter()

@@ -3,7 +3,7 @@
 //! A question goes the way of a call: read, typed by its layout, placed, decided on what would be sent.
 
 use crate::model::{
-    ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
+    Claim, ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
 };
 use crate::policy::{Ask, Asker, Decision, Near, Set};
 use crate::translate::{self, Asked, Fault, RequestFault};
@@ -18,9 +18,16 @@ pub struct Caller {
     pub client: ClientId,
     pub groups: Vec<Box<str>>,
     pub scopes: Vec<Box<str>>,
+    pub claims: Vec<Claim>,
     pub user: Option<M3User>,
     pub company: Option<Company>,
     pub division: Option<Division>,
+}
+
+impl Caller {
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker { client: &self.client, groups: &self.groups, scopes: &self.scopes, claims: &self.claims }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +84,7 @@ pub fn ask(
     let inputs = translate::placed(asked.typed(&layout).map_err(Wrong::Fault)?, &layout, place);
     let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
     let ask = Ask {
-        asker: Asker { client: &caller.client, groups: &caller.groups, scopes: &caller.scopes },
+        asker: caller.asker(),
         program,
         transaction,
         effect: Effect::of(program, transaction),
@@ -107,8 +114,10 @@ pub enum May {
 pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place, now: u64) -> May {
     let (program, transaction) = (layout.program, layout.name);
     let effect = Effect::of(program, transaction);
-    let asker = Asker { client: &caller.client, groups: &caller.groups, scopes: &caller.scopes };
-    if !set.may_name(asker, program, transaction, effect) {
+    let asker = caller.asker();
+    // What a token will say is not known here: a rule that asks for it may permit.
+    let by_token = !set.reads_claims(asker, program, transaction, effect).is_empty();
+    if !by_token && !set.may_name(asker, program, transaction, effect) {
         return May::Never;
     }
     let nobody = M3User::parse("UNKNOWN").expect("a name of this file");

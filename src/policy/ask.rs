@@ -1,8 +1,8 @@
 //! The question and the answer.
 
 use crate::model::{
-    ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName,
-    is_sensitive,
+    Claim, ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, TransactionLayout,
+    TransactionName, is_sensitive,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ pub struct Asker<'a> {
     pub client: &'a ClientId,
     pub groups: &'a [Box<str>],
     pub scopes: &'a [Box<str>],
+    pub claims: &'a [Claim],
 }
 
 impl<'a> From<&'a Principal> for Asker<'a> {
     fn from(who: &'a Principal) -> Self {
-        Self { client: &who.client, groups: &who.groups, scopes: &who.scopes }
+        Self { client: &who.client, groups: &who.groups, scopes: &who.scopes, claims: &who.claims }
     }
 }
 
@@ -48,6 +49,8 @@ pub enum Reason {
     EvaluationError,
     /// A rule reads this field, and its value can't be put before the rule.
     ValueNotComparable(FieldName),
+    /// A rule reads the local time, and no zone is set for the place.
+    NoZone,
     /// A rule reads fields of this transaction, whose layout was unknown when the rules were loaded.
     Unverifiable,
 }
@@ -61,6 +64,7 @@ impl Reason {
             Self::Forbidden => "forbidden",
             Self::EvaluationError => "evaluation-error",
             Self::ValueNotComparable(_) => "value-not-comparable",
+            Self::NoZone => "no-zone",
             Self::Unverifiable => "unverifiable",
         }
     }

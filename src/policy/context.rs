@@ -3,9 +3,10 @@
 //! Both hold exactly what the rules read, and nothing else.
 //! Invariant: two asks with the same key have the same context.
 
-use super::ask::Ask;
+use super::ask::{Ask, Asker};
 use super::reads::Reads;
-use crate::model::{FieldKind, FieldName, Place, Value};
+use super::zones::{Local, Zones};
+use crate::model::{Claim, ClaimValue, FieldKind, FieldName, Place, Value};
 use cedar_policy::{Context, RestrictedExpression as Expression};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,20 +15,16 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
     Field(FieldName),
+    /// The place has no zone.
+    Local,
     Context,
 }
 
 /// The kinds of the fields as the rules were checked against them.
 pub(super) type Kinds = BTreeMap<FieldName, FieldKind>;
 
-/// Monday is 1.
-fn weekday(unix_seconds: u64) -> i64 {
-    // 1970-01-01 was a Thursday.
-    ((unix_seconds / 86_400 + 3) % 7) as i64 + 1
-}
-
-fn minute(unix_seconds: u64) -> i64 {
-    (unix_seconds % 86_400 / 60) as i64
+pub(super) fn utc(unix_seconds: u64) -> Local {
+    Local::of(i64::try_from(unix_seconds).unwrap_or(i64::MAX))
 }
 
 fn given<'a>(ask: &Ask<'a>, name: FieldName) -> Option<&'a Value> {
@@ -49,23 +46,39 @@ pub(super) fn context(
     typed: bool,
     ask: &Ask<'_>,
     place: Place,
+    zones: &Zones,
 ) -> Result<Context, Unfit> {
+    let local = match reads.local_time() {
+        true => zones.local(place, ask.unix_seconds).ok_or(Unfit::Local)?,
+        false => Local::of(0),
+    };
     let mut pairs: Vec<(String, Expression)> = Vec::with_capacity(8);
     let mut add = |bit: u16, name: &str, value: &dyn Fn() -> Expression| {
         if reads.has(bit) {
             pairs.push((name.to_owned(), value()));
         }
     };
-    let strings = |texts: &mut dyn Iterator<Item = String>| Expression::new_set(texts.map(Expression::new_string));
     add(Reads::COMPANY, "company", &|| Expression::new_long(place.company.number().into()));
     add(Reads::DIVISION, "division", &|| Expression::new_string(place.division.to_string()));
     add(Reads::ADDRESS, "address", &|| Expression::new_ip(ask.address.to_canonical().to_string()));
-    add(Reads::MINUTE, "minute", &|| Expression::new_long(minute(ask.unix_seconds)));
-    add(Reads::WEEKDAY, "weekday", &|| Expression::new_long(weekday(ask.unix_seconds)));
-    add(Reads::SCOPES, "scopes", &|| strings(&mut ask.asker.scopes.iter().map(ToString::to_string)));
+    add(Reads::MINUTE, "minute", &|| Expression::new_long(utc(ask.unix_seconds).minute));
+    add(Reads::WEEKDAY, "weekday", &|| Expression::new_long(utc(ask.unix_seconds).weekday));
+    add(Reads::LOCAL_MINUTE, "local_minute", &|| Expression::new_long(local.minute));
+    add(Reads::LOCAL_WEEKDAY, "local_weekday", &|| Expression::new_long(local.weekday));
+    add(Reads::SCOPES, "scopes", &|| texts(ask.asker.scopes));
     add(Reads::M3_USER, "m3_user", &|| Expression::new_string(ask.m3_user.to_string()));
+    if reads.has(Reads::CLAIMS) {
+        pairs.push(("claims".to_owned(), claims(reads, ask.asker.claims)?));
+    }
+    let mut add = |bit: u16, name: &str, value: &dyn Fn() -> Expression| {
+        if reads.has(bit) {
+            pairs.push((name.to_owned(), value()));
+        }
+    };
     if typed {
-        add(Reads::CLEARED, "cleared", &|| strings(&mut cleared(ask).map(|name| name.to_string())));
+        add(Reads::CLEARED, "cleared", &|| {
+            Expression::new_set(cleared(ask).map(|name| Expression::new_string(name.to_string())))
+        });
         let mut fields = Vec::new();
         for name in &reads.fields {
             if let Some(value) = field(*name, kinds, ask)? {
@@ -78,12 +91,32 @@ pub(super) fn context(
 }
 
 /// What the rules see when only names are known.
-pub(super) fn context_by_name(reads: &Reads, scopes: &[Box<str>]) -> Result<Context, Unfit> {
-    if !reads.has(Reads::SCOPES) {
-        return Ok(Context::empty());
+pub(super) fn context_by_name(reads: &Reads, scopes: &[Box<str>], given: &[Claim]) -> Result<Context, Unfit> {
+    let mut pairs = Vec::new();
+    if reads.has(Reads::SCOPES) {
+        pairs.push(("scopes".to_owned(), texts(scopes)));
     }
-    let scopes = scopes.iter().map(|scope| Expression::new_string(scope.to_string()));
-    Context::from_pairs([("scopes".to_owned(), Expression::new_set(scopes))]).map_err(|_| Unfit::Context)
+    if reads.has(Reads::CLAIMS) {
+        pairs.push(("claims".to_owned(), claims(reads, given)?));
+    }
+    Context::from_pairs(pairs).map_err(|_| Unfit::Context)
+}
+
+fn texts(texts: &[Box<str>]) -> Expression {
+    Expression::new_set(texts.iter().map(|text| Expression::new_string(text.to_string())))
+}
+
+/// Those that some rule asks for; one that the token doesn't have is not there.
+fn claims(reads: &Reads, has: &[Claim]) -> Result<Expression, Unfit> {
+    let read = has.iter().filter(|claim| reads.claims.contains(&*claim.name));
+    let pairs = read.map(|claim| {
+        let value = match &claim.value {
+            ClaimValue::Text(text) => Expression::new_string(text.to_string()),
+            ClaimValue::Set(set) => texts(set),
+        };
+        (claim.name.to_string(), value)
+    });
+    Expression::new_record(pairs).map_err(|_| Unfit::Context)
 }
 
 fn field(name: FieldName, kinds: &Kinds, ask: &Ask<'_>) -> Result<Option<Expression>, Unfit> {
@@ -101,7 +134,7 @@ fn field(name: FieldName, kinds: &Kinds, ask: &Ask<'_>) -> Result<Option<Express
 }
 
 /// Adds what the rules read. Every part has a length or a fixed size, so no two asks share a key by accident.
-pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, key: &mut Vec<u8>) {
+pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, zones: &Zones, key: &mut Vec<u8>) {
     if reads.has(Reads::COMPANY) {
         key.extend(place.company.number().to_le_bytes());
     }
@@ -115,14 +148,22 @@ pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, key: 
         }
     }
     if reads.has(Reads::MINUTE) {
-        key.extend(minute(ask.unix_seconds).to_le_bytes());
+        key.extend(utc(ask.unix_seconds).minute.to_le_bytes());
     }
     if reads.has(Reads::WEEKDAY) {
-        key.extend(weekday(ask.unix_seconds).to_le_bytes());
+        key.extend(utc(ask.unix_seconds).weekday.to_le_bytes());
     }
-    if reads.has(Reads::SCOPES) {
-        key_by_scopes(ask.asker.scopes, key);
+    if reads.local_time() {
+        match zones.local(place, ask.unix_seconds) {
+            Some(local) => {
+                key.push(1);
+                key.extend(local.minute.to_le_bytes());
+                key.extend(local.weekday.to_le_bytes());
+            }
+            None => key.push(0),
+        }
     }
+    key_by_token(reads, ask.asker, key);
     if reads.has(Reads::M3_USER) {
         text(ask.m3_user.as_str(), key);
     }
@@ -145,9 +186,24 @@ pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, key: 
     }
 }
 
-pub(super) fn key_by_scopes(scopes: &[Box<str>], key: &mut Vec<u8>) {
-    key.extend((scopes.len() as u64).to_le_bytes());
-    scopes.iter().for_each(|scope| text(scope, key));
+/// What is read of the token itself.
+pub(super) fn key_by_token(reads: &Reads, asker: Asker<'_>, key: &mut Vec<u8>) {
+    let list = |texts: &[Box<str>], key: &mut Vec<u8>| {
+        key.extend((texts.len() as u64).to_le_bytes());
+        texts.iter().for_each(|one| text(one, key));
+    };
+    if reads.has(Reads::SCOPES) {
+        list(asker.scopes, key);
+    }
+    for name in &reads.claims {
+        match asker.claims.iter().find(|claim| *claim.name == **name) {
+            None => key.push(0),
+            Some(claim) => {
+                key.push(if matches!(claim.value, ClaimValue::Text(_)) { 1 } else { 2 });
+                list(claim.texts(), key);
+            }
+        }
+    }
 }
 
 fn text(text: &str, key: &mut Vec<u8>) {
@@ -192,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_first_day_of_1970_was_a_thursday() {
-        assert_eq!((weekday(0), minute(0)), (4, 0));
-        assert_eq!((weekday(4 * 86_400), minute(86_399)), (1, 1439));
+        assert_eq!(utc(0), Local { weekday: 4, minute: 0 });
+        assert_eq!((utc(4 * 86_400).weekday, utc(86_399).minute), (1, 1439));
     }
 }

@@ -46,8 +46,8 @@ fn path(side: &Json) -> Option<String> {
 
 fn bounds(path: &str) -> (i64, i64) {
     match path {
-        "context.minute" => (0, 24 * 60 - 1),
-        "context.weekday" => (1, 7),
+        "context.minute" | "context.local_minute" => (0, 24 * 60 - 1),
+        "context.weekday" | "context.local_weekday" => (1, 7),
         "context.company" => (0, 999),
         _ => (i64::MIN, i64::MAX),
     }

@@ -86,6 +86,7 @@ impl Set {
             }
             Reason::Forbidden => self.book.rules.iter().any(decided),
             Reason::NoPermit => !rules.any(|rule| rule.permit && !rule.reads.place_alone()),
+            Reason::NoZone => true,
             Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable => false,
         }
     }
@@ -94,7 +95,7 @@ impl Set {
     pub fn nearest(&self, ask: &Ask<'_>, most: usize) -> Vec<Near> {
         let Some(narrow) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else { return Vec::new() };
         let principals = self.principals_of(ask.asker);
-        let request = request(&narrow, ask);
+        let request = self.request(&narrow, ask);
         let mut near: Vec<Near> = Vec::new();
         for rule in self.book.rules.iter().filter(|rule| rule.permit) {
             let (speaks, reaches) = (rule.scope.speaks_of(&principals), rule.scope.reaches(&narrow.target));
@@ -114,11 +115,12 @@ impl Set {
         near.truncate(most);
         near
     }
-}
 
-fn request(narrow: &Narrow, ask: &Ask<'_>) -> Option<Request> {
-    let context = context::context(&narrow.reads, &narrow.kinds, narrow.typed, ask, ask.place).ok()?;
-    narrow.request(context)
+    fn request(&self, narrow: &Narrow, ask: &Ask<'_>) -> Option<Request> {
+        let zones = &self.site.zones;
+        let context = context::context(&narrow.reads, &narrow.kinds, narrow.typed, ask, ask.place, zones).ok()?;
+        narrow.request(context)
+    }
 }
 
 /// The first of a rule's conditions that does not hold, each asked by itself.

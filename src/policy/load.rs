@@ -9,6 +9,7 @@ use super::nesting::too_deep;
 use super::rule::Rule;
 use super::schema::{self, Typed};
 use super::set::Layouts;
+use super::site::Site;
 use cedar_policy::{PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 use std::collections::HashMap;
@@ -24,16 +25,18 @@ pub(super) struct Loaded {
 const MAX_TEXT: usize = 8 * 1024 * 1024;
 const MAX_RULES: usize = 20_000;
 
-pub(super) fn load(sources: &[Source], local: &str, layouts: Layouts<'_>) -> Result<Loaded, Vec<Fault>> {
-    let mut rules = parse(sources, local)?;
+pub(super) fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Result<Loaded, Vec<Fault>> {
+    let mut rules = parse(sources, &site.issuer)?;
     let mut faults = lifts_that_lift_nothing(&rules, sources);
     let typed = typed(&rules, layouts);
     let mut warnings = Vec::new();
     for rule in &mut rules {
         faults.extend(fields_that_are_missing(rule, &typed, sources));
+        faults.extend(claims_that_nobody_declares(rule, site, sources));
+        warnings.extend(hours_of_nowhere(rule, site, sources));
         mark_unverifiable(rule, &typed, sources, &mut warnings);
     }
-    let schema = match schema::schema(&typed) {
+    let schema = match schema::schema(&typed, &site.claims) {
         Ok(schema) => schema,
         Err(why) => {
             let source = sources.first().cloned().unwrap_or(Source { name: String::new(), text: String::new() });
@@ -153,6 +156,30 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
         }
     }
     faults
+}
+
+/// Only what the settings let in is in the context: a rule over another claim would wait for it for ever.
+fn claims_that_nobody_declares(rule: &Rule, site: &Site, sources: &[Source]) -> Vec<Fault> {
+    let undeclared = rule.reads.claims.iter().filter(|claim| !site.claims.contains_key(*claim));
+    let hint = match site.claims.is_empty() {
+        true => "the settings let rules see no claim: add policy_claims to an issuer, and check with --config where \
+                 they are not found"
+            .to_owned(),
+        false => {
+            let declared: Vec<_> = site.claims.keys().map(|claim| &**claim).collect();
+            format!("the settings let rules see {}; add others to policy_claims of their issuer", declared.join(", "))
+        }
+    };
+    let at = |message| Fault::at(&sources[rule.file], rule.offset, message).code("unknown-claim").hint(&hint);
+    undeclared.map(|claim| at(format!("no issuer's policy_claims has the claim {claim:?}"))).collect()
+}
+
+/// It loads, and refuses everything.
+fn hours_of_nowhere(rule: &Rule, site: &Site, sources: &[Source]) -> Option<Fault> {
+    let message = format!("{}: reads the local time, and no place has a zone: what it speaks of is refused", rule.id);
+    let fault = Fault::at(&sources[rule.file], rule.offset, message).code("no-zone");
+    let hint = "give zones in the settings: [policy.zones] default = \"Europe/Stockholm\"";
+    (rule.reads.local_time() && site.zones.is_empty()).then(|| fault.hint(hint))
 }
 
 fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warnings: &mut Vec<Fault>) {

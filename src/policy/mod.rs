@@ -21,8 +21,10 @@ mod rule;
 mod schema;
 mod scope;
 mod set;
+mod site;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use ask::{Ask, Asker, Decision, Reason};
 pub use explain::{Miss, Near};
@@ -31,3 +33,5 @@ pub use places::reached;
 pub use review::{Demands, Finding, Severity};
 pub use rule::end_of_day;
 pub use set::{Layouts, Set};
+pub use site::Site;
+pub use zones::Zones;

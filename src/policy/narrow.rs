@@ -30,6 +30,8 @@ pub(super) struct Narrow {
     pub(super) by_name_reads: Reads,
     /// Fields that a rule reads without asking whether they are to be blanked.
     pub(super) never_blank: BTreeSet<FieldName>,
+    /// Rules that read the local time.
+    pub(super) local: Vec<Arc<str>>,
     /// Some permit has a last day.
     pub(super) dated: bool,
     /// Decided already: nothing to evaluate.
@@ -71,6 +73,7 @@ impl Narrow {
             kinds: known.cloned().flatten().unwrap_or_default(),
             bench: Bench::new(rules.iter().map(|rule| (*rule, &rule.policy)))?,
             by_name: Bench::new(rules.iter().filter_map(|rule| Some((*rule, rule.by_name.as_ref()?))))?,
+            local: rules.iter().filter(|rule| rule.reads.local_time()).map(|rule| rule.id.clone()).collect(),
             reads,
             by_name_reads,
             never_blank,

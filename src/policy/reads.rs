@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
 /// One bit for each attribute of the context.
-pub(super) const NAMES: [(&str, u16); 8] = [
+pub(super) const NAMES: [(&str, u16); 10] = [
     ("company", Reads::COMPANY),
     ("division", Reads::DIVISION),
     ("address", Reads::ADDRESS),
@@ -16,12 +16,15 @@ pub(super) const NAMES: [(&str, u16); 8] = [
     ("scopes", Reads::SCOPES),
     ("m3_user", Reads::M3_USER),
     ("cleared", Reads::CLEARED),
+    ("local_minute", Reads::LOCAL_MINUTE),
+    ("local_weekday", Reads::LOCAL_WEEKDAY),
 ];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Reads {
     bits: u16,
     pub(super) fields: BTreeSet<FieldName>,
+    pub(super) claims: BTreeSet<Box<str>>,
 }
 
 impl Reads {
@@ -33,6 +36,10 @@ impl Reads {
     pub(super) const SCOPES: u16 = 1 << 5;
     pub(super) const M3_USER: u16 = 1 << 6;
     pub(super) const CLEARED: u16 = 1 << 7;
+    pub(super) const LOCAL_MINUTE: u16 = 1 << 8;
+    pub(super) const LOCAL_WEEKDAY: u16 = 1 << 9;
+    /// Some claim, or whether there is one.
+    pub(super) const CLAIMS: u16 = 1 << 10;
 
     pub(super) fn has(&self, bit: u16) -> bool {
         self.bits & bit != 0
@@ -45,6 +52,7 @@ impl Reads {
     pub(super) fn join(&mut self, other: &Self) {
         self.bits |= other.bits;
         self.fields.extend(other.fields.iter().copied());
+        self.claims.extend(other.claims.iter().cloned());
     }
 
     /// Nothing but where a call runs, or nothing at all.
@@ -52,14 +60,24 @@ impl Reads {
         self.bits & !(Self::COMPANY | Self::DIVISION) == 0 && self.fields.is_empty()
     }
 
-    /// Known before the layout is: nothing but scopes, or nothing at all.
+    pub(super) fn local_time(&self) -> bool {
+        self.has(Self::LOCAL_MINUTE | Self::LOCAL_WEEKDAY)
+    }
+
+    /// Any of the clocks.
+    pub(super) fn time(&self) -> bool {
+        self.local_time() || self.has(Self::MINUTE | Self::WEEKDAY)
+    }
+
+    /// Known before the layout is: nothing but what the token says, or nothing at all.
     pub(super) fn known_by_name(&self) -> bool {
-        self.bits & !Self::SCOPES == 0 && self.fields.is_empty()
+        self.bits & !(Self::SCOPES | Self::CLAIMS) == 0 && self.fields.is_empty()
     }
 
     #[cfg(test)]
-    pub(super) fn everything(fields: impl IntoIterator<Item = FieldName>) -> Self {
-        Self { bits: u16::MAX, fields: fields.into_iter().collect() }
+    pub(super) fn everything(fields: impl IntoIterator<Item = FieldName>, claims: &[&str]) -> Self {
+        let claims = claims.iter().map(|name| (*name).into()).collect();
+        Self { bits: u16::MAX, fields: fields.into_iter().collect(), claims }
     }
 
     /// Adds what an expression (Cedar's JSON form) reads; the error is a sentence for the author of the rule.
@@ -100,6 +118,16 @@ impl Reads {
             ["fields", field, ..] => {
                 let name = FieldName::parse(field).map_err(|why| why.to_string())?;
                 self.fields.insert(name);
+                Ok(())
+            }
+            ["claims"] if only_asked_for => {
+                self.bits |= Self::CLAIMS;
+                Ok(())
+            }
+            ["claims"] => Err("the claims can't be used as a whole".into()),
+            ["claims", claim, ..] => {
+                self.bits |= Self::CLAIMS;
+                self.claims.insert((*claim).into());
                 Ok(())
             }
             [attribute, ..] => match NAMES.iter().find(|(name, _)| name == attribute) {

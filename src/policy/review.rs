@@ -162,7 +162,7 @@ impl Review<'_> {
             let message = format!("{}: permits the writes of every program, also of those to come", rule.id);
             self.warn(rule, "write-wildcard", message, "name the programs: resource in Program::\"CRS610MI\"");
         }
-        if demands.hours && !rule.reads.has(Reads::MINUTE) && !rule.reads.has(Reads::WEEKDAY) {
+        if demands.hours && !rule.reads.time() {
             let message = format!("{}: permits writes at any hour, and the manifest asks for hours", rule.id);
             self.say(Severity::Error, rule, "no-hours", message, "add when { context.minute >= 360 && … }");
         }
@@ -222,7 +222,7 @@ impl Review<'_> {
         let forbids = self.set.book.rules.iter().filter(|rule| {
             !rule.permit
                 && rule.whole_by_name
-                && !rule.reads.has(Reads::SCOPES)
+                && !rule.reads.has(Reads::SCOPES | Reads::CLAIMS)
                 && !permit.lifts.contains(&rule.id)
                 && rule.scope.speaks_of(&principals)
                 && rule.scope.reaches(&target)
@@ -238,7 +238,7 @@ impl Review<'_> {
         let asked = || {
             let policy = policy.clone()?;
             let entities = entities(&target, &principals, (call.0, call.1, Effect::of(call.0, call.1)))?;
-            let context = context_by_name(&Reads::default(), &[]).ok()?;
+            let context = context_by_name(&Reads::default(), &[], &[]).ok()?;
             let principal = principals[0].clone();
             let request =
                 Request::new(principal, target.action.clone(), target.resource.clone(), context, None).ok()?;

@@ -252,8 +252,9 @@ impl Reading<'_> {
 
 const CLASSES: [&str; 3] = ["read", "write", "raw"];
 
-const CONTEXT: &str = "the context holds company, division, address, minute, weekday, scopes, m3_user, and, in a rule \
-                       that names its transaction as the action, fields.NAME and cleared";
+const CONTEXT: &str = "the context holds company, division, address, minute, weekday, local_minute, local_weekday, \
+                       scopes, claims.NAME, m3_user, and, in a rule that names its transaction as the action, \
+                       fields.NAME and cleared";
 
 fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty())

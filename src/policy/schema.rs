@@ -6,7 +6,7 @@
 use super::context::number;
 use super::identity::pair_text;
 use super::scope::class_name;
-use crate::model::{Effect, FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName};
+use crate::model::{ClaimKind, Effect, FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName};
 use cedar_policy::Schema;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,23 +22,38 @@ const HEAD: &str = "entity Group;
 entity Client in [Group];
 entity Program;
 entity Transaction in [Program] { program: String, name: String, customer_made: Bool, technical: Bool };
-type Common = { company: Long, division: String, address: ipaddr, minute: Long, weekday: Long, \
-scopes: Set<String>, m3_user: String };
-action read, write, raw appliesTo { principal: [Client], resource: [Transaction], context: Common };
 ";
+const COMMON: &str = "company: Long, division: String, address: ipaddr, minute: Long, weekday: Long, local_minute: Long, \
+local_weekday: Long, scopes: Set<String>, m3_user: String, claims:";
+
+/// The claims that the settings let rules see.
+pub(super) type Claims = BTreeMap<Box<str>, ClaimKind>;
 
 /// The schema's text: also what a person may want to read.
-pub(super) fn text(typed: &Typed) -> String {
+pub(super) fn text(typed: &Typed, claims: &Claims) -> String {
     let mut text = HEAD.to_owned();
+    let mut seen = String::from("{");
+    for (claim, kind) in claims {
+        let kind = match kind {
+            ClaimKind::Text => "String",
+            ClaimKind::Set => "Set<String>",
+        };
+        let _ = write!(seen, " \"{claim}\"?: {kind},");
+    }
+    seen.push_str(" }");
+    let _ = writeln!(
+        text,
+        "type Common = {{ {COMMON} {seen} }};\naction read, write, raw appliesTo {{ principal: [Client], resource: \
+         [Transaction], context: Common }};"
+    );
     for ((program, transaction), fields) in typed {
         let class = class_name(Effect::of(*program, *transaction));
         let name = pair_text(*program, *transaction);
         // Names are letters, digits, `_`, `-` and `/`: nothing in them could end a quoted word.
         let _ = write!(
             text,
-            "action \"{name}\" in [{class}] appliesTo {{ principal: [Client], resource: [Transaction], context: {{ \
-             company: Long, division: String, address: ipaddr, minute: Long, weekday: Long, scopes: Set<String>, \
-             m3_user: String, cleared: Set<String>, fields: {{"
+            "action \"{name}\" in [{class}] appliesTo {{ principal: [Client], resource: [Transaction], context: {{ {COMMON} \
+             {seen}, cleared: Set<String>, fields: {{"
         );
         for (field, kind) in fields.iter().flatten() {
             let kind = match kind {
@@ -52,6 +67,6 @@ pub(super) fn text(typed: &Typed) -> String {
     text
 }
 
-pub(super) fn schema(typed: &Typed) -> Result<Schema, String> {
-    Schema::from_cedarschema_str(&text(typed)).map(|(schema, _)| schema).map_err(|why| why.to_string())
+pub(super) fn schema(typed: &Typed, claims: &Claims) -> Result<Schema, String> {
+    Schema::from_cedarschema_str(&text(typed, claims)).map(|(schema, _)| schema).map_err(|why| why.to_string())
 }

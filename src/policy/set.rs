@@ -10,6 +10,7 @@ use super::narrow::{Narrow, nobody_in_particular};
 use super::places::elsewhere;
 use super::reads::Reads;
 use super::schema::{self, Typed};
+use super::site::Site;
 use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive};
 use aws_lc_rs::digest::{SHA256, digest};
 use cedar_policy::{Context, EntityUid, Request};
@@ -27,6 +28,7 @@ pub struct Set {
     warnings: Vec<Fault>,
     pub(super) book: Book,
     pub(super) typed: Typed,
+    pub(super) site: Site,
     /// Clients and groups that some rule names, by their place in `named`. All others are alike.
     clients: HashMap<ClientId, u32>,
     groups: HashMap<Box<str>, u32>,
@@ -55,13 +57,13 @@ const MAX_REMEMBERED: u64 = 65_536;
 const MAX_KEY: usize = 512;
 
 impl Set {
-    /// `local_issuer`: whose clients rules name without an issuer.
-    pub fn load(sources: &[Source], local_issuer: &str, layouts: Layouts<'_>) -> Result<Self, Vec<Fault>> {
-        let Loaded { rules, typed, warnings } = load(sources, local_issuer, layouts)?;
+    pub fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Result<Self, Vec<Fault>> {
+        let Loaded { rules, typed, warnings } = load(sources, site, layouts)?;
         let mut set = Self {
             hash: hash(sources),
             warnings,
             typed,
+            site: site.clone(),
             clients: HashMap::new(),
             groups: HashMap::new(),
             named: Vec::new(),
@@ -76,7 +78,7 @@ impl Set {
             let at = u32::try_from(set.named.len()).unwrap_or(u32::MAX);
             let id = uid.id().unescaped();
             let new = if *uid.type_name() == TYPES.client {
-                identity::client(id, local_issuer).is_some_and(|client| insert(&mut set.clients, client, at))
+                identity::client(id, &site.issuer).is_some_and(|client| insert(&mut set.clients, client, at))
             } else {
                 *uid.type_name() == TYPES.group && insert(&mut set.groups, id.into(), at)
             };
@@ -109,7 +111,7 @@ impl Set {
 
     /// The Cedar schema that the rules were checked against.
     pub fn schema_text(&self) -> String {
-        schema::text(&self.typed)
+        schema::text(&self.typed, &self.site.claims)
     }
 
     /// At the door, before anything is known but the token: whether any permit speaks of this client at all.
@@ -151,6 +153,18 @@ impl Set {
     ) -> Vec<FieldName> {
         let narrow = self.narrow(asker, program, transaction, effect);
         narrow.map(|narrow| narrow.reads.fields.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The claims that some rule reads then.
+    pub fn reads_claims(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Vec<Box<str>> {
+        let narrow = self.narrow(asker, program, transaction, effect);
+        narrow.map(|narrow| narrow.reads.claims.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Whether answers may show this field whatever the call's values. `Decision::may_show` knows more: here a
@@ -208,7 +222,7 @@ impl Set {
         if narrow.dated {
             key.extend((ask.unix_seconds / 86_400).to_le_bytes());
         }
-        context::key(&narrow.reads, narrow.typed, ask, place, &mut key);
+        context::key(&narrow.reads, narrow.typed, ask, place, &self.site.zones, &mut key);
         self.remember(key, || self.evaluate(narrow, &narrow.reads, ask, place))
     }
 
@@ -221,12 +235,13 @@ impl Set {
         if let Some(field) = narrow.never_blank.iter().find(blanked) {
             return Decision::refused(Reason::ValueNotComparable(*field), []);
         }
-        match context::context(reads, &narrow.kinds, narrow.typed, ask, place) {
+        match context::context(reads, &narrow.kinds, narrow.typed, ask, place, &self.site.zones) {
             Ok(context) => match narrow.request(context) {
                 Some(request) => self.book.judge(&narrow.bench, &request, &narrow.entities, Some(ask.unix_seconds)),
                 None => Decision::refused(Reason::EvaluationError, []),
             },
             Err(Unfit::Field(field)) => Decision::refused(Reason::ValueNotComparable(field), []),
+            Err(Unfit::Local) => Decision::refused(Reason::NoZone, narrow.local.iter().cloned()),
             Err(Unfit::Context) => Decision::refused(Reason::EvaluationError, []),
         }
     }
@@ -247,11 +262,9 @@ impl Set {
         let mut key = Vec::with_capacity(64);
         key.extend(narrow.number.to_le_bytes());
         key.push(0);
-        if narrow.by_name_reads.has(Reads::SCOPES) {
-            context::key_by_scopes(asker.scopes, &mut key);
-        }
+        context::key_by_token(&narrow.by_name_reads, asker, &mut key);
         self.remember(key, || {
-            let context = context::context_by_name(&narrow.by_name_reads, asker.scopes).ok();
+            let context = context::context_by_name(&narrow.by_name_reads, asker.scopes, asker.claims).ok();
             match context.and_then(|context| narrow.request(context)) {
                 Some(request) => self.book.judge(&narrow.by_name, &request, &narrow.entities, None),
                 None => Decision::refused(Reason::EvaluationError, []),

@@ -5,7 +5,7 @@ use crate::idp::{AUDIENCE, Idp};
 use http::StatusCode;
 use mi_gateway::auth::CompanyRule;
 use mi_gateway::config::{Foreign, ForeignIntrospection};
-use mi_gateway::model::Company;
+use mi_gateway::model::{ClaimKind, Company};
 use serde_json::json;
 use std::time::Duration;
 
@@ -161,6 +161,42 @@ async fn an_opaque_token_is_refused_where_no_issuer_is_asked_or_none_answers() {
     let reply = reads(&new).await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "issuer-unavailable"));
     assert!(!reply.header("retry-after").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_the_settings_let_in_decides_and_is_in_the_log() {
+    let idp = Idp::start().await;
+    let rules = tempfile::tempdir().expect("a folder");
+    let rule = |plant: &str| {
+        format!(
+            "@id(\"plant\") permit (principal, action in Action::\"read\", resource) \
+             when {{ context.claims has plants && context.claims.plants.contains(\"{plant}\") }};"
+        )
+    };
+    let write = |plant: &str| std::fs::write(rules.path().join("a.cedar"), rule(plant)).expect("a file");
+    write("se");
+    let dir = rules.path().to_owned();
+    let (house, caller) = idp
+        .house(|settings| {
+            settings.policies = dir;
+            let claims = vec![("plants".to_owned(), ClaimKind::Set)];
+            settings.issuers.iter_mut().for_each(|issuer| issuer.policy_claims.clone_from(&claims));
+        })
+        .await;
+    let caller = caller.with_token(&idp.token("jwt").await);
+    let reply = caller.m3(READ).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    write("nowhere");
+    let refused = async {
+        while caller.m3(READ).await.status != StatusCode::FORBIDDEN {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), refused).await.expect("the other rule is in force");
+    let state = house.stop().await;
+    let lines = std::fs::read_dir(state.path().join("audit")).expect("a log").flatten();
+    let log: String = lines.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    assert!(log.contains("\"claims\":{\"plants\":[\"se\""), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use mi_gateway::model::{
     TransactionLayout, TransactionName,
 };
 use mi_gateway::policies::{Active, Settings};
-use mi_gateway::policy::{Ask, Asker, Set, Source};
+use mi_gateway::policy::{Ask, Asker, Set, Site, Source};
 use mi_gateway::telemetry::Metrics;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -89,7 +89,7 @@ impl Caller {
     fn decide(&self, set: &Set, client: usize, company: u16) {
         let place = Place { company: Company::new(company).expect("a company"), division: Division::BLANK };
         let ask = Ask {
-            asker: Asker { client: &self.clients[client], groups: &[], scopes: &[] },
+            asker: Asker { client: &self.clients[client], groups: &[], scopes: &[], claims: &[] },
             program: self.layout.program,
             transaction: self.layout.name,
             effect: Effect::Read,
@@ -118,7 +118,7 @@ fn timed(mut one: impl FnMut()) -> Duration {
 fn decisions(count: usize, clients: usize) {
     let source = Source { name: "all.cedar".into(), text: rules(count, clients) };
     let begun = Instant::now();
-    let set = Set::load(&[source], ISSUER, &|_, _| None).expect("a set");
+    let set = Set::load(&[source], &Site::of(ISSUER), &|_, _| None).expect("a set");
     let loaded = begun.elapsed();
     let caller = Caller::new(clients);
     // Clients that have rules: with few rules most have none, and those are refused without an evaluation.
@@ -163,7 +163,7 @@ fn reload(folder: &Path) {
     let write = |mark: usize| std::fs::write(folder.join("all.cedar"), format!("// {mark}\n{text}")).expect("a file");
     write(0);
     let settings = Settings { dir: folder.to_owned(), ..Settings::default() };
-    let active = Active::load(settings, ISSUER, Arc::new(|_, _| None), Metrics::new()).expect("a set");
+    let active = Active::load(settings, Site::of(ISSUER), Arc::new(|_, _| None), Metrics::new()).expect("a set");
     let caller = Caller::new(CLIENTS);
     let begun = Instant::now();
     let alone = percentiles(asked(&active, &caller, || begun.elapsed() > ALONE));

@@ -23,7 +23,7 @@ use mi_gateway::model::{
     Place, ProgramName, Record, TransactionLayout, TransactionName,
 };
 use mi_gateway::policies::Files;
-use mi_gateway::policy::{Ask, Asker, Set};
+use mi_gateway::policy::{Ask, Asker, Set, Site};
 use mi_gateway::tasks::Tasks;
 use mi_gateway::telemetry::{AccessLine, AccessLog, Metrics, RequestId};
 use mi_gateway::translate::{Document, Format, Options, Shape, Table, placed, read};
@@ -329,7 +329,7 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
     let layout = layout("CRS610MI", "GetBasicData");
     let known = layout.clone();
     let layouts = move |program, name| (program == known.program && name == known.name).then(|| known.clone());
-    let set = Set::load(&Files::embedded().cedar, ISSUER, &layouts).expect("the shipped rules");
+    let set = Set::load(&Files::embedded().cedar, &Site::of(ISSUER), &layouts).expect("the shipped rules");
     let asked = read(TAIL, Some("CUNO=C00001")).expect("a request");
     let place = Place { company: Company::new(100).expect("a company"), division: Division::BLANK };
     let inputs = placed(asked.typed(&layout).expect("typed inputs"), &layout, place);
@@ -344,7 +344,7 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
             place.company = Company::new(company).expect("fewer samples than companies");
         }
         let ask = Ask {
-            asker: Asker { client: &client, groups: &groups, scopes: &[] },
+            asker: Asker { client: &client, groups: &groups, scopes: &[], claims: &[] },
             program: layout.program,
             transaction: layout.name,
             effect: Effect::Read,
@@ -391,6 +391,7 @@ fn audited(bencher: Bencher<'_, '_>, what: &str) {
             tenant: None,
             groups: &[],
             scopes: &[],
+            claims: &[],
             user: Some(&user),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             name: Some((program, transaction)),

@@ -2,7 +2,7 @@
 
 use super::super::{CompanyRule, Error, IssuerRules, UnknownClients};
 use super::{House, NOW, claims, with, without};
-use crate::model::{Company, TenantId};
+use crate::model::{ClaimKind, Company, TenantId};
 use serde_json::json;
 
 fn foreign(change: impl FnOnce(&mut IssuerRules)) -> House {
@@ -90,6 +90,38 @@ async fn a_client_is_bound_to_the_companies_that_its_token_names() {
         assert_eq!(standing.company, usual.map(company), "{value}");
     }
     assert_eq!(numbers.of_claims(&own).await.err(), Some(Error::Missing("plants".into())), "unbound is not all");
+}
+
+#[tokio::test]
+async fn rules_see_the_claims_that_the_settings_name_and_no_other() {
+    let own = with(with(claims(), "client_id", json!("other")), "email", json!("a@b"));
+    let house = foreign(|rules| {
+        rules.policy_claims = vec![("department".into(), ClaimKind::Text), ("roles".into(), ClaimKind::Set)];
+    });
+    assert!(house.of_claims(&own).await.expect("good").claims.is_empty(), "absent is not empty");
+    for (claim, value, texts) in [
+        ("department", json!("sales"), Some(vec!["sales"])),
+        ("department", json!(["sales"]), None),
+        ("department", json!(7), None),
+        ("department", json!("x".repeat(257)), None),
+        ("roles", json!(["a", "b"]), Some(vec!["a", "b"])),
+        ("roles", json!("a"), Some(vec!["a"])),
+        ("roles", json!([]), Some(vec![])),
+        ("roles", json!(["a", 1]), None),
+        ("roles", json!(vec!["a"; 257]), None),
+        ("roles", json!({ "a": true }), None),
+    ] {
+        let said = house.of_claims(&with(own.clone(), claim, value.clone())).await;
+        let Some(texts) = texts else {
+            assert_eq!(said.err(), Some(Error::ClaimType(claim.into())), "{value}");
+            continue;
+        };
+        let who = said.unwrap_or_else(|error| panic!("{value}: {error}"));
+        let seen: Vec<_> = who.claims.iter().map(|seen| (&*seen.name, seen.texts())).collect();
+        let texts: Vec<Box<str>> = texts.into_iter().map(Into::into).collect();
+        assert_eq!(seen, [(claim, &texts[..])], "{value}");
+        assert!(!format!("{who:?}").contains("sales"), "a person's things are not printed");
+    }
 }
 
 #[tokio::test]

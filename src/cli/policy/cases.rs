@@ -20,7 +20,7 @@ pub(super) fn test(bench: &Bench, dir: Option<&Path>, as_json: bool) -> Result<E
             folder.display()
         )));
     }
-    let tested = run_cases(&set, &cases, &bench.issuer, &|program, name| bench.layout(program, name), unix_seconds());
+    let tested = run_cases(&set, &cases, &bench.site, &|program, name| bench.layout(program, name), unix_seconds());
     let mut failed = 0;
     for (name, _, outcome) in &tested.outcomes {
         let wrong = match outcome {

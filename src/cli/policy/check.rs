@@ -19,9 +19,9 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
     let at_hand: policies::Layouts = Arc::new(move |program, name| super::layout(&layouts, program, name));
     let mut known: Vec<(ProgramName, TransactionName)> = bench.layouts.keys().copied().collect();
     known.sort_unstable();
-    let (mut findings, summary) = match policies::check(&folder, &bench.issuer, &at_hand, &known) {
+    let (mut findings, summary) = match policies::check(&folder, &bench.site, &at_hand, &known) {
         Ok(Check { files, manifest, hash, rules, findings }) => {
-            let findings = findings.into_iter().chain(limits(&files, &bench.issuer)).collect::<Vec<_>>();
+            let findings = findings.into_iter().chain(limits(&files, &bench.site.issuer)).collect::<Vec<_>>();
             let cases = if files.cases.is_empty() { ", no tests" } else { "" };
             let name = if manifest.name.is_empty() { String::new() } else { format!("{} ", manifest.name) };
             (findings, format!("{name}version {}: {rules} rules{cases}, {hash}", manifest.version))

@@ -14,9 +14,11 @@ use crate::clock::unix_seconds;
 use crate::config::{Backend, Settings};
 use crate::issuer::Clients;
 use crate::mock_m3::Metadata;
-use crate::model::{ClientId, Company, Division, Effect, Place, ProgramName, TransactionLayout, TransactionName};
+use crate::model::{
+    Claim, ClaimKind, ClientId, Company, Division, Effect, Place, ProgramName, TransactionLayout, TransactionName,
+};
 use crate::policies::{self, Answer, Caller, Files, May, Question, Wrong};
-use crate::policy::{Miss, Reason, Set};
+use crate::policy::{Miss, Reason, Set, Site};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,7 +35,7 @@ type Known = HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>;
 /// What every command here begins with.
 struct Bench {
     settings: Settings,
-    issuer: String,
+    site: Site,
     layouts: Known,
     callers: Vec<Caller>,
 }
@@ -56,17 +58,17 @@ pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Resul
 impl Bench {
     async fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let settings = settings(config)?;
-        let issuer = public_url(&settings);
+        let site = settings.site(&public_url(&settings));
         let layouts = layouts(&settings).await?;
-        let callers = callers(&settings, &issuer).await?;
-        Ok(Self { settings, issuer, layouts, callers })
+        let callers = callers(&settings, &site.issuer).await?;
+        Ok(Self { settings, site, layouts, callers })
     }
 
     /// The set of a folder, or of the one in the settings.
     fn set(&self, dir: Option<&Path>) -> Result<(Set, Files), Failure> {
         let dir = dir.unwrap_or(&self.settings.policies);
         let files = policies::read(dir).map_err(|error| Failure::begin(error.to_string()))?;
-        let set = Set::load(&files.cedar, &self.issuer, &|program, name| self.layout(program, name));
+        let set = Set::load(&files.cedar, &self.site, &|program, name| self.layout(program, name));
         let set = set.map_err(|faults| {
             let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Failure::begin(format!("the rules of {} can't be used:\n{}", dir.display(), told.join("\n")))
@@ -83,7 +85,7 @@ impl Bench {
     fn caller(&self, name: &str, groups: &[String], scopes: &[String]) -> Caller {
         let known = self.callers.iter().find(|one| one.name == name || &*one.client.id == name).cloned();
         let mut caller = known.unwrap_or_else(|| {
-            let (id, issuer) = name.split_once('@').unwrap_or((name, &self.issuer));
+            let (id, issuer) = name.split_once('@').unwrap_or((name, &self.site.issuer));
             let client = ClientId { issuer: issuer.into(), id: id.into() };
             nobody(name, client)
         });
@@ -94,6 +96,29 @@ impl Bench {
             caller.user = caller.groups.iter().find_map(|group| map.get(&**group)).cloned();
         }
         caller
+    }
+
+    /// `NAME=VALUE`, as often as a set has texts.
+    fn claims(&self, words: &[String]) -> Result<Vec<Claim>, Failure> {
+        let wrong = |word: &str, why: &str| Failure::begin(format!("--claim {word}: {why}"));
+        let mut given: BTreeMap<&str, Vec<Box<str>>> = BTreeMap::new();
+        for word in words {
+            let pair = self.site.claims.keys().find_map(|name| {
+                let value = word.strip_prefix(&**name)?.strip_prefix('=')?;
+                Some((&**name, value))
+            });
+            let hint = "no issuer's policy_claims in the settings has it; write NAME=VALUE";
+            let (name, value) = pair.ok_or_else(|| wrong(word, hint))?;
+            given.entry(name).or_default().push(value.into());
+        }
+        let claim = |(name, texts): (&str, Vec<Box<str>>)| {
+            let kind = self.site.claims[name];
+            if kind == ClaimKind::Text && texts.len() > 1 {
+                return Err(wrong(name, "it is one text"));
+            }
+            Claim::new(name.into(), kind, texts).ok_or_else(|| wrong(name, "it is too long"))
+        };
+        given.into_iter().map(claim).collect()
     }
 
     fn ask(&self, set: &Set, question: &Question) -> Result<Answer, Wrong> {
@@ -111,7 +136,8 @@ impl Bench {
             None => unix_seconds(),
             Some(text) => moment(text)?,
         };
-        let caller = self.caller(words.client.as_deref().unwrap_or_default(), &words.group, &words.scope);
+        let mut caller = self.caller(words.client.as_deref().unwrap_or_default(), &words.group, &words.scope);
+        caller.claims = self.claims(&words.claim)?;
         let question = Question { caller, asked, address: words.address.unwrap_or(HERE), unix_seconds };
         let answer = self.ask(&set, &question).map_err(|wrong| Failure::begin(wrong.to_string()))?;
         if words.json {
@@ -180,7 +206,7 @@ impl Bench {
     fn rights(&self, set: &Set, places: &[Place], what: Option<&str>) -> Vec<(Right, May)> {
         let now = unix_seconds();
         let group = |name: &str| {
-            let client = ClientId { issuer: self.issuer.as_str().into(), id: "".into() };
+            let client = ClientId { issuer: self.site.issuer.as_str().into(), id: "".into() };
             let mut caller = nobody(&format!("(group {name})"), client);
             caller.groups.push(name.into());
             caller
@@ -223,8 +249,8 @@ fn layout(known: &Known, program: ProgramName, name: TransactionName) -> Option<
 type Right = (String, ProgramName, TransactionName, Place);
 
 fn nobody(name: &str, client: ClientId) -> Caller {
-    let (groups, scopes) = (Vec::new(), Vec::new());
-    Caller { name: name.to_owned(), client, groups, scopes, user: None, company: None, division: None }
+    let (groups, scopes, claims) = (Vec::new(), Vec::new(), Vec::new());
+    Caller { name: name.to_owned(), client, groups, scopes, claims, user: None, company: None, division: None }
 }
 
 fn word(may: May) -> &'static str {
@@ -291,6 +317,7 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
                 client: id,
                 groups: client.groups.to_vec(),
                 scopes: client.scopes.to_vec(),
+                claims: Vec::new(),
                 user: standing.user.clone(),
                 company: standing.company,
                 division: standing.division,
@@ -302,6 +329,7 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
         client: foreign.client.clone(),
         groups: foreign.groups.iter().map(|group| group.as_str().into()).collect(),
         scopes: Vec::new(),
+        claims: Vec::new(),
         user: foreign.standing.user.clone(),
         company: foreign.standing.company,
         division: foreign.standing.division,
@@ -355,6 +383,7 @@ fn explained(set: &Set, question: &Question, answer: &Answer) {
         Reason::NoPermit => "no rule permits it".to_owned(),
         Reason::EvaluationError => "a rule failed to evaluate".to_owned(),
         Reason::ValueNotComparable(field) => format!("a rule reads {field} and can't compare its value"),
+        Reason::NoZone => "a rule reads the local time, and no zone is set for the place (policy.zones)".to_owned(),
         Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
     };
     show::line(&format!("  {because}"));

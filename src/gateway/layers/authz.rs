@@ -32,6 +32,7 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                     tenant: principal.tenant.as_ref(),
                     groups: &principal.groups,
                     scopes: &principal.scopes,
+                    claims: &principal.claims,
                     user: None,
                     address: visit.peer.address,
                     name: None,
