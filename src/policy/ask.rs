@@ -82,6 +82,17 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The refusal that no rule made: nothing permits it.
+    pub fn by_nobody() -> Self {
+        Self::refused(Reason::NoPermit, [])
+    }
+
+    /// Whether another decision shows the same sensitive fields.
+    pub fn reveals_like(&self, other: &Self) -> bool {
+        let all = |one: &Self, other: &Self| one.reveals.iter().all(|field| other.reveals.contains(field));
+        all(self, other) && all(other, self)
+    }
+
     pub(super) fn refused(reason: Reason, rules: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self { allowed: false, rules: rules.into_iter().collect(), reason, reveals: Arc::new([]) }
     }

@@ -1,11 +1,13 @@
-//! One evaluation, and what is made of Cedar's answer.
+//! One question put to a few rules, and what is made of their answers.
 //!
+//! What a rule asks plainly is answered here; what is left of it goes to Cedar.
 //! Invariant: any error, an expired permit and a guardrail that isn't lifted all end as a refusal.
 
 use super::ask::{Decision, Reason};
+use super::plain::{Guard, Seen};
 use super::rule::Rule;
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as Verdict, Entities, EntityUid, PolicyId, PolicySet, Request,
+    AuthorizationError, Authorizer, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Request, Response,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,25 +22,68 @@ pub(super) struct Book {
     for_all: Vec<usize>,
 }
 
-/// What is evaluated together. `lifters` are the permits among `all` that lift a forbid among them.
+/// What is evaluated together.
 #[derive(Debug, Default)]
 pub(super) struct Bench {
-    pub(super) all: PolicySet,
-    pub(super) lifters: PolicySet,
+    seats: Vec<Seat>,
+    /// Rules of which nothing is plain: one question to Cedar is for all of them.
+    together: PolicySet,
+    /// Whether Cedar may be needed at all.
+    plain: bool,
+}
+
+/// A rule that is asked by itself.
+#[derive(Debug)]
+struct Seat {
+    id: PolicyId,
+    guard: Arc<Guard>,
+    /// Nothing, where the guard is all of it.
+    rest: Option<PolicySet>,
+}
+
+/// A question: what is plain of it, and what Cedar is asked where that is not enough.
+pub(super) struct Case<'a> {
+    pub(super) seen: Seen<'a>,
+    /// Made once, when it is needed first.
+    pub(super) request: &'a dyn Fn() -> Option<Request>,
+    pub(super) entities: &'a Entities,
+    /// None where time isn't known; then nothing has expired.
+    pub(super) now: Option<u64>,
+}
+
+/// Rules that hold for a call.
+#[derive(Default)]
+struct Holding<'a> {
+    permits: Vec<&'a Rule>,
+    forbids: Vec<&'a Rule>,
+    failed: Vec<&'a Rule>,
 }
 
 impl Bench {
     /// A set refuses the same rule twice; a book holds each once.
-    pub(super) fn new<'a>(policies: impl Iterator<Item = (&'a Rule, &'a cedar_policy::Policy)>) -> Option<Self> {
+    pub(super) fn new<'a>(policies: impl Iterator<Item = (&'a Rule, &'a Policy, &'a Arc<Guard>)>) -> Option<Self> {
         let policies: Vec<_> = policies.collect();
-        let lifted = |lifter: &Rule| {
-            lifter.lifts.iter().any(|id| policies.iter().any(|(rule, _)| !rule.permit && rule.id == *id))
+        // Of those that hold together Cedar tells the forbids alone, where there are any; a permit that lifts one must
+        // be heard all the same.
+        let lifts = |lifter: &Rule| {
+            lifter.lifts.iter().any(|id| policies.iter().any(|(rule, ..)| !rule.permit && rule.id == *id))
         };
-        let lifters = policies.iter().filter(|(rule, _)| lifted(rule)).map(|(_, policy)| (*policy).clone());
-        Some(Self {
-            lifters: PolicySet::from_policies(lifters).ok()?,
-            all: PolicySet::from_policies(policies.iter().map(|(_, policy)| (*policy).clone())).ok()?,
-        })
+        let (together, alone): (Vec<_>, Vec<_>) =
+            policies.iter().partition(|(rule, _, guard)| guard.is_open() && !lifts(rule));
+        let seat = |(_, policy, guard): &(&Rule, &Policy, &Arc<Guard>)| {
+            let rest = if guard.whole { None } else { Some(PolicySet::from_policies([(*policy).clone()]).ok()?) };
+            Some(Seat { id: policy.id().clone(), guard: Arc::clone(guard), rest })
+        };
+        let seats = alone.into_iter().map(seat).collect::<Option<Vec<_>>>()?;
+        let plain = together.is_empty() && seats.iter().all(|seat| seat.rest.is_none());
+        let together = PolicySet::from_policies(together.into_iter().map(|(_, policy, _)| (*policy).clone())).ok()?;
+        Some(Self { seats, together, plain })
+    }
+
+    /// Asking costs less than remembering.
+    pub(super) fn is_cheap(&self) -> bool {
+        const FEW: usize = 64;
+        self.plain && self.seats.len() <= FEW
     }
 }
 
@@ -66,74 +111,80 @@ impl Book {
         self.by_id.get(id).map(|at| &self.rules[*at])
     }
 
-    /// `now`: none where time isn't known; then nothing has expired.
-    pub(super) fn judge(&self, bench: &Bench, request: &Request, entities: &Entities, now: Option<u64>) -> Decision {
-        let answer = Authorizer::new().is_authorized(request, &bench.all, entities);
-        let failed: Vec<_> = answer
-            .diagnostics()
-            .errors()
-            .map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id())
-            .filter_map(|id| self.rule(id))
-            .map(|rule| rule.id.clone())
-            .collect();
-        if answer.diagnostics().errors().next().is_some() {
-            return Decision::refused(Reason::EvaluationError, failed);
+    pub(super) fn judge(&self, bench: &Bench, case: &Case<'_>) -> Decision {
+        let Some(Holding { mut permits, mut forbids, mut failed }) = self.holding(bench, case) else {
+            return Decision::refused(Reason::EvaluationError, []);
+        };
+        // The log and the tests want one order.
+        for rules in [&mut permits, &mut forbids, &mut failed] {
+            rules.sort_by_key(|rule| &rule.id);
         }
-        let mut reasons: Vec<&Rule> = answer.diagnostics().reason().filter_map(|id| self.rule(id)).collect();
-        // Cedar's order is that of a hash: the log and the tests want one.
-        reasons.sort_by_key(|rule| &rule.id);
-        match answer.decision() {
-            Verdict::Allow => self.permitted(&reasons, now),
-            Verdict::Deny if reasons.is_empty() => Decision::refused(Reason::NoPermit, []),
-            Verdict::Deny => self.forbidden(bench, request, entities, &reasons, now),
+        if !failed.is_empty() {
+            return Decision::refused(Reason::EvaluationError, failed.iter().map(|rule| rule.id.clone()));
         }
+        permits.retain(|rule| case.now.is_none_or(|now| rule.in_force(now)));
+        if forbids.is_empty() { permitted(&permits) } else { forbidden(&permits, &forbids) }
     }
 
-    fn permitted(&self, permits: &[&Rule], now: Option<u64>) -> Decision {
-        let in_force = |rule: &&&Rule| now.is_none_or(|now| rule.in_force(now));
-        let permits: Vec<&Rule> = permits.iter().filter(in_force).copied().collect();
-        if permits.is_empty() {
-            return Decision::refused(Reason::NoPermit, []);
+    /// `None`: there is nothing that Cedar could be asked.
+    fn holding<'a>(&'a self, bench: &Bench, case: &Case<'_>) -> Option<Holding<'a>> {
+        let mut holding = Holding::default();
+        for seat in bench.seats.iter().filter(|seat| seat.guard.met(&case.seen)) {
+            match &seat.rest {
+                None => holding.add(self.rule(&seat.id)?),
+                Some(rest) => self.hear(&case.cedar(rest)?, &mut holding),
+            }
         }
-        Decision {
-            allowed: true,
-            reason: Reason::Allowed,
-            rules: permits.iter().map(|rule| rule.id.clone()).collect(),
-            reveals: permits.iter().flat_map(|rule| rule.reveals.iter().copied()).collect(),
+        if !bench.together.is_empty() {
+            self.hear(&case.cedar(&bench.together)?, &mut holding);
         }
+        Some(holding)
     }
 
-    /// Allowed after all, if permits that are satisfied and in force lift every forbid that applies.
-    fn forbidden(
-        &self,
-        bench: &Bench,
-        request: &Request,
-        entities: &Entities,
-        forbids: &[&Rule],
-        now: Option<u64>,
-    ) -> Decision {
-        let refused =
-            |left: &[&Rule]| Decision::refused(Reason::Forbidden, left.iter().map(|rule| Arc::clone(&rule.id)));
-        if bench.lifters.is_empty() {
-            return refused(forbids);
+    fn hear<'a>(&'a self, answer: &Response, holding: &mut Holding<'a>) {
+        for rule in answer.diagnostics().reason().filter_map(|id| self.rule(id)) {
+            holding.add(rule);
         }
-        let answer = Authorizer::new().is_authorized(request, &bench.lifters, entities);
-        let permits: Vec<&Rule> = answer
-            .diagnostics()
-            .reason()
-            .filter_map(|id| self.rule(id))
-            .filter(|rule| rule.permit && now.is_none_or(|now| rule.in_force(now)))
-            .collect();
-        let lifted = |forbid: &&Rule| permits.iter().any(|permit| permit.lifts.contains(&forbid.id));
-        let left: Vec<&Rule> = forbids.iter().filter(|forbid| !lifted(forbid)).copied().collect();
-        if !left.is_empty() {
-            return refused(&left);
-        }
-        let mut permits: Vec<&Rule> = permits
-            .into_iter()
-            .filter(|permit| forbids.iter().any(|forbid| permit.lifts.contains(&forbid.id)))
-            .collect();
-        permits.sort_by_key(|rule| &rule.id);
-        self.permitted(&permits, now)
+        let failed =
+            answer.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id());
+        holding.failed.extend(failed.filter_map(|id| self.rule(id)));
     }
+}
+
+impl Case<'_> {
+    fn cedar(&self, set: &PolicySet) -> Option<Response> {
+        Some(Authorizer::new().is_authorized(&(self.request)()?, set, self.entities))
+    }
+}
+
+impl<'a> Holding<'a> {
+    fn add(&mut self, rule: &'a Rule) {
+        match rule.policy.effect() {
+            Effect::Permit => self.permits.push(rule),
+            Effect::Forbid => self.forbids.push(rule),
+        }
+    }
+}
+
+fn permitted(permits: &[&Rule]) -> Decision {
+    if permits.is_empty() {
+        return Decision::refused(Reason::NoPermit, []);
+    }
+    Decision {
+        allowed: true,
+        reason: Reason::Allowed,
+        rules: permits.iter().map(|rule| rule.id.clone()).collect(),
+        reveals: permits.iter().flat_map(|rule| rule.reveals.iter().copied()).collect(),
+    }
+}
+
+/// Allowed after all, if permits that hold and are in force lift every forbid that applies.
+fn forbidden(permits: &[&Rule], forbids: &[&Rule]) -> Decision {
+    let lifted = |forbid: &&Rule| permits.iter().any(|permit| permit.lifts.contains(&forbid.id));
+    let left: Vec<Arc<str>> = forbids.iter().filter(|forbid| !lifted(forbid)).map(|rule| rule.id.clone()).collect();
+    if !left.is_empty() {
+        return Decision::refused(Reason::Forbidden, left);
+    }
+    let lifters = permits.iter().filter(|permit| forbids.iter().any(|forbid| permit.lifts.contains(&forbid.id)));
+    permitted(&lifters.copied().collect::<Vec<_>>())
 }

@@ -189,7 +189,9 @@ fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warning
         }
         let source = &sources[rule.file];
         if rule.reads.fields_or_cleared() {
+            // What nobody could check is not taken at its word.
             rule.unverifiable = true;
+            (rule.plain, rule.plain_by_name) = Default::default();
             let message = format!(
                 "{}: the layout of {program}/{transaction} is unknown, so its fields can't be checked; until it is \
                  known, calls that the rule speaks of are refused",

@@ -15,6 +15,7 @@ mod load;
 mod narrow;
 mod nesting;
 mod places;
+mod plain;
 mod reads;
 mod review;
 mod rule;

@@ -27,6 +27,8 @@ pub(super) struct Narrow {
     pub(super) bench: Bench,
     pub(super) by_name: Bench,
     pub(super) reads: Reads,
+    /// Of the rules that Cedar is asked for.
+    pub(super) cedar_reads: Reads,
     pub(super) by_name_reads: Reads,
     /// Fields that a rule reads without asking whether they are to be blanked.
     pub(super) never_blank: BTreeSet<FieldName>,
@@ -56,10 +58,14 @@ impl Narrow {
         let rules: Vec<&Rule> = book.speaking_of(principals).filter(reaches).collect();
         let mut reads = Reads::default();
         let mut by_name_reads = Reads::default();
+        let mut cedar_reads = Reads::default();
         let mut never_blank = BTreeSet::new();
         for rule in &rules {
             reads.join(&rule.reads);
             by_name_reads.join(&rule.by_name_reads);
+            if !rule.plain.whole {
+                cedar_reads.join(&rule.reads);
+            }
             if !rule.reads.has(Reads::CLEARED) {
                 never_blank.extend(rule.reads.fields.iter().copied());
             }
@@ -71,10 +77,14 @@ impl Narrow {
             entities: entities(&target, principals, call)?,
             typed: known.is_some(),
             kinds: known.cloned().flatten().unwrap_or_default(),
-            bench: Bench::new(rules.iter().map(|rule| (*rule, &rule.policy)))?,
-            by_name: Bench::new(rules.iter().filter_map(|rule| Some((*rule, rule.by_name.as_ref()?))))?,
+            bench: Bench::new(rules.iter().map(|rule| (*rule, &rule.policy, &rule.plain)))?,
+            by_name: {
+                let known = rules.iter().filter_map(|rule| Some((*rule, rule.by_name.as_ref()?, &rule.plain_by_name)));
+                Bench::new(known)?
+            },
             local: rules.iter().filter(|rule| rule.reads.local_time()).map(|rule| rule.id.clone()).collect(),
             reads,
+            cedar_reads,
             by_name_reads,
             never_blank,
             dated: rules.iter().any(|rule| rule.expires_at.is_some()),

@@ -142,7 +142,7 @@ impl Reads {
 }
 
 /// `context.fields.CRLM` as [fields, CRLM]; nothing when the expression doesn't start at the context.
-fn path(expression: &Json) -> Option<Vec<&str>> {
+pub(super) fn path(expression: &Json) -> Option<Vec<&str>> {
     let node = expression.as_object().filter(|node| node.len() == 1)?;
     let (key, inner) = node.iter().next()?;
     match key.as_str() {

@@ -6,6 +6,7 @@
 
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
+use super::plain::Guard;
 use super::reads::Reads;
 use super::scope::Scope;
 use crate::model::{Effect, FieldName, ProgramName, Spot, TransactionName};
@@ -30,6 +31,9 @@ pub(super) struct Rule {
     /// a forbid only if it needs no more.
     pub(super) by_name: Option<Policy>,
     pub(super) by_name_reads: Reads,
+    /// What of the conditions needs no Cedar, of the whole rule and of what is known by name.
+    pub(super) plain: Arc<Guard>,
+    pub(super) plain_by_name: Arc<Guard>,
     /// Nothing was left out of `by_name`.
     pub(super) whole_by_name: bool,
     /// Transactions named by a typed action in the head.
@@ -83,6 +87,8 @@ impl Rule {
             reads: split.reads,
             by_name: split.by_name,
             by_name_reads: split.by_name_reads,
+            plain: split.plain.into(),
+            plain_by_name: split.plain_by_name.into(),
             whole_by_name: split.whole,
             typed,
             lifts,
@@ -106,6 +112,8 @@ struct Split {
     reads: Reads,
     by_name: Option<Policy>,
     by_name_reads: Reads,
+    plain: Guard,
+    plain_by_name: Guard,
     whole: bool,
 }
 
@@ -185,7 +193,9 @@ impl Reading<'_> {
         };
         let mut split = Split { whole: true, ..Split::default() };
         let mut kept = Vec::new();
-        for condition in conditions(&mut whole) {
+        let all = conditions(&mut whole);
+        split.plain = Guard::new(&all);
+        for condition in all {
             let mut reads = Reads::default();
             if let Err(why) = reads.walk(&condition.body) {
                 self.refuse(why, CONTEXT);
@@ -193,15 +203,16 @@ impl Reading<'_> {
             split.reads.join(&reads);
             if reads.known_by_name() {
                 split.by_name_reads.join(&reads);
-                kept.push(condition.clause());
+                kept.push(condition);
             } else {
                 split.whole = false;
             }
         }
+        split.plain_by_name = Guard::new(&kept);
         if split.whole {
             split.by_name = Some(policy.clone());
         } else if permit {
-            whole["conditions"] = Json::Array(kept);
+            whole["conditions"] = Json::Array(kept.into_iter().map(Condition::clause).collect());
             match Policy::from_json(Some(policy.id().clone()), whole) {
                 Ok(by_name) => split.by_name = Some(by_name),
                 Err(why) => self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly"),

@@ -4,17 +4,20 @@ use super::ask::{Ask, Asker, Decision, Reason};
 use super::context::{self, Unfit};
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
-use super::judge::Book;
+use super::judge::{Book, Case};
 use super::load::{Loaded, load};
 use super::narrow::{Narrow, nobody_in_particular};
 use super::places::elsewhere;
+use super::plain::Seen;
 use super::reads::Reads;
 use super::schema::{self, Typed};
 use super::site::Site;
+use super::zones::Local;
 use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive};
 use aws_lc_rs::digest::{SHA256, digest};
 use cedar_policy::{Context, EntityUid, Request};
 use moka::sync::Cache;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -143,6 +146,25 @@ impl Set {
         self.by_name(asker, program, transaction, effect).allowed
     }
 
+    /// The same with the rules that it hangs on.
+    pub fn decide_name(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> Decision {
+        self.by_name(asker, program, transaction, effect)
+    }
+
+    /// `may_call_anything` as a decision; no single rule makes it.
+    pub fn decide_door(&self, asker: Asker<'_>) -> Decision {
+        match self.may_call_anything(asker) {
+            true => Decision { allowed: true, reason: Reason::Allowed, ..Decision::by_nobody() },
+            false => Decision::by_nobody(),
+        }
+    }
+
     /// The fields that some rule reads when this client makes this call.
     pub fn reads_fields(
         &self,
@@ -216,6 +238,9 @@ impl Set {
     }
 
     fn decide_in(&self, narrow: &Narrow, ask: &Ask<'_>, place: Place) -> Decision {
+        if narrow.bench.is_cheap() {
+            return self.evaluate(narrow, ask, place);
+        }
         let mut key = Vec::with_capacity(128);
         key.extend(narrow.number.to_le_bytes());
         key.push(1);
@@ -223,10 +248,10 @@ impl Set {
             key.extend((ask.unix_seconds / 86_400).to_le_bytes());
         }
         context::key(&narrow.reads, narrow.typed, ask, place, &self.site.zones, &mut key);
-        self.remember(key, || self.evaluate(narrow, &narrow.reads, ask, place))
+        self.remember(key, || self.evaluate(narrow, ask, place))
     }
 
-    fn evaluate(&self, narrow: &Narrow, reads: &Reads, ask: &Ask<'_>, place: Place) -> Decision {
+    fn evaluate(&self, narrow: &Narrow, ask: &Ask<'_>, place: Place) -> Decision {
         let blanked = |field: &&FieldName| {
             let at = ask.layout.input.position(**field);
             let cleared = |at| ask.inputs.iter().any(|i| usize::from(i.at) == at && i.value.as_str() == "?");
@@ -235,15 +260,27 @@ impl Set {
         if let Some(field) = narrow.never_blank.iter().find(blanked) {
             return Decision::refused(Reason::ValueNotComparable(*field), []);
         }
-        match context::context(reads, &narrow.kinds, narrow.typed, ask, place, &self.site.zones) {
-            Ok(context) => match narrow.request(context) {
-                Some(request) => self.book.judge(&narrow.bench, &request, &narrow.entities, Some(ask.unix_seconds)),
-                None => Decision::refused(Reason::EvaluationError, []),
+        let local = match narrow.reads.local_time() {
+            false => Local::of(0),
+            true => match self.site.zones.local(place, ask.unix_seconds) {
+                Some(local) => local,
+                None => return Decision::refused(Reason::NoZone, narrow.local.iter().cloned()),
             },
-            Err(Unfit::Field(field)) => Decision::refused(Reason::ValueNotComparable(field), []),
-            Err(Unfit::Local) => Decision::refused(Reason::NoZone, narrow.local.iter().cloned()),
-            Err(Unfit::Context) => Decision::refused(Reason::EvaluationError, []),
+        };
+        let reads = &narrow.cedar_reads;
+        let context = || context::context(reads, &narrow.kinds, narrow.typed, ask, place, &self.site.zones);
+        let made = OnceCell::new();
+        // A value that can't be compared ends it, whichever rule reads it.
+        if !reads.fields.is_empty() {
+            match context() {
+                Ok(context) => drop(made.set(narrow.request(context))),
+                Err(Unfit::Field(field)) => return Decision::refused(Reason::ValueNotComparable(field), []),
+                Err(Unfit::Local | Unfit::Context) => return Decision::refused(Reason::EvaluationError, []),
+            }
         }
+        let request = || made.get_or_init(|| context().ok().and_then(|context| narrow.request(context))).clone();
+        let (seen, entities) = (Seen::of(ask, place, local), &narrow.entities);
+        self.book.judge(&narrow.bench, &Case { seen, request: &request, entities, now: Some(ask.unix_seconds) })
     }
 
     fn by_name(
@@ -259,17 +296,22 @@ impl Set {
         if let Some(settled) = narrow.settled.as_ref().filter(|settled| settled.reason != Reason::Unverifiable) {
             return settled.clone();
         }
+        let decide = || {
+            let request = || {
+                let context = context::context_by_name(&narrow.by_name_reads, asker.scopes, asker.claims).ok()?;
+                narrow.request(context)
+            };
+            let (seen, entities) = (Seen::by_name(asker, program, transaction), &narrow.entities);
+            self.book.judge(&narrow.by_name, &Case { seen, request: &request, entities, now: None })
+        };
+        if narrow.by_name.is_cheap() {
+            return decide();
+        }
         let mut key = Vec::with_capacity(64);
         key.extend(narrow.number.to_le_bytes());
         key.push(0);
         context::key_by_token(&narrow.by_name_reads, asker, &mut key);
-        self.remember(key, || {
-            let context = context::context_by_name(&narrow.by_name_reads, asker.scopes, asker.claims).ok();
-            match context.and_then(|context| narrow.request(context)) {
-                Some(request) => self.book.judge(&narrow.by_name, &request, &narrow.entities, None),
-                None => Decision::refused(Reason::EvaluationError, []),
-            }
-        })
+        self.remember(key, decide)
     }
 
     fn remember(&self, key: Vec<u8>, decide: impl FnOnce() -> Decision) -> Decision {

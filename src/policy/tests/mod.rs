@@ -1,20 +1,16 @@
-use super::context::context;
 use super::identity;
-use super::judge::Bench;
-use super::narrow::entities;
-use super::reads::Reads;
-use super::schema;
-use super::scope::Target;
-use super::{Ask, Asker, Decision, Reason, Set, Site, Source, Zones};
+use super::{Ask, Asker, Decision, Reason, Set, Site, Source};
 use crate::model::{
     Claim, ClaimKind, ClientId, Company, DateForm, Division, Effect, FieldKind, FieldLayout, FieldName, Input, Layout,
     M3User, Place, ProgramName, TransactionLayout, TransactionName, Value,
 };
-use cedar_policy::{Entities, Request, Schema};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+mod site;
+mod sliced;
 
 const LOCAL: &str = "https://here";
 /// 2026-11-23, a Monday, 18:00 UTC.
@@ -304,75 +300,6 @@ fn scopes_are_known_at_the_name_already() {
     assert!(Try { scopes: vec!["m3:read".into()], ..caller() }.of(&set).allowed);
 }
 
-#[test]
-fn what_the_token_says_is_known_at_the_name_already() {
-    let set = set(r#"@id("p") permit (principal, action in Action::"read", resource)
-        when { context.claims has department && context.claims.department == "sales" };
-        @id("f") forbid (principal, action, resource) when { context.claims has roles && context.claims.roles.contains("temp") };"#);
-    assert!(!caller().named(&set), "absent is not equal");
-    assert!(!caller().claim("department", &["stock"]).named(&set));
-    assert!(caller().claim("department", &["sales"]).of(&set).allowed);
-    let temp = caller().claim("department", &["sales"]).claim("roles", &["clerk", "temp"]);
-    assert_eq!(temp.of(&set).reason, Reason::Forbidden);
-    assert!(!temp.named(&set));
-    assert!(caller().claim("department", &["sales"]).claim("roles", &[]).of(&set).allowed);
-}
-
-#[test]
-fn a_claim_that_nobody_declares_or_of_another_type_is_a_fault() {
-    let over = |condition: &str| format!("permit (principal, action, resource) when {{ {condition} }};");
-    refused(&over("context.claims has office"), "claim \"office\"");
-    refused(&over("context.claims has office"), "the settings let rules see department, roles");
-    refused(&over("context.claims.department == \"x\""), "unable to guarantee safety");
-    refused(&over("context.claims has roles && context.claims.roles == \"x\""), "t.cedar:1:");
-    refused(&over("context.claims == {}"), "as a whole");
-    let text = over("context.claims has department");
-    let faults = Set::load(&[source(&text)], &Site::of(LOCAL), &layout).expect_err("nothing is declared");
-    assert!(faults[0].to_string().contains("add policy_claims"), "{}", faults[0]);
-}
-
-const OFFICE: &str = r#"@id("hours") permit (principal, action in Action::"read", resource)
-when { context.local_minute >= 480 && context.local_minute < 1020 && context.local_weekday <= 5 };
-@id("pause") forbid (principal == Client::"demo", action, resource in Program::"CRS610MI") when { context.local_minute == 720 };"#;
-
-#[test]
-fn hours_of_a_place_follow_its_clock_over_both_changes() {
-    let set = set(OFFICE);
-    let at = |moment: &str| {
-        let at: jiff::Timestamp = moment.parse().expect("a moment");
-        Try { now: at.as_second() as u64, ..caller() }.of(&set)
-    };
-    // Friday and Monday around the change to summer time, then around the change back.
-    for (moment, allowed) in [
-        ("2026-03-27T06:59:59Z", false),
-        ("2026-03-27T07:00:00Z", true),
-        ("2026-03-30T05:59:59Z", false),
-        ("2026-03-30T06:00:00Z", true),
-        ("2026-10-23T06:00:00Z", true),
-        ("2026-10-26T06:59:59Z", false),
-        ("2026-10-26T07:00:00Z", true),
-        ("2026-10-26T15:59:59Z", true),
-        ("2026-10-26T16:00:00Z", false),
-        // Friday evening in UTC, and Saturday there.
-        ("2026-10-23T22:30:00Z", false),
-    ] {
-        assert_eq!(at(moment).allowed, allowed, "{moment}");
-    }
-    assert_eq!(at("2026-10-26T11:00:30Z").reason, Reason::Forbidden);
-}
-
-#[test]
-fn without_a_zone_neither_a_permit_nor_a_forbid_over_local_time_is_guessed() {
-    let set = set(OFFICE);
-    let decision = caller().company(200).of(&set);
-    assert_eq!((decision.reason, &*decision.rules), (Reason::NoZone, &["hours".into(), "pause".into()][..]));
-    assert_eq!(set.warnings(), []);
-    let nowhere = Set::load(&[source(OFFICE)], &Site::of(LOCAL), &layout).expect("a set");
-    assert_eq!(nowhere.warnings().iter().map(|fault| fault.code).collect::<Vec<_>>(), ["no-zone", "no-zone"]);
-    let never = self::set("permit (principal, action, resource) when { context.local_minute < 0 };");
-    assert!(never.review(&[], Default::default(), NOW).iter().any(|found| found.fault.code == "never-fires"));
-}
-
 const GUARD: &str = r#"@id("guard") forbid (principal, action, resource in Program::"EXPORTMI");
 @id("lift") @owner("maria") @expires("2026-11-23") @lifts("guard")
 permit (principal == Client::"demo", action in Action::"raw", resource == Transaction::"EXPORTMI/Select")
@@ -478,108 +405,6 @@ fn faults_say_where_and_how_to_mend() {
     refused("@expires(\"soon\") permit (principal, action, resource);", "no date");
     refused("@expires(\"2026-01-01\") forbid (principal, action, resource);", "doesn't expire");
     refused("permit (principal == ?principal, action, resource);", "template");
-}
-
-/// The zones of the site, and UTC where it has none.
-fn everywhere() -> Zones {
-    let mut zones = site().zones;
-    assert!(zones.set("default", TimeZone::UTC));
-    zones
-}
-
-/// The same decision without any of our shortcuts: every rule, every attribute, the client's own name.
-fn whole(set: &Set, schema: &Schema, ask: &Try) -> Option<Decision> {
-    let rules = &set.book.rules;
-    let typed = set.typed.get(&(ask.program, ask.transaction));
-    let target = Target::new(ask.program, ask.transaction, ask.effect, typed.is_some());
-    let named = |rule: &&super::rule::Rule| ask.effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
-    let all = Bench::new(rules.iter().filter(named).map(|rule| (rule, &rule.policy)))?;
-    let mut principals = vec![identity::uid(&identity::TYPES.client, &identity::text(&ask.client, LOCAL))];
-    principals.extend(ask.groups.iter().map(|group| identity::uid(&identity::TYPES.group, group)));
-    let kinds = typed.cloned().flatten().unwrap_or_default();
-    let reads = Reads::everything(kinds.keys().copied(), &["department", "roles"]);
-    let context = context(&reads, &kinds, typed.is_some(), &ask.ask(), ask.place, &everywhere()).ok()?;
-    let entities = entities(&target, &principals, (ask.program, ask.transaction, ask.effect))?;
-    let checked: Vec<_> = entities.iter().filter(|e| *e.uid().type_name() != identity::TYPES.action).cloned().collect();
-    let checked = Entities::from_entities(checked, Some(schema)).expect("entities that the schema knows");
-    let request = Request::new(principals[0].clone(), target.action, target.resource, context, Some(schema));
-    let request = request.expect("a request that the schema knows");
-    let ours = set.book.judge(&all, &request, &entities, Some(ask.now));
-    assert_eq!(set.book.judge(&all, &request, &checked, Some(ask.now)), ours, "our entities and the schema's");
-    Some(ours)
-}
-
-const MIXED: &str = r#"
-@id("g1") forbid (principal, action, resource in Program::"EXPORTMI");
-@id("g2") forbid (principal, action in Action::"write", resource) unless { principal in Group::"sales" || resource.technical };
-@id("g3") forbid (principal, action, resource) when { context.minute > 1200 && !context.scopes.contains("night") };
-@id("g4") forbid (principal in Group::"audit", action, resource in Program::"MNS150MI") when { context.local_minute >= 1260 };
-@id("g5") forbid (principal in Group::"sales", action, resource) when { context.claims has department && context.claims.department == "closed" };
-@id("p0") permit (principal, action in Action::"read", resource in Program::"CRS610MI") when { context.claims has roles && context.claims.roles.contains("clerk") };
-@id("p1") permit (principal in Group::"sales", action in [Action::"read", Action::"write"], resource in Program::"CRS610MI") when { context.company < 200 };
-@id("p2") permit (principal == Client::"demo", action in Action::"read", resource) when { resource.name like "Get*" && context.division == "" };
-@id("p3") permit (principal == Client::"demo@https://idp", action == Action::"CRS610MI/ChgFinancial", resource) when { context.fields has CRLM && context.fields.CRLM.lessThan(decimal("500.0")) };
-@id("p4") @owner("m") @expires("2026-11-23") @lifts("g1,g2") permit (principal in Group::"audit", action == Action::"EXPORTMI/Select", resource) when { context.address.isInRange(ip("10.0.0.0/8")) };
-@id("p5") permit (principal is Client in Group::"audit", action, resource is Transaction in Program::"MNS150MI");
-@id("f1") forbid (principal, action == Action::"CRS610MI/ChgFinancial", resource == Transaction::"CRS610MI/ChgFinancial") when { context.fields has CUNO && context.fields.CUNO == "Y1" };
-@id("f2") forbid (principal in Group::"sales", action, resource) when { context.m3_user == "OTHER" || context.weekday == 7 };
-"#;
-
-fn tries() -> impl Strategy<Value = Try> {
-    let calls = prop::sample::select(vec![
-        "CRS610MI/GetBasicData",
-        "CRS610MI/ChgFinancial",
-        "CRS610MI/GetServerTime",
-        "EXPORTMI/Select",
-        "EXPORTMI/SelectPad",
-        "MNS150MI/CheckPIN",
-        "MNS150MI/LstUserData",
-    ]);
-    let groups = prop::sample::subsequence(vec!["sales", "audit", "nobody"], 0..=3);
-    let client = prop::sample::select(vec![("demo", LOCAL), ("demo", "https://idp"), ("other", LOCAL)]);
-    let limit = prop::option::of(prop::sample::select(vec!["499", "500", "?"]));
-    let customer = prop::option::of(prop::sample::select(vec!["Y1", "Y2"]));
-    let times = prop::sample::select(vec![NOW, NOW + 4 * 3600, NOW + 86_400, NOW + 6 * 86_400]);
-    let department = prop::option::of(prop::sample::select(vec!["closed", "open"]));
-    let roles = prop::option::of(prop::sample::subsequence(vec!["clerk", "boss"], 0..=2));
-    let rest = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), times, department, roles);
-    (calls, groups, client, limit, customer, rest).prop_map(
-        |(call, groups, (id, issuer), limit, customer, (here, night, central, ours, now, department, roles))| {
-            let mut ask = caller().client(id, issuer).call(call).company(if here { 100 } else { 200 });
-            ask.groups = groups.into_iter().map(Into::into).collect();
-            ask.scopes = if night { vec!["night".into()] } else { Vec::new() };
-            ask.place.division = Division::parse(if central { "" } else { "AAA" }).expect("a division");
-            ask.address = if ours { IpAddr::from([10, 0, 0, 1]) } else { IpAddr::from([192, 0, 2, 1]) };
-            ask.now = now;
-            ask = department.into_iter().fold(ask, |ask, name| ask.claim("department", &[name]));
-            ask = roles.into_iter().fold(ask, |ask, roles| ask.claim("roles", &roles));
-            if call.ends_with("ChgFinancial") {
-                ask = limit.into_iter().fold(ask, |ask, limit| ask.with("CRLM", limit));
-                ask = customer.into_iter().fold(ask, |ask, customer| ask.with("CUNO", customer));
-            }
-            ask
-        },
-    )
-}
-
-#[test]
-fn a_sliced_decision_is_the_whole_sets_decision() {
-    let set = set(MIXED);
-    let schema = schema::schema(&set.typed, &set.site.claims).expect("the schema of the set");
-    proptest!(ProptestConfig::with_cases(1_500), |(ask in tries())| {
-        let sliced = ask.of(&set);
-        let whole = whole(&set, &schema, &ask).expect("a context");
-        if let Reason::ValueNotComparable(_) = sliced.reason {
-            prop_assert!(ask.inputs.iter().any(|input| input.value == Value::Cleared));
-        } else if sliced.reason == Reason::NoZone {
-            prop_assert!(ask.place.company.number() == 200 && sliced.rules.contains(&"g4".into()));
-        } else if sliced.reason == Reason::NoPermit && whole.reason == Reason::Forbidden {
-            // Without a permit in sight the forbids aren't asked.
-            prop_assert!(!whole.allowed);
-        } else {
-            prop_assert_eq!(sliced, whole);
-        }
-    });
 }
 
 #[test]
