@@ -180,6 +180,7 @@ pub(super) async fn policies(
         dir: settings.policies.clone(),
         gate: settings.policy_gate,
         kept: Some(settings.kept_policies()),
+        shadow: settings.policy_shadow(),
         ..policies::Settings::default()
     };
     let at_hand = catalog.clone();

@@ -68,6 +68,7 @@ impl Watched {
             note.push_str(trouble);
         }
         self.health.note("policy", Some(note));
+        self.health.note("policy shadow", self.policies.shadow().map(|shadow| shadow.note()));
     }
 
     pub(super) fn watch(self, tasks: &Tasks) {

@@ -5,11 +5,19 @@ use crate::catalog::Catalog;
 use crate::m3;
 use crate::mock_m3::{Faults, Mock};
 use crate::model::ProgramName;
+use crate::policies::Active;
 use http::Method;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
-pub(super) fn actions(catalog: &Catalog, m3: &m3::Client, mock: Option<&Mock>) -> Vec<Action> {
+pub(super) fn actions(catalog: &Catalog, m3: &m3::Client, mock: Option<&Mock>, policies: &Arc<Active>) -> Vec<Action> {
     let mut actions = vec![clear(catalog.clone(), m3.clone())];
+    if let Some(shadow) = policies.shadow().cloned() {
+        actions.push(Action::new(Method::GET, "/policy/shadow", move |_| {
+            let report = shadow.report();
+            async move { Ok(report) }
+        }));
+    }
     if let Some(mock) = mock {
         let (told, set) = (mock.clone(), mock.clone());
         actions.push(Action::new(Method::GET, "/mock/faults", move |_| {

@@ -125,7 +125,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         .service(inside.clone());
 
     let at = operations.addresses().to_vec();
-    let mut may = actions(&catalog, &m3, mock.as_ref());
+    let mut may = actions(&catalog, &m3, mock.as_ref(), &policies);
     may.extend(stops::begin(&settings, &public_url, &tokens, &audit, &health, &tasks));
     let operator = build::operator(&settings)?;
     let door = Operations::new(health.clone(), metrics.as_ref().clone(), operator, &at, &[], may)?;

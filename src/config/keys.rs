@@ -54,6 +54,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
                 _ => None,
             })
             .unwrap_or_default(),
+        shadow: path(reader, "policy.shadow"),
         zones: zones(reader),
         catalog,
         backend,

@@ -2,7 +2,7 @@
 
 use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
-use crate::policies::{Gate, Kept};
+use crate::policies::{Gate, Kept, ShadowSettings};
 use crate::policy::{Site, Zones};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, points};
 use rustls_pki_types::CertificateDer;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub clients: Vec<ForeignClient>,
     pub policies: PathBuf,
     pub policy_gate: Gate,
+    /// A candidate that is asked beside the policies in force.
+    pub shadow: Option<PathBuf>,
     /// Where policy hours are another's than UTC.
     pub zones: Zones,
     pub catalog: catalog::Settings,
@@ -185,6 +187,12 @@ impl Settings {
     pub fn reachable(&self) -> Vec<SocketAddr> {
         let all = self.edge.listen.iter().chain(std::iter::once(&self.operations.listen));
         all.filter(|address| !address.ip().to_canonical().is_loopback()).copied().collect()
+    }
+
+    /// The candidate, and where a running gateway tells what it counted.
+    pub fn policy_shadow(&self) -> Option<ShadowSettings> {
+        let told = Some(self.state.join("policies/shadow.json"));
+        self.shadow.clone().map(|dir| ShadowSettings { dir, told })
     }
 
     /// What rules take from this house, `issuer` being whose clients they name without one.

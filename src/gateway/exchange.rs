@@ -181,7 +181,12 @@ impl Exchange {
         decisions.with_label_values(&["name", "denied"]).inc();
         let detail = format!("No rule permits this client to {effect} {}/{}.", asked.program, asked.transaction);
         let problem = Problem::new(Kind::PolicyDenied, detail);
-        Err(self.refused_by_name(problem, "no-permit", asked, who, visit, effect))
+        let problem = self.refused_by_name(problem, "no-permit", asked, who, visit, effect);
+        let decision = visit.learnt().decision;
+        if let (Some(shadow), Some(id)) = (self.policies.shadow(), decision) {
+            shadow.name(who, (asked.program, asked.transaction), effect, id);
+        }
+        Err(problem)
     }
 
     /// Writes down what was refused before any value was known.
@@ -284,7 +289,7 @@ impl Exchange {
         asked: &Asked,
         who: &Principal,
         visit: &Visit,
-        layout: &TransactionLayout,
+        layout: &Arc<TransactionLayout>,
         inputs: &[Input],
         effect: Effect,
         place: Place,
@@ -321,6 +326,9 @@ impl Exchange {
             rules: &decision.rules,
         };
         let ticket = judged.record(&self.audit);
+        if let Some(shadow) = self.policies.shadow() {
+            shadow.values(who, &ask, layout, &decision, ticket.id);
+        }
         self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
         bound.map_err(|problem| problem.decided(ticket.id))?;
         if decision.allowed {

@@ -5,6 +5,7 @@ use super::files::{Error, Files, read};
 use super::gate::{Gate, Good, pass};
 use super::kept::{self, Kept};
 use super::manifest::Manifest;
+use super::shadow::{Shadow, ShadowSettings};
 use crate::clock::unix_seconds;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::policy::{Fault, Finding, Set, Site, Source};
@@ -29,6 +30,8 @@ pub struct Settings {
     pub gate: Gate,
     /// Where good sets are kept; `None` keeps none.
     pub kept: Option<Kept>,
+    /// A candidate to be asked beside the set in force.
+    pub shadow: Option<ShadowSettings>,
 }
 
 impl Settings {
@@ -40,7 +43,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dir: "policies".into(), every: Duration::from_secs(1), gate: Gate::default(), kept: None }
+        Self { dir: "policies".into(), every: Duration::from_secs(1), gate: Gate::default(), kept: None, shadow: None }
     }
 }
 
@@ -70,6 +73,7 @@ pub struct Active {
     in_force: ArcSwap<InForce>,
     embedded: AtomicBool,
     again: AtomicBool,
+    shadow: Option<Arc<Shadow>>,
 }
 
 impl Active {
@@ -95,7 +99,12 @@ impl Active {
                 (good, files, read(&dir).ok(), Some(trouble))
             }
         };
+        let shadow = settings.shadow.clone().map(|shadow| {
+            let (site, layouts, metrics) = (site.clone(), Arc::clone(&layouts), metrics.clone());
+            Shadow::load(shadow, settings.gate, site, layouts, metrics)
+        });
         let active = Self {
+            shadow,
             settings,
             site,
             layouts,
@@ -114,6 +123,11 @@ impl Active {
     /// The set in force. Hold it for one call, not longer.
     pub fn set(&self) -> Arc<Set> {
         self.now.load_full()
+    }
+
+    /// The candidate that is asked what this set was asked, where the settings name one.
+    pub fn shadow(&self) -> Option<&Arc<Shadow>> {
+        self.shadow.as_ref()
     }
 
     /// The text of the limits in force, or as last seen; `limit` reads it.
@@ -142,11 +156,17 @@ impl Active {
     /// The catalog learnt layouts: rules that couldn't be checked may be now. Picked up by the watch.
     pub fn layouts_changed(&self) {
         self.again.store(true, Ordering::Release);
+        if let Some(shadow) = &self.shadow {
+            shadow.layouts_changed();
+        }
     }
 
     /// Looks at the folder until the house stops. `limits` is told of new limits, and logs what it can't read.
     pub fn watch(self: &Arc<Self>, tasks: &Tasks, limits: impl Fn(&Source) + Send + Sync + 'static) {
         let active = Arc::clone(self);
+        if let Some(shadow) = &self.shadow {
+            shadow.watch(self.settings.every.max(Duration::from_millis(10)), tasks);
+        }
         let limits = Arc::new(limits);
         tasks.spawn_until_stop(async move {
             let mut ticks = tokio::time::interval(active.settings.every.max(Duration::from_millis(10)));

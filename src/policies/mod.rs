@@ -12,6 +12,8 @@ mod gate;
 mod kept;
 mod manifest;
 mod replay;
+mod shadow;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod workbench;
@@ -23,4 +25,5 @@ pub use gate::Gate;
 pub use kept::{Kept, KeptSet, Rollback};
 pub use manifest::Manifest;
 pub use replay::{Again, Past};
+pub use shadow::{Shadow, ShadowSettings};
 pub use workbench::{Answer, Caller, May, Question, Wrong, ask, may, read_call};

@@ -49,6 +49,14 @@ pub struct Metrics {
     /// The set in force, by name, version and hash: 1.
     pub policy_set: IntGaugeVec,
     pub policy_trouble: IntGauge,
+    /// The shadow set that is asked, by name, version and hash: 1.
+    pub policy_shadow_set: IntGaugeVec,
+    pub policy_shadow_trouble: IntGauge,
+    /// By step (`door`, `name`, `values`) and what the shadow set says to it: `same`, `allow-deny`, `deny-allow`, `reveals`.
+    pub policy_shadow_decisions: IntCounterVec,
+    /// By that, rule and client, the first 500 of them; the rest is `(others)`.
+    pub policy_shadow_disagreements: IntCounterVec,
+    pub policy_shadow_dropped: IntCounter,
     /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
     pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
@@ -105,6 +113,26 @@ impl Metrics {
             policy_trouble: made.gauge(
                 "policy_trouble",
                 "1 while the policy folder has a fault and an earlier set decides, or the set's last day is over.",
+            ),
+            policy_shadow_set: made.gauges(
+                "policy_shadow_set",
+                "The shadow set that is asked.",
+                &["name", "version", "hash"],
+            ),
+            policy_shadow_trouble: made.gauge("policy_shadow_trouble", "1 while the shadow folder has a fault."),
+            policy_shadow_decisions: made.counters(
+                "policy_shadow_decisions_total",
+                "Decisions that were put to the shadow set.",
+                &["step", "result"],
+            ),
+            policy_shadow_disagreements: made.counters(
+                "policy_shadow_disagreements_total",
+                "Decisions that the shadow set would have made otherwise.",
+                &["pair", "rule", "client"],
+            ),
+            policy_shadow_dropped: made.counter(
+                "policy_shadow_dropped_total",
+                "Decisions that the shadow set was not asked about, its queue being full.",
             ),
             policy_set: made.gauges("policy_set", "The policy set in force.", &["name", "version", "hash"]),
             reloads_refused: made.counters(

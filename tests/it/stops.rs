@@ -10,7 +10,7 @@ use std::time::Duration;
 const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001";
 const BULK: &str = "/DEMO_TST/M3/m3api-rest/v2/execute";
 
-async fn ask(house: &House, method: Method, path: &str, body: &Value, token: &str) -> Reply {
+pub(crate) async fn ask(house: &House, method: Method, path: &str, body: &Value, token: &str) -> Reply {
     let request = Request::builder()
         .method(method)
         .uri(format!("{}{path}", house.operations))
@@ -19,7 +19,7 @@ async fn ask(house: &House, method: Method, path: &str, body: &Value, token: &st
     send(&house.https, request.body(Full::from(body.to_string())).expect("a request")).await
 }
 
-fn operator(house: &House) -> String {
+pub(crate) fn operator(house: &House) -> String {
     let path = house.state.path().join("operator.token");
     std::fs::read_to_string(path).expect("the operator's token").trim().to_owned()
 }

@@ -1,6 +1,8 @@
 //! The workbench of rules: what they decide, why, for whom, and what changes between two sets.
 
 use crate::house::House;
+use crate::stops::{ask, operator};
+use http::Method;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -276,4 +278,74 @@ async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), kept).await.expect("it comes to be so");
+}
+
+const CANDIDATE: &str = "@id(\"names\") @owner(\"o\") permit (principal in Group::\"demo\", action in Action::\"read\", resource in Program::\"CRS610MI\")\n  when { context.company == 100 };\n\
+    @id(\"closed\") forbid (principal, action == Action::\"CRS610MI/GetBasicData\", resource) when { context.fields has CUNO && context.fields.CUNO == \"C00002\" };\n\
+    @id(\"more\") @owner(\"o\") permit (principal in Group::\"demo\", action in Action::\"write\", resource in Program::\"CRS610MI\");\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_set_says_what_it_would_have_decided_and_decides_nothing() {
+    let (rules, candidate) = (folder(), folder());
+    fs::write(rules.path().join("a.cedar"), READS).expect("a file");
+    fs::write(candidate.path().join("a.cedar"), CANDIDATE).expect("a file");
+    let (dir, beside) = (rules.path().to_owned(), candidate.path().to_owned());
+    let house = House::with(move |settings| (settings.policies, settings.shadow) = (dir, Some(beside))).await;
+    let demo = house.demo().await;
+    let read = |call: &'static str| async { demo.m3(call).await.status.as_u16() };
+    assert_eq!(read("CRS610MI/GetBasicData;cono=100?CUNO=C00001").await, 200, "the catalog learns the layout");
+    // The rule over a field is asked once its layout is known.
+    until(|| async {
+        read("CRS610MI/GetBasicData;cono=100?CUNO=C00002").await == 200
+            && house.operations("/metrics").await.text().contains("pair=\"allow-deny\",rule=\"closed\"")
+    })
+    .await;
+    assert_eq!(read("MMS200MI/GetItmBasic;cono=100?ITNO=A").await / 100, 2, "of no rule of the candidate's");
+    let refused = demo.m3("CRS610MI/ChgBasicData;cono=100?CUNO=C00001&CUNM=New").await;
+    assert_eq!(refused.status.as_u16(), 403, "the candidate's permit permits nothing");
+    let bulk = r#"{"program":"CRS610MI","cono":100,"transactions":[
+        {"transaction":"GetBasicData","record":{"CUNO":"C00001"}},{"transaction":"GetBasicData","record":{"CUNO":"C00002"}}]}"#;
+    let path = "/DEMO_TST/M3/m3api-rest/v2/execute";
+    let reply = demo.send(Method::POST, path, &[("content-type", "application/json")], bulk.into()).await;
+    assert_eq!(reply.status.as_u16(), 200, "{}", reply.text());
+    let id = refused.header("mi-decision").to_owned();
+    let found = |told: &Value, pair: &str, rule: &str| {
+        let rows = told["rows"].as_array().cloned().unwrap_or_default();
+        rows.into_iter().find(|row| row["pair"] == pair && row["rule"] == rule).unwrap_or_default()
+    };
+    let told = || async {
+        let token = operator(&house);
+        ask(&house, Method::GET, "/policy/shadow", &Value::Null, &token).await.json()
+    };
+    until(|| async { found(&told().await, "deny-allow", "more")["count"] == 1 }).await;
+    until(|| async { found(&told().await, "allow-deny", "reads")["last_call"] == "MMS200MI/GetItmBasic" }).await;
+    let told = told().await;
+    assert_eq!(found(&told, "deny-allow", "more")["last_decision"], id.as_str(), "{told}");
+    assert_eq!(told["dropped"], 0);
+
+    // A fault in it is told, and harms nobody.
+    fs::write(candidate.path().join("b.cedar"), "permit (").expect("a file");
+    until(|| async { house.operations("/readyz").await.text().contains("the folder can't be used") }).await;
+    assert!(house.operations("/metrics").await.text().contains("policy_shadow_trouble 1"));
+    assert_eq!(read("CRS610MI/GetBasicData;cono=100?CUNO=C00002").await, 200);
+    assert_eq!(house.operations("/readyz").await.status, 200);
+    fs::remove_file(candidate.path().join("b.cedar")).expect("the file");
+    until(|| async { house.operations("/metrics").await.text().contains("policy_shadow_trouble 0") }).await;
+
+    let (state, beside) = (house.state.path().to_owned(), candidate.path().to_owned());
+    let shown = move |json: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mi-gateway"));
+        command.current_dir(&state).env("MI_GATEWAY__STATE__DIR", &state).env("MI_GATEWAY__POLICY__SHADOW", &beside);
+        let ended = command.args(["policy", "shadow"]).args(json.then_some("--json")).output().expect("it runs");
+        assert_eq!(ended.status.code(), Some(1), "something is otherwise: {}", text(&ended.stderr));
+        text(&ended.stdout)
+    };
+    let shown = |json| {
+        let shown = shown.clone();
+        async move { tokio::task::spawn_blocking(move || shown(json)).await.expect("it ends") }
+    };
+    until(|| async { shown(false).await.contains("allow-deny  closed") }).await;
+    let told: Value = serde_json::from_str(&shown(true).await).expect("JSON");
+    assert_eq!(found(&told, "deny-allow", "more")["count"], 1, "{told}");
+    house.stop().await;
 }

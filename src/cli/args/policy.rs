@@ -30,6 +30,13 @@ pub(in crate::cli) enum Policy {
         #[arg(long)]
         json: bool,
     },
+    /// Tell what the shadow set (`policy.shadow`) of a running gateway would have decided otherwise, by rule and client. Ends
+    /// with 1 when there is something.
+    Shadow {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Go back to a set that was active before, in a running gateway within a second.
     Rollback(PolicyRollback),
     /// Take the policy folder up again after a rollback.

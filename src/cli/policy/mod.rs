@@ -3,6 +3,7 @@
 mod cases;
 mod check;
 mod past;
+mod shadow;
 mod versions;
 
 use super::args;
@@ -44,6 +45,7 @@ pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Resul
     let bench = || Bench::new(config);
     match words {
         args::Policy::Versions { json } => versions::versions(&settings(config)?, *json),
+        args::Policy::Shadow { json } => shadow::shadow(&settings(config)?, *json),
         args::Policy::Rollback(words) => versions::rollback(&settings(config)?, words),
         args::Policy::Resume => versions::resume(&settings(config)?),
         args::Policy::Replay(words) => past::replay(&bench().await?, words),

@@ -14,7 +14,7 @@ fn failed(error: &Error) -> Failure {
     Failure::begin(error.to_string())
 }
 
-fn moment(unix_seconds: u64) -> String {
+pub(super) fn moment(unix_seconds: u64) -> String {
     let at = i64::try_from(unix_seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     at.map(|at| at.to_string()).unwrap_or_default()
 }

@@ -45,7 +45,11 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                     rules: &[],
                     micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
                 };
-                visit.learnt().decision = Some(state.audit.record(&refused).id);
+                let id = state.audit.record(&refused).id;
+                visit.learnt().decision = Some(id);
+                if let Some(shadow) = state.policies.shadow() {
+                    shadow.door(principal, id);
+                }
             }
             allowed
         }
