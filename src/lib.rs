@@ -7,7 +7,7 @@
 //!
 //! The house has floors: a file may use its own folder and any folder on a lower floor, by its door. From the top:
 //! cli · app · config · edge · gateway, admin, relay · issuer, catalog, points, mock_m3 · auth, audit, limit, m3, policies ·
-//! translate, policy, bod, stoplist · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
+//! translate, policy, bod, stoplist, outbox · telemetry, tasks, clock, store, outbound · model. A test holds the rule.
 
 pub mod admin;
 pub mod app;
@@ -26,6 +26,7 @@ pub mod m3;
 pub mod mock_m3;
 pub mod model;
 pub mod outbound;
+pub mod outbox;
 pub mod points;
 pub mod policies;
 pub mod policy;

@@ -14,6 +14,7 @@ use crate::issuer::{Clients, Issuer};
 use crate::limit::{Limits, Plan};
 use crate::m3;
 use crate::mock_m3::Mock;
+use crate::outbox::{Coverage, Outbox};
 use crate::policies::{self, Active};
 use crate::policy::Source;
 use crate::stoplist::Stoplist;
@@ -165,6 +166,11 @@ pub(super) async fn audit(settings: &Settings, metrics: &Arc<Metrics>) -> Result
     let (settings, metrics) = (settings.audit.clone(), metrics.clone());
     let started = tokio::task::spawn_blocking(move || audit::Log::start(settings, &metrics)).await;
     Ok(started.map_err(|_| Error::Task)??)
+}
+
+/// The outbox, taken up where the last run left it.
+pub(super) async fn outbox(settings: &Settings, metrics: &Metrics, tasks: &Tasks) -> Result<Outbox, Error> {
+    Ok(Outbox::start(settings.outbox.clone(), Coverage::default(), metrics, tasks).await?)
 }
 
 /// Policies and limits, both watched: a set with a fault never becomes active.

@@ -2,7 +2,7 @@
 
 use crate::audit;
 use crate::limit;
-use crate::{admin, edge, issuer, m3, outbound, policies, stoplist, store};
+use crate::{admin, edge, issuer, m3, outbound, outbox, policies, stoplist, store};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -56,6 +56,8 @@ pub enum Error {
     DemoClients(String, SocketAddr),
     #[error(transparent)]
     Audit(#[from] audit::Error),
+    #[error("the outbox, in the folder outbox of the state folder: {0}")]
+    Outbox(#[from] outbox::Error),
     #[error("the access log can't be started: {0}")]
     Log(io::Error),
     #[error("the key of cursors, cursor.key in the state folder: {0}")]

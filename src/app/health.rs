@@ -5,7 +5,9 @@ use crate::audit;
 use crate::auth::Verifier;
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
+use crate::gateway::Parts;
 use crate::m3;
+use crate::outbox::Outbox;
 use crate::policies::Active;
 use crate::tasks::Tasks;
 use std::sync::Arc;
@@ -22,9 +24,22 @@ pub(super) struct Watched {
     pub(super) catalog: Catalog,
     pub(super) policies: Arc<Active>,
     pub(super) audit: audit::Log,
+    pub(super) outbox: Outbox,
 }
 
 impl Watched {
+    pub(super) fn over(parts: &Parts, health: &Health) -> Self {
+        Self {
+            health: health.clone(),
+            m3: parts.m3.clone(),
+            verifier: parts.verifier.clone(),
+            catalog: parts.catalog.clone(),
+            policies: parts.policies.clone(),
+            audit: parts.audit.clone(),
+            outbox: parts.outbox.clone(),
+        }
+    }
+
     /// The first look is taken before the doors open, so that readiness never says more than was seen.
     pub(super) async fn look(&self) -> bool {
         let m3 = match self.m3.probe().await {
@@ -38,10 +53,12 @@ impl Watched {
             Err(format!("no keys, or none that are fresh enough, of {}", without.join(", ")))
         };
         let audit = self.audit.status();
-        let good = m3.is_ok() && keys.is_ok() && audit.is_ok();
+        let outbox = self.outbox.status();
+        let good = m3.is_ok() && keys.is_ok() && audit.is_ok() && outbox.is_ok();
         self.health.set("m3", m3);
         self.health.set("issuers", keys);
         self.health.set("audit", audit);
+        self.health.set("outbox", outbox);
         self.policy();
         // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
         // and once one that they were read with is another.

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::health::Watched;
 use super::operator::actions;
 use super::stops;
-use crate::admin::{Health, Operations};
+use crate::admin::{Action, Health, Operations};
 use crate::audit;
 use crate::auth::install_crypto;
 use crate::catalog::Catalog;
@@ -16,6 +16,7 @@ use crate::gateway::{self, BodyFault, Parts};
 use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
 use crate::model::{Standing, TenantId};
+use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
@@ -71,6 +72,7 @@ pub struct Running {
     health: Health,
     access_log: Option<AccessLog>,
     audit: audit::Log,
+    outbox: Outbox,
     tasks: Tasks,
     writes: Tasks,
     close_public: CancellationToken,
@@ -104,39 +106,37 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
     let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
     let audit = build::audit(&settings, &metrics).await?;
+    let outbox = build::outbox(&settings, &metrics, &tasks).await?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
         limits,
         policies: policies.clone(),
         catalog: catalog.clone(),
-        m3: m3.clone(),
+        m3,
         metrics: metrics.clone(),
         access_log: access_log.clone(),
         audit: audit.clone(),
+        outbox: outbox.clone(),
         stops: tokens.stoplist.stops(),
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
     };
     let inside = gateway::service(&parts, &settings.gateway);
-    let service = ServiceBuilder::new()
-        .map_request(|request: http::Request<Incoming>| request.map(|body| body.map_err(BodyFault::new).boxed_unsync()))
-        .service(inside.clone());
+    let service = ServiceBuilder::new().map_request(incoming).service(inside.clone());
 
     let at = operations.addresses().to_vec();
-    let mut may = actions(&catalog, &m3, mock.as_ref(), &policies);
+    let mut may = actions(&catalog, &parts.m3, mock.as_ref(), &policies);
     may.extend(stops::begin(&settings, &public_url, &tokens, &audit, &health, &tasks));
-    let operator = build::operator(&settings)?;
-    let door = Operations::new(health.clone(), metrics.as_ref().clone(), operator, &at, &[], may)?;
+    let door = guarded(&settings, &parts, &health, &at, may)?;
     let addresses = Addresses {
         public_url,
         public: public.addresses().to_vec(),
         operations: at.first().copied().unwrap_or(settings.operations.listen),
         mock: mock.as_ref().map(Mock::address),
     };
-    let (verifier, catalog_seen, written) = (tokens.verifier, catalog.clone(), audit.clone());
-    let watched = Watched { health: health.clone(), m3, verifier, catalog: catalog_seen, policies, audit: written };
+    let watched = Watched::over(&parts, &health);
     watched.look().await;
     watched.watch(&tasks);
 
@@ -155,6 +155,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         health,
         access_log,
         audit,
+        outbox,
         tasks,
         writes,
         close_public,
@@ -165,6 +166,22 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+fn incoming(request: http::Request<Incoming>) -> gateway::Request {
+    request.map(|body| body.map_err(BodyFault::new).boxed_unsync())
+}
+
+/// The operations door, with what an operator may do there.
+fn guarded(
+    settings: &Settings,
+    parts: &Parts,
+    health: &Health,
+    at: &[SocketAddr],
+    may: Vec<Action>,
+) -> Result<Operations, Error> {
+    let operator = build::operator(settings)?;
+    Ok(Operations::new(health.clone(), parts.metrics.as_ref().clone(), operator, at, &[], may)?)
 }
 
 /// Both doors, bound and still closed, and the authority of a development certificate.
@@ -207,12 +224,17 @@ impl Running {
         if !writes_settled {
             tracing::error!(waited = ?patience, "writes were still at M3 at the end; their outcome is unknown");
         }
+        // Behind the writes, which settle there.
+        if !self.outbox.finish(TASKS_END).await {
+            tracing::error!("the outbox could not be brought to the disk; the next start asks M3");
+        }
         self.close_operations.cancel();
         let _ = tokio::time::timeout(OPERATIONS_END, self.operations).await;
         self.tasks.finish(TASKS_END).await;
         if let Err(error) = self.catalog.save().await {
             tracing::warn!(%error, "catalog not saved; a restart will ask M3 again");
         }
+        self.outbox.close().await;
         self.store.close().await;
         // Behind the writes, whose outcomes it tells.
         if !self.audit.close(TASKS_END).await {

@@ -1,7 +1,7 @@
 //! A mapping, understood: what is read for a document, what changes it, and the tree of its elements.
 
 use super::fault::{Fault, Source};
-use super::value::{Condition, Value};
+use super::value::{Condition, Term, Value, Word};
 use super::{compile, file};
 use crate::model::{FieldName, ProgramName, TransactionName};
 use std::ops::Range;
@@ -121,6 +121,12 @@ impl Mapping {
     /// The document is a division's, not the company's.
     pub fn is_by_division(&self) -> bool {
         self.by_division
+    }
+
+    /// The records are asked for by division: the same key is another record in another one.
+    pub fn is_named_by_division(&self) -> bool {
+        let of_division = |(_, value): &(FieldName, Value)| value.term == Term::Word(Word::Division);
+        self.reads.iter().any(|read| read.inputs.iter().any(of_division))
     }
 
     pub fn write(&self, program: ProgramName, transaction: TransactionName) -> Option<&Write> {

@@ -4,6 +4,7 @@ use super::audit::audit;
 use super::issuers::{clients, issuers};
 use super::m3;
 use super::points::points;
+use super::publish::outbox;
 use super::reader::Reader;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::auth::{ProofSettings, RequireBound};
@@ -60,6 +61,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         backend,
         group_users,
         audit: audit(reader, &state),
+        outbox: outbox(reader, &state),
         points: points(reader, &state, trial),
         log: LogSettings {
             level: reader

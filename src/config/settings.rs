@@ -4,7 +4,7 @@ use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept, ShadowSettings};
 use crate::policy::{Site, Zones};
-use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, points};
+use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -38,6 +38,7 @@ pub struct Settings {
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: BTreeMap<String, M3User>,
     pub audit: audit::Settings,
+    pub outbox: outbox::Settings,
     /// Where documents go.
     pub points: Vec<points::Settings>,
     pub log: LogSettings,
@@ -171,6 +172,7 @@ impl Settings {
         settings.operations.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         settings.state = state.to_path_buf();
         settings.audit = audit::Settings::under(state.join("audit"), state.join("audit.key"));
+        settings.outbox = outbox::Settings::under(state.join("outbox"));
         settings.backend.keep_mock_under(state);
         settings.certificate = Certificate::Development(state.join("certs"));
         settings.policies = state.join("no-policies");

@@ -7,6 +7,7 @@
 use super::blocked::{self, Blocking};
 use super::cursor::{Bound, NoCursor, Seal};
 use super::flow::{self, Flow};
+use super::intent::{self, Begun};
 use super::listing::{Listing, Pen};
 use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
@@ -18,6 +19,7 @@ use crate::clock::unix_seconds;
 use crate::limit::Limits;
 use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
+use crate::outbox::Outbox;
 use crate::policies::Active;
 use crate::policy::{Ask, Asker, Decision};
 use crate::tasks::Tasks;
@@ -68,6 +70,7 @@ pub(super) struct Exchange {
     pub(super) group_users: Arc<BTreeMap<String, M3User>>,
     pub(super) seal: Seal,
     pub(super) audit: audit::Log,
+    pub(super) outbox: Outbox,
     pub(super) blocking: Blocking,
 }
 
@@ -358,11 +361,8 @@ impl Exchange {
 
     async fn send(&self, call: Call, visit: &Visit, mut ticket: Ticket) -> Result<(Flow, bool), Sent> {
         let intent = visit.intent();
-        // What must stand in the log stands there before M3 sees anything.
-        if ticket.kept().await.is_err() {
-            let problem = Problem::new(Kind::AuditUnavailable, "The audit log can't be written at the moment.");
-            return Err(Sent::Refused(problem.retry_after(Duration::from_secs(5)).decided(ticket.id).into()));
-        }
+        // What must stand in the log and in the outbox stands there before M3 sees anything.
+        let begun = intent::written(&self.outbox, &call, visit, &mut ticket).await.map_err(Sent::Refused)?;
         if !call.effect.is_write() {
             return match self.m3.call(&call).await {
                 Ok(reply) => {
@@ -373,18 +373,20 @@ impl Exchange {
                 Err(error) => Err(Sent::Refused(refused::by_m3(error, false, &intent))),
             };
         }
+        let pledge = match begun {
+            Begun::Write(pledge) => pledge,
+            Begun::Answered { records, reported } => return Ok((Flow::kept(records), reported)),
+        };
         visit.begins_write();
-        match flow::write(self.m3.clone(), call, &self.tasks, self.settings.write_wait, intent.clone(), ticket).await {
-            Ok(flow) => Ok(flow),
+        let wait = self.settings.write_wait;
+        match flow::write(self.m3.clone(), call, &self.tasks, wait, intent.clone(), ticket, pledge).await {
+            Ok(Ok(flow)) => Ok(flow),
+            Ok(Err(m3::Error::LayoutChanged { .. })) => Err(Sent::LayoutChanged),
+            Ok(Err(error)) => Err(Sent::Refused(refused::by_m3(error, true, &intent))),
             Err(flow::Unknown) => {
                 Err(Sent::Refused(refused::outcome_unknown("M3 has not answered yet.", &intent).into()))
             }
         }
-        .and_then(|begun| match begun {
-            Ok(flow) => Ok(flow),
-            Err(m3::Error::LayoutChanged { .. }) => Err(Sent::LayoutChanged),
-            Err(error) => Err(Sent::Refused(refused::by_m3(error, true, &intent))),
-        })
     }
 }
 

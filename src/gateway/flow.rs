@@ -3,9 +3,11 @@
 //! Invariant: once a write is handed to its task, nothing that happens to the caller ends it; the task reads M3's
 //! answer to its end and says in the log what the caller could no longer be told.
 
+use super::intent;
 use crate::audit::{Outcome, Ticket};
 use crate::m3;
 use crate::model::{Call, Record};
+use crate::outbox::{self, Pledge};
 use crate::tasks::Tasks;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ pub(super) enum Flow {
     Direct(Box<m3::Reply>),
     /// `Ok(None)` is the end. A channel that closes without it was left by a task that broke down.
     Task(mpsc::Receiver<Result<Option<Record>, m3::Error>>),
+    /// Of a write that was done before.
+    Kept(std::vec::IntoIter<Record>),
     Ended,
 }
 
@@ -33,6 +37,10 @@ impl Flow {
         Self::Direct(Box::new(reply))
     }
 
+    pub(super) fn kept(records: Vec<Record>) -> Self {
+        Self::Kept(records.into_iter())
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {
         match self {
             Self::Direct(reply) => reply.next().await,
@@ -40,6 +48,7 @@ impl Flow {
                 let next = records.recv().await.unwrap_or_else(|| Err(broken_down()));
                 self.seen(next)
             }
+            Self::Kept(records) => Ok(records.next()),
             Self::Ended => Ok(None),
         }
     }
@@ -60,6 +69,7 @@ impl Flow {
                 Err(mpsc::error::TryRecvError::Empty) => None,
                 Err(mpsc::error::TryRecvError::Disconnected) => Some(self.seen(Err(broken_down()))),
             },
+            Self::Kept(records) => Some(Ok(records.next())),
             Self::Ended => Some(Ok(None)),
         }
     }
@@ -77,6 +87,7 @@ pub(super) async fn write(
     wait: Duration,
     intent: String,
     mut ticket: Ticket,
+    pledge: Option<Pledge>,
 ) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
@@ -86,16 +97,25 @@ pub(super) async fn write(
         // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.
         ticket.sent();
         match m3.call(&call).await {
-            Ok(reply) => {
+            Ok(mut reply) => {
                 let reported = reply.outcome_reported();
                 ticket.ended(if reported { Outcome::Done } else { Outcome::NotReported });
+                let mut early = Early::default();
+                if let Some(pledge) = pledge {
+                    if pledge.is_awaited() {
+                        early.read(&mut reply).await;
+                    }
+                    let kept = intent::kept(&call.layout, &early.records);
+                    pledge.settle(&outbox::Outcome::Done { reported, records: kept }).await;
+                }
                 if begun.send(Ok(reported)).is_err() {
                     tracing::info!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, "a write whose caller had gone: M3 took it");
                 }
-                pump(reply, records).await;
+                early.pump(reply, records).await;
             }
             Err(error) => {
                 ticket.ended(outcome(&error));
+                end(pledge, &error).await;
                 let told = error.to_string();
                 if begun.send(Err(error)).is_err() {
                     tracing::warn!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, error = told, "a write whose caller had gone: not done, or unknown");
@@ -118,25 +138,64 @@ fn outcome(error: &m3::Error) -> Outcome {
     }
 }
 
-async fn pump(mut reply: m3::Reply, records: mpsc::Sender<Result<Option<Record>, m3::Error>>) {
-    let mut unheard = 0;
-    loop {
-        match reply.next().await {
-            Ok(None) => {
-                let _ = records.send(Ok(None)).await;
-                return;
+/// What M3's refusal, or its silence, says of the intent.
+async fn end(pledge: Option<Pledge>, error: &m3::Error) {
+    let Some(pledge) = pledge else { return };
+    match error {
+        m3::Error::Refused(refusal) => pledge.settle(&outbox::Outcome::refused(refusal)).await,
+        error if error.may_have_been_seen() => pledge.lose(),
+        _ => pledge.withdraw(),
+    }
+}
+
+/// Records that were read before the caller got the first of them: an outcome is kept with what M3 answered.
+#[derive(Default)]
+struct Early {
+    records: Vec<Record>,
+    ended: Option<Result<(), m3::Error>>,
+}
+
+/// A write answers with one record at the most; what is a list all the same is handed on, and kept without the rest.
+const KEPT: usize = 16;
+
+impl Early {
+    async fn read(&mut self, reply: &mut m3::Reply) {
+        while self.records.len() < KEPT && self.ended.is_none() {
+            match reply.next().await {
+                Ok(Some(record)) => self.records.push(record),
+                Ok(None) => self.ended = Some(Ok(())),
+                Err(error) => self.ended = Some(Err(error)),
             }
-            Ok(Some(record)) => {
-                if records.send(Ok(Some(record))).await.is_err() {
-                    unheard += 1;
-                    if unheard > READ_ON {
-                        return;
+        }
+    }
+
+    async fn pump(self, mut reply: m3::Reply, records: mpsc::Sender<Result<Option<Record>, m3::Error>>) {
+        let mut unheard = 0;
+        for record in self.records {
+            let _ = records.send(Ok(Some(record))).await;
+        }
+        if let Some(ended) = self.ended {
+            let _ = records.send(ended.map(|()| None)).await;
+            return;
+        }
+        loop {
+            match reply.next().await {
+                Ok(None) => {
+                    let _ = records.send(Ok(None)).await;
+                    return;
+                }
+                Ok(Some(record)) => {
+                    if records.send(Ok(Some(record))).await.is_err() {
+                        unheard += 1;
+                        if unheard > READ_ON {
+                            return;
+                        }
                     }
                 }
-            }
-            Err(error) => {
-                let _ = records.send(Err(error)).await;
-                return;
+                Err(error) => {
+                    let _ = records.send(Err(error)).await;
+                    return;
+                }
             }
         }
     }

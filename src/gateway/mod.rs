@@ -12,6 +12,7 @@ mod cursor;
 mod dialects;
 mod exchange;
 mod flow;
+mod intent;
 mod layers;
 mod listing;
 mod problem;
@@ -37,6 +38,7 @@ use crate::issuer::Issuer;
 use crate::limit::Limits;
 use crate::m3;
 use crate::model::M3User;
+use crate::outbox::Outbox;
 use crate::policies::Active;
 use crate::stoplist::Stops;
 use crate::tasks::Tasks;
@@ -59,6 +61,7 @@ pub struct Parts {
     /// `None` writes no access log.
     pub access_log: Option<AccessLog>,
     pub audit: audit::Log,
+    pub outbox: Outbox,
     /// What the operators blocked.
     pub stops: Stops,
     pub tasks: Tasks,

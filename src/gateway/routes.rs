@@ -36,6 +36,7 @@ impl Routes {
             group_users: parts.group_users.clone(),
             seal: parts.seal.clone(),
             audit: parts.audit.clone(),
+            outbox: parts.outbox.clone(),
             blocking: blocking(parts),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings.body_limit);

@@ -4,10 +4,11 @@ use super::route::Route;
 use crate::audit::DecisionId;
 use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
+use crate::outbox::IdempotencyKey;
 use crate::telemetry::{RequestId, TraceContext};
 use http::{Extensions, HeaderValue};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Made by the outermost layer, found by every other in the request's extensions.
@@ -20,6 +21,7 @@ pub(super) struct Visit {
     pub(super) route: Route,
     /// Which transaction of a bulk call, from 1.
     ordinal: Option<u32>,
+    key: OnceLock<IdempotencyKey>,
     /// A write of this request was handed on: whoever ends the waiting does not know what became of it.
     writing: Arc<AtomicBool>,
     learnt: Mutex<Learnt>,
@@ -51,13 +53,18 @@ pub(super) struct Learnt {
 
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
-        let (started, writing) = (Instant::now(), Arc::default());
-        Arc::new(Self { id, trace, started, peer, route, ordinal: None, writing, learnt: Mutex::default() })
+        let (started, writing, key) = (Instant::now(), Arc::default(), OnceLock::new());
+        Arc::new(Self { id, trace, started, peer, route, ordinal: None, key, writing, learnt: Mutex::default() })
     }
 
     /// One transaction of this bulk call, with things of its own to learn.
     pub(super) fn item(&self, ordinal: u32) -> Arc<Self> {
         let route = self.route.clone();
+        let key = OnceLock::new();
+        if let Some(given) = self.key.get() {
+            // Nothing else has seen the new one: it is always empty here.
+            let _ = key.set(given.item(ordinal));
+        }
         let ordinal = Some(ordinal);
         Arc::new(Self {
             id: self.id,
@@ -66,6 +73,7 @@ impl Visit {
             peer: self.peer,
             route,
             ordinal,
+            key,
             writing: self.writing.clone(),
             learnt: Mutex::default(),
         })
@@ -77,6 +85,15 @@ impl Visit {
 
     pub(super) fn has_begun_a_write(&self) -> bool {
         self.writing.load(Ordering::Relaxed)
+    }
+
+    /// What the caller calls this request; the first word counts.
+    pub(super) fn is_called(&self, key: IdempotencyKey) {
+        let _ = self.key.set(key);
+    }
+
+    pub(super) fn key(&self) -> Option<&IdempotencyKey> {
+        self.key.get()
     }
 
     /// What a write is called in the log, and to a caller who has to ask for its outcome.

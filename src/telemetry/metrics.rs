@@ -63,6 +63,9 @@ pub struct Metrics {
     pub audit_lines: IntCounter,
     pub audit_lines_lost: IntCounter,
     pub audit_writable: IntGauge,
+    pub outbox_writable: IntGauge,
+    /// Intents by what became of them: `opened`, `committed`, `refused`, `unknown`, `withdrawn`, `repeated`.
+    pub outbox_intents: IntCounterVec,
     pub blocks_active: IntGauge,
     pub revocations_active: IntGauge,
     pub ready: IntGauge,
@@ -145,6 +148,12 @@ impl Metrics {
             audit_lines: made.counter("audit_lines_total", "Lines kept in the audit log."),
             audit_lines_lost: made.counter("audit_lines_lost_total", "Lines that the audit log could not keep."),
             audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
+            outbox_writable: made.gauge("outbox_writable", "1 while the outbox can be written."),
+            outbox_intents: made.counters(
+                "outbox_intents_total",
+                "Intents of writes by what became of them.",
+                &["state"],
+            ),
             blocks_active: made.gauge("blocks_active", "Clients, programs and transactions that operators block."),
             revocations_active: made.gauge("revocations_active", "Revocations of tokens that hold."),
             ready: made.gauge("ready", "1 when the gateway takes requests."),

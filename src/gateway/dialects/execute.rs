@@ -2,6 +2,7 @@
 
 use super::super::body::{Request, Response, full};
 use super::super::exchange::{Answer, Exchange};
+use super::super::intent;
 use super::super::problem::{Kind, Problem};
 use super::super::refused::Refused;
 use super::super::route::Version;
@@ -35,6 +36,9 @@ pub(in crate::gateway) async fn execute(
     };
     if let Err(detail) = take_cursor(&mut asked, &request.headers) {
         return Problem::new(Kind::RequestUnreadable, detail).answer(visit);
+    }
+    if let Err(problem) = intent::take_key(&request.headers, visit) {
+        return problem.answer(visit);
     }
     let shape = shape(version, &request.headers);
     match exchange.run(&asked, shape, who, visit).await {

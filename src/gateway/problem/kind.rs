@@ -25,6 +25,8 @@ pub enum Kind {
     CompanyNotProvable,
     RouteUnknown,
     MethodNotAllowed,
+    RequestInFlight,
+    KeyReused,
     BodyTooLarge,
     MediaTypeUnsupported,
     UriTooLong,
@@ -39,6 +41,7 @@ pub enum Kind {
     M3Incomprehensible,
     LayoutUnstable,
     AuditUnavailable,
+    OutboxUnavailable,
     M3Timeout,
     OutcomeUnknown,
     RequestTimeout,
@@ -63,6 +66,8 @@ impl Kind {
         Self::CompanyNotProvable,
         Self::RouteUnknown,
         Self::MethodNotAllowed,
+        Self::RequestInFlight,
+        Self::KeyReused,
         Self::BodyTooLarge,
         Self::MediaTypeUnsupported,
         Self::UriTooLong,
@@ -77,6 +82,7 @@ impl Kind {
         Self::M3Incomprehensible,
         Self::LayoutUnstable,
         Self::AuditUnavailable,
+        Self::OutboxUnavailable,
         Self::M3Timeout,
         Self::OutcomeUnknown,
         Self::RequestTimeout,
@@ -98,6 +104,8 @@ impl Kind {
             | Self::CompanyNotProvable => StatusCode::FORBIDDEN,
             Self::RouteUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestInFlight => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -111,7 +119,8 @@ impl Kind {
             | Self::M3Refused
             | Self::M3Incomprehensible
             | Self::LayoutUnstable
-            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::AuditUnavailable
+            | Self::OutboxUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::M3Timeout | Self::OutcomeUnknown | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -184,6 +193,16 @@ impl Kind {
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "The method is not one of this path's", "Use a method that Allow names.")
             }
+            Self::RequestInFlight => (
+                "request-in-flight",
+                "The same request is being done",
+                "Ask again as Retry-After says, with the same Idempotency-Key.",
+            ),
+            Self::KeyReused => (
+                "idempotency-key-reused",
+                "The Idempotency-Key stands for another request",
+                "Send another request with a key of its own.",
+            ),
             Self::BodyTooLarge => ("body-too-large", "The request body is too large", "Send a smaller body."),
             Self::MediaTypeUnsupported => (
                 "media-type-unsupported",
@@ -241,6 +260,11 @@ impl Kind {
                 "The call can't be written down",
                 "Try again later; nothing was sent to M3. Operators see the reason at /readyz.",
             ),
+            Self::OutboxUnavailable => (
+                "outbox-unavailable",
+                "The write can't be written down",
+                "Try again later; nothing was sent to M3. Operators see the reason at /readyz.",
+            ),
             Self::M3Timeout => ("m3-timeout", "M3 did not answer in time", "Try again, or ask for fewer records."),
             Self::OutcomeUnknown => (
                 "outcome-unknown",
@@ -285,6 +309,9 @@ impl Kind {
             Self::M3Incomprehensible => "M3Incomprehensible",
             Self::LayoutUnstable => "LayoutUnstable",
             Self::AuditUnavailable => "AuditUnavailable",
+            Self::OutboxUnavailable => "OutboxUnavailable",
+            Self::RequestInFlight => "RequestInFlight",
+            Self::KeyReused => "IdempotencyKeyReused",
             Self::M3Timeout => "M3Timeout",
             Self::OutcomeUnknown => "OutcomeUnknown",
             Self::RequestTimeout => "RequestTimeout",
@@ -293,7 +320,7 @@ impl Kind {
 
     /// The next transaction of a bulk call would fare no better, or must not overtake what is unknown.
     pub fn ends_a_run(self) -> bool {
-        self.status().is_server_error() || self == Self::RateLimited
+        self.status().is_server_error() || matches!(self, Self::RateLimited | Self::RequestInFlight)
     }
 
     pub fn slug(self) -> &'static str {
@@ -332,6 +359,8 @@ mod tests {
         403 company-not-provable: M3 would run this in another company
         404 route-unknown: There is nothing at this path
         405 method-not-allowed: The method is not one of this path's
+        409 request-in-flight: The same request is being done
+        422 idempotency-key-reused: The Idempotency-Key stands for another request
         413 body-too-large: The request body is too large
         415 media-type-unsupported: The body is of a type that this path does not read
         414 uri-too-long: The URL is too long
@@ -346,6 +375,7 @@ mod tests {
         503 m3-incomprehensible: M3 answered what the gateway does not understand
         503 layout-unstable: M3's layout of the transaction is changing
         503 audit-unavailable: The call can't be written down
+        503 outbox-unavailable: The write can't be written down
         504 m3-timeout: M3 did not answer in time
         504 outcome-unknown: Whether the write was done is not known
         504 request-timeout: The request took too long

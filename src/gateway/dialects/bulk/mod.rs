@@ -12,6 +12,7 @@ mod run;
 
 use super::super::body::{Request, Response, has_media_type};
 use super::super::exchange::Exchange;
+use super::super::intent;
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
 use super::execute::dress;
@@ -61,6 +62,9 @@ pub(in crate::gateway) async fn bulk(
         Ok(bulk) => bulk,
         Err(fault) => return Problem::new(Kind::RequestUnreadable, fault.to_string()).answer(visit),
     };
+    if let Err(problem) = intent::take_key(&request.headers, visit) {
+        return problem.answer(visit);
+    }
     let (parts, read) = mpsc::unbounded_channel();
     let (begin, begun) = oneshot::channel();
     let (out, answer) = out::pipe();

@@ -1,0 +1,312 @@
+//! The outbox of a running gateway: intents are opened and settled here.
+
+use super::coverage::Coverage;
+use super::error::Error;
+use super::intent::{Due, Intent, Opened, Outcome, Pledge};
+use super::writer::{Answer, Line, Order, Settled, Writer, migrate};
+use crate::model::is_sensitive;
+use crate::store::{Store, write_private};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use aws_lc_rs::{hmac, rand};
+use prometheus::{IntCounterVec, IntGauge};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A database of its own: it is written with every write, and others are not to be woken by that.
+    pub folder: PathBuf,
+    /// A write whose intent can't be kept is refused; else it is made, and told by nobody.
+    pub required: bool,
+    /// How long an Idempotency-Key holds.
+    pub key_lifetime: Duration,
+    /// How long what is settled and delivered is kept for whoever asks.
+    pub retention: Duration,
+}
+
+impl Settings {
+    pub fn under(folder: PathBuf) -> Self {
+        let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
+        Self { folder, required: true, key_lifetime: day, retention: week }
+    }
+}
+
+/// Clones share one outbox.
+#[derive(Clone)]
+pub struct Outbox(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    coverage: Coverage,
+    store: Store,
+    orders: mpsc::Sender<Order>,
+    status: Arc<Status>,
+    next: AtomicI64,
+    secret: hmac::Key,
+    intents: IntCounterVec,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("folder", &self.0.settings.folder).finish_non_exhaustive()
+    }
+}
+
+/// What the writer and everybody else both know.
+pub(super) struct Status {
+    trouble: Mutex<Option<String>>,
+    writable: IntGauge,
+    /// Something was settled.
+    pub(super) due: Arc<Notify>,
+}
+
+impl Status {
+    pub(super) fn set(&self, trouble: Option<String>) {
+        let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*held, &trouble) {
+            (None, Some(error)) => tracing::error!(%error, "the outbox can't be written"),
+            (Some(_), None) => tracing::info!("the outbox can be written again"),
+            _ => {}
+        }
+        self.writable.set(i64::from(trouble.is_none()));
+        *held = trouble;
+    }
+}
+
+/// Intents that wait for the disk. One is about a kilobyte.
+const QUEUE: usize = 4_096;
+const SECRET: &str = "fingerprint.key";
+
+impl Outbox {
+    /// What an earlier run left open is unknown from here on.
+    pub async fn start(
+        settings: Settings,
+        coverage: Coverage,
+        metrics: &Metrics,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
+        let store = Store::open(&settings.folder).await?;
+        migrate(&store).await?;
+        let mut write = store.write().await?;
+        sqlx::query("UPDATE intents SET state = 'unknown', next_try = 0 WHERE state = 'open'")
+            .execute(&mut *write)
+            .await?;
+        let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM intents").fetch_one(&mut *write).await?;
+        write.commit().await.map_err(Error::from)?;
+        let secret = secret(&settings.folder.join(SECRET))?;
+        metrics.outbox_writable.set(1);
+        let status = Arc::new(Status {
+            trouble: Mutex::default(),
+            writable: metrics.outbox_writable.clone(),
+            due: Arc::new(Notify::new()),
+        });
+        let (orders, taken) = mpsc::channel(QUEUE);
+        tasks.spawn(Writer::new(store.clone(), status.clone(), taken, settings.key_lifetime).run());
+        let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
+        Ok(Self(Arc::new(Inner { settings, coverage, store, orders, status, next, secret, intents })))
+    }
+
+    /// The documents that this write is told by.
+    pub fn coverage(&self) -> &Coverage {
+        &self.0.coverage
+    }
+
+    pub fn is_required(&self) -> bool {
+        self.0.settings.required
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Rings when something was settled.
+    pub fn due(&self) -> Arc<Notify> {
+        self.0.status.due.clone()
+    }
+
+    /// Whether intents can be kept; the reason is for readiness.
+    pub fn status(&self) -> Result<(), String> {
+        if !self.0.settings.required {
+            return Ok(());
+        }
+        match &*self.0.status.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(why) => Err(format!("the outbox can't be written: {why}")),
+        }
+    }
+
+    /// Returns once the intent is on the disk, or with what stands there under its key.
+    pub async fn open(&self, intent: &Intent) -> Result<Opened, Error> {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (told, answer) = oneshot::channel();
+        let line = self.line(id, intent);
+        let fingerprint = line.fingerprint.clone();
+        // Made before it is sent: whoever goes away while he waits takes the intent back with him.
+        let (due, keyed) = (intent.due.clone(), intent.key.is_some());
+        let mut pledge = Pledge { id, outbox: self.clone(), due, keyed, open: false };
+        let waits = Withdrawing(&mut pledge);
+        self.0.orders.try_send(Order::Open { row: line, told }).map_err(|_| Error::Full)?;
+        let answer = answer.await;
+        waits.done();
+        match answer {
+            Ok(Ok(Answer::New)) => {
+                pledge.open = true;
+                self.count("opened");
+                Ok(Opened::New(pledge))
+            }
+            Ok(Ok(Answer::Before { name, state, outcome, fingerprint: before })) => {
+                self.count("repeated");
+                if before != fingerprint {
+                    return Ok(Opened::OtherRequest);
+                }
+                Ok(match state.as_str() {
+                    "open" => Opened::InFlight,
+                    "committed" | "refused" => {
+                        let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
+                        Opened::Settled(outcome.ok_or(Error::Damaged("outcome"))?)
+                    }
+                    _ => Opened::Unknown(name),
+                })
+            }
+            Ok(Err(why)) => Err(Error::Unwritten(why)),
+            Err(_) => Err(Error::Unwritten("the gateway is going down".to_owned())),
+        }
+    }
+
+    fn line(&self, id: i64, intent: &Intent) -> Line {
+        let (program, transaction) = (intent.program.as_str(), intent.transaction.as_str());
+        let whole = intent.fields.iter().all(|(name, _)| !is_sensitive(name.as_str()));
+        let fields: Vec<(&str, &str)> = intent
+            .fields
+            .iter()
+            .filter(|(name, _)| !is_sensitive(name.as_str()))
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect();
+        let fields = serde_json::to_string(&fields).unwrap_or_default();
+        let due = serde_json::to_string(&intent.due).unwrap_or_default();
+        let fingerprint = intent.key.is_some().then(|| self.fingerprint(intent));
+        let (key, ordinal) = intent.key.as_ref().map_or((None, 0), |key| (Some(key.text()), key.ordinal()));
+        let (issuer, client) = (&*intent.client.issuer, &*intent.client.id);
+        let values = json!([
+            id,
+            intent.name,
+            issuer,
+            client,
+            key,
+            ordinal,
+            fingerprint,
+            intent.user.as_str(),
+            program,
+            transaction,
+            intent.place.company.number(),
+            intent.place.division.as_str(),
+            fields,
+            i64::from(whole),
+            due,
+        ]);
+        let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
+        Line { id, values, key, fingerprint }
+    }
+
+    /// Keyed: a PIN among the fields is not found out from the file by trying.
+    fn fingerprint(&self, intent: &Intent) -> String {
+        let place = (intent.place.company.number(), intent.place.division.as_str());
+        let fields: Vec<(&str, &str)> =
+            intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let said = json!([intent.program.as_str(), intent.transaction.as_str(), place, fields]).to_string();
+        let tag = hmac::sign(&self.0.secret, said.as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(super) async fn settle(&self, settled: Settled, awaited: bool) {
+        self.counted(&settled);
+        let (told, kept) = oneshot::channel();
+        let order = Order::Settle { settled, told: awaited.then_some(told) };
+        // Waits while the queue is full: an outcome is not thrown away.
+        if self.0.orders.send(order).await.is_ok() && awaited {
+            let _ = kept.await;
+        }
+    }
+
+    /// Without waiting, for one who can't: what finds no room stays open, and the next start asks M3.
+    pub(super) fn put(&self, settled: Settled) {
+        self.counted(&settled);
+        if self.0.orders.try_send(Order::Settle { settled, told: None }).is_err() {
+            tracing::error!("an outcome found no room in the outbox; it is unknown until the next start");
+        }
+    }
+
+    fn counted(&self, settled: &Settled) {
+        self.count(match settled {
+            Settled::Known { outcome: Outcome::Done { .. }, .. } => "committed",
+            Settled::Known { .. } => "refused",
+            Settled::Unknown { .. } => "unknown",
+            Settled::Withdrawn { .. } => "withdrawn",
+        });
+    }
+
+    fn count(&self, what: &str) {
+        self.0.intents.with_label_values(&[what]).inc();
+    }
+
+    /// Writes what waits and ends; the store stays open for whoever delivers.
+    pub async fn finish(&self, limit: Duration) -> bool {
+        let (told, ended) = oneshot::channel();
+        self.0.orders.send(Order::End(told)).await.is_ok() && tokio::time::timeout(limit, ended).await.is_ok()
+    }
+
+    pub async fn close(&self) {
+        self.0.store.close().await;
+    }
+}
+
+/// Takes an intent back whose opener was dropped while it was being written.
+struct Withdrawing<'a>(&'a mut Pledge);
+
+impl Withdrawing<'_> {
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Withdrawing<'_> {
+    fn drop(&mut self) {
+        // The channel keeps the order: the row is written before it is taken out.
+        self.0.outbox.put(Settled::Withdrawn { id: self.0.id });
+    }
+}
+
+fn secret(path: &Path) -> Result<hmac::Key, Error> {
+    let failed = |source| Error::Key { path: path.to_owned(), source };
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) if bytes.len() == 32 => bytes,
+        Ok(_) => return Err(failed(std::io::Error::other("it is not 32 bytes long"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut bytes = vec![0; 32];
+            rand::fill(&mut bytes).map_err(|_| failed(std::io::Error::other("no random numbers")))?;
+            write_private(path, &bytes).map_err(failed)?;
+            bytes
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+impl Due {
+    /// With the values that the call has; `None`: the call has no such document.
+    pub fn of(told: &super::Told, value: impl Fn(&str) -> Option<String>) -> Self {
+        let key = told.key.iter().map(|field| (field.to_string(), value(field.as_str()))).collect();
+        Self {
+            noun: told.noun.to_string(),
+            verb: told.verb.to_string(),
+            key,
+            deletes: told.deletes,
+            by_division: told.by_division,
+        }
+    }
+}

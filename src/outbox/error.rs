@@ -1,0 +1,30 @@
+//! Why the outbox can't keep what it is given.
+
+use crate::store;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    #[error("{path}: {source}; make the folder of the outbox writable, or name another with state.dir", path = path.display())]
+    Key { path: PathBuf, source: std::io::Error },
+    /// More wait for the disk than may wait.
+    #[error("too many writes wait for the outbox")]
+    Full,
+    /// The commit failed; the reason stands in the log and in readiness.
+    #[error("the outbox can't be written: {0}")]
+    Unwritten(String),
+    #[error("the outbox holds a {0} that can't be read")]
+    Damaged(&'static str),
+    #[error("there is no {what} {name} in the outbox")]
+    Unknown { what: &'static str, name: String },
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

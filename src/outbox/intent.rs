@@ -1,0 +1,196 @@
+//! One write that is about to happen, and what became of it.
+
+use super::desk::Outbox;
+use super::writer::Settled;
+use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a caller calls a request, so that he may send it again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    text: Box<str>,
+    /// Of a bulk call's transaction, from 1; 0 for a call of one.
+    ordinal: u32,
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IdempotencyKey(#{})", self.ordinal)
+    }
+}
+
+const LONGEST_KEY: usize = 255;
+
+impl IdempotencyKey {
+    /// Bare, or quoted as a string of a structured field. `None`: empty, too long, or not printable ASCII.
+    pub fn parse(given: &str) -> Option<Self> {
+        let given = given.trim_matches([' ', '\t']);
+        let text = match given.strip_prefix('"') {
+            None => given.to_owned(),
+            Some(rest) => unquoted(rest.strip_suffix('"')?)?,
+        };
+        let good = !text.is_empty() && text.len() <= LONGEST_KEY && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        good.then(|| Self { text: text.into(), ordinal: 0 })
+    }
+
+    /// The same key's transaction of a bulk call.
+    #[must_use]
+    pub fn item(&self, ordinal: u32) -> Self {
+        Self { text: self.text.clone(), ordinal }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+}
+
+/// RFC 8941: within quotes a backslash stands before a quote or a backslash, and nowhere else.
+fn unquoted(inside: &str) -> Option<String> {
+    let (mut out, mut letters) = (String::new(), inside.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => out.push(letters.next().filter(|next| matches!(next, '"' | '\\'))?),
+            '"' => return None,
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+/// A document that the write changes, with what is known of its record's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    pub noun: String,
+    pub verb: String,
+    /// Each part's field, and its value where the call has it; the rest is in M3's reply.
+    pub key: Vec<(String, Option<String>)>,
+    pub deletes: bool,
+    /// The division is a part of the record's name.
+    pub by_division: bool,
+}
+
+impl Due {
+    pub fn is_known(&self) -> bool {
+        self.key.iter().all(|(_, value)| value.is_some())
+    }
+
+    /// The record's name in one text; `None` while a part is missing.
+    pub(super) fn record(&self) -> Option<String> {
+        let parts: Option<Vec<&str>> = self.key.iter().map(|(_, value)| value.as_deref()).collect();
+        serde_json::to_string(&parts?).ok()
+    }
+}
+
+/// What is written down before M3 may see a write.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// As the caller is told.
+    pub name: String,
+    pub client: ClientId,
+    pub key: Option<IdempotencyKey>,
+    pub user: M3User,
+    pub program: ProgramName,
+    pub transaction: TransactionName,
+    pub place: Place,
+    /// As they are sent. Secret ones are never written down.
+    pub fields: Vec<(FieldName, String)>,
+    pub due: Vec<Due>,
+}
+
+/// What M3 said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The records by field; without secret ones.
+    Done {
+        reported: bool,
+        records: Vec<Vec<(String, String)>>,
+    },
+    Refused {
+        message: String,
+        id: String,
+        field: Option<String>,
+    },
+}
+
+impl Outcome {
+    pub fn refused(refusal: &Refusal) -> Self {
+        let (message, id) = (refusal.message.clone(), refusal.id.clone());
+        Self::Refused { message, id, field: refusal.field.map(|field| field.to_string()) }
+    }
+}
+
+/// What stands in the outbox when an intent was to be opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// It is new, and on the disk.
+    New(Pledge),
+    /// The same request was answered before.
+    Settled(Outcome),
+    InFlight,
+    /// The same request was made before and nobody knows what became of it; this is its name.
+    Unknown(String),
+    /// The key stands for another request.
+    OtherRequest,
+}
+
+/// An open intent in the hands of its write. Dropped without a word it says that nobody knows.
+#[derive(Debug)]
+pub struct Pledge {
+    pub(super) id: i64,
+    pub(super) outbox: Outbox,
+    /// With the key fields still missing, for the reply.
+    pub due: Vec<Due>,
+    pub(super) keyed: bool,
+    pub(super) open: bool,
+}
+
+impl Pledge {
+    /// Whether the outcome must be on the disk before the caller hears of it: he may ask again, or it names what no
+    /// one else knows.
+    pub fn is_awaited(&self) -> bool {
+        self.keyed || self.due.iter().any(|due| !due.is_known())
+    }
+
+    /// M3 has answered. Returns when that is on the disk, or at once where nothing hangs on it.
+    pub async fn settle(mut self, outcome: &Outcome) {
+        self.open = false;
+        let awaited = self.is_awaited();
+        for due in &mut self.due {
+            fill(due, outcome);
+        }
+        let committed = matches!(outcome, Outcome::Done { .. });
+        let due = if committed { std::mem::take(&mut self.due) } else { Vec::new() };
+        self.outbox.settle(Settled::Known { id: self.id, outcome: outcome.clone(), due }, awaited).await;
+    }
+
+    /// It did not reach M3: as if it had never been meant.
+    pub fn withdraw(mut self) {
+        self.open = false;
+        self.outbox.put(Settled::Withdrawn { id: self.id });
+    }
+
+    /// Nobody knows; M3 will be asked.
+    pub fn lose(self) {}
+}
+
+fn fill(due: &mut Due, outcome: &Outcome) {
+    let Outcome::Done { records, .. } = outcome else { return };
+    let Some(record) = records.first() else { return };
+    for (field, value) in due.key.iter_mut().filter(|(_, value)| value.is_none()) {
+        *value = record.iter().find(|(name, _)| name == field).map(|(_, text)| text.clone());
+    }
+}
+
+impl Drop for Pledge {
+    fn drop(&mut self) {
+        if self.open {
+            self.outbox.put(Settled::Unknown { id: self.id });
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What must not be forgotten about writes: the intent before it, its outcome, and the documents that the company is owed.
+//!
+//! An intent is on the disk before M3 may see its write and is settled after; what a crash left open is a question to
+//! M3, never a silent loss. A settled write marks its documents as due in the same transaction. Many intents share one
+//! commit.
+//! Invariant: a key of a client's names one write for ever; what can't be settled stays, is shown, and is bounded.
+//! Does not know: how a document looks, where it goes, what HTTP is.
+
+mod coverage;
+mod desk;
+mod error;
+mod intent;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use coverage::{Coverage, Told};
+pub use desk::{Outbox, Settings};
+pub use error::Error;
+pub use intent::{Due, IdempotencyKey, Intent, Opened, Outcome, Pledge};

@@ -1,0 +1,55 @@
+//! The tables, step by step. A step that was shipped is never changed.
+
+pub(super) const STEPS: &[&str] = &["
+    CREATE TABLE intents (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL,
+        issuer TEXT NOT NULL, client TEXT NOT NULL, idem_key TEXT, ordinal INTEGER NOT NULL, fingerprint TEXT,
+        m3_user TEXT NOT NULL, program TEXT NOT NULL, transaction_name TEXT NOT NULL,
+        company INTEGER NOT NULL, division TEXT NOT NULL,
+        fields TEXT NOT NULL, whole INTEGER NOT NULL, told TEXT NOT NULL,
+        opened INTEGER NOT NULL, state TEXT NOT NULL, outcome TEXT, settled INTEGER,
+        tries INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, reason TEXT
+    ) STRICT;
+    CREATE INDEX intents_by_name ON intents (name);
+    CREATE UNIQUE INDEX intents_by_key ON intents (issuer, client, idem_key, ordinal) WHERE idem_key IS NOT NULL;
+    CREATE INDEX intents_unsettled ON intents (state, next_try) WHERE state IN ('open', 'unknown', 'parked');
+    CREATE INDEX intents_keyed_by_age ON intents (opened) WHERE idem_key IS NOT NULL;
+    CREATE INDEX intents_by_age ON intents (settled) WHERE settled IS NOT NULL;
+
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, verb TEXT NOT NULL, company INTEGER NOT NULL, record TEXT NOT NULL,
+        division TEXT NOT NULL, deletes INTEGER NOT NULL, cause TEXT NOT NULL, marks INTEGER NOT NULL DEFAULT 1,
+        since INTEGER, last INTEGER, variation INTEGER NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, parked INTEGER NOT NULL DEFAULT 0,
+        reason TEXT, known_division TEXT, known_location TEXT,
+        UNIQUE (noun, verb, company, record)
+    ) STRICT;
+    CREATE INDEX documents_due ON documents (since) WHERE since IS NOT NULL;
+
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (id),
+        bod_id TEXT NOT NULL, noun TEXT NOT NULL, verb TEXT NOT NULL, action TEXT NOT NULL, variation INTEGER NOT NULL,
+        tenant TEXT NOT NULL, lid TEXT NOT NULL, company TEXT NOT NULL, division TEXT NOT NULL, entity TEXT NOT NULL,
+        location TEXT NOT NULL, document_id TEXT NOT NULL, created TEXT NOT NULL, cause TEXT NOT NULL,
+        made INTEGER NOT NULL, xml TEXT NOT NULL, UNIQUE (document, variation)
+    ) STRICT;
+    CREATE INDEX messages_by_bod ON messages (bod_id);
+    CREATE INDEX messages_by_age ON messages (made);
+
+    CREATE TABLE deliveries (
+        message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE, point TEXT NOT NULL,
+        document INTEGER NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+        next_try INTEGER NOT NULL DEFAULT 0, changed INTEGER NOT NULL, reference TEXT, reason TEXT,
+        PRIMARY KEY (message, point)
+    ) STRICT;
+    CREATE INDEX deliveries_pending ON deliveries (point, document, message) WHERE state = 'pending';
+    CREATE INDEX deliveries_in_order ON deliveries (point, message) WHERE state = 'pending';
+    CREATE INDEX deliveries_next ON deliveries (point, next_try) WHERE state = 'pending';
+    CREATE INDEX deliveries_parked ON deliveries (point, message) WHERE state IN ('parked', 'failed');
+
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY, message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+        point TEXT NOT NULL, at INTEGER NOT NULL, took_ms INTEGER NOT NULL, arrived INTEGER NOT NULL, words TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX attempts_of ON attempts (message, point);
+"];

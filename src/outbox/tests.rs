@@ -1,0 +1,150 @@
+//! What the outbox promises, over a store of its own.
+
+use super::*;
+use crate::model::{ClientId, Company, Division, FieldName, M3User, Place, ProgramName, TransactionName};
+use crate::store::Store;
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use proptest::prelude::*;
+use std::path::Path;
+use std::time::Duration;
+
+async fn outbox(folder: &Path) -> Outbox {
+    let settings = Settings::under(folder.join("outbox"));
+    Outbox::start(settings, Coverage::default(), &Metrics::new(), &Tasks::new()).await.expect("starts")
+}
+
+fn intent(key: Option<&str>, value: &str) -> Intent {
+    let field = |name: &str| FieldName::parse(name).expect("a field");
+    Intent {
+        name: format!("intent-{value}"),
+        client: ClientId { issuer: "https://own".into(), id: "shop".into() },
+        key: key.map(|key| IdempotencyKey::parse(key).expect("a key")),
+        user: M3User::parse("WEBSHOP").expect("a user"),
+        program: ProgramName::parse("CRS610MI").expect("a program"),
+        transaction: TransactionName::parse("ChgBasicData").expect("a transaction"),
+        place: Place { company: Company::new(100).expect("a company"), division: Division::BLANK },
+        fields: vec![(field("CUNO"), "C1".into()), (field("CUNM"), value.into()), (field("PWMT"), "1234".into())],
+        due: Vec::new(),
+    }
+}
+
+fn done(name: &str) -> Outcome {
+    Outcome::Done { reported: true, records: vec![vec![("CUNO".into(), name.into())]] }
+}
+
+async fn new(outbox: &Outbox, intent: &Intent) -> Pledge {
+    match outbox.open(intent).await.expect("opens") {
+        Opened::New(pledge) => pledge,
+        other => panic!("not new: {other:?}"),
+    }
+}
+
+async fn count(folder: &Path, condition: &str) -> i64 {
+    let store = Store::open(&folder.join("outbox")).await.expect("opens");
+    let text = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM intents WHERE {condition}"));
+    let (count,): (i64,) = sqlx::query_as(text).fetch_one(store.read()).await.expect("a row");
+    count
+}
+
+#[tokio::test]
+async fn a_key_names_one_write_until_it_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let first = intent(Some("k1"), "a");
+    let pledge = new(&outbox, &first).await;
+    assert!(matches!(outbox.open(&first).await, Ok(Opened::InFlight)));
+    assert!(matches!(outbox.open(&intent(Some("k1"), "b")).await, Ok(Opened::OtherRequest)));
+    pledge.settle(&done("C1")).await;
+    assert!(matches!(outbox.open(&first).await, Ok(Opened::Settled(outcome)) if outcome == done("C1")));
+    let mut of_another = first.clone();
+    of_another.client.id = "other".into();
+    new(&outbox, &of_another).await.withdraw();
+    let mut of_a_bulk = first.clone();
+    of_a_bulk.key = of_a_bulk.key.map(|key| key.item(1));
+    new(&outbox, &of_a_bulk).await.withdraw();
+}
+
+#[tokio::test]
+async fn what_did_not_reach_m3_may_be_asked_again_and_what_nobody_knows_may_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let first = intent(Some("k1"), "a");
+    new(&outbox, &first).await.withdraw();
+    let pledge = new(&outbox, &first).await;
+    drop(pledge);
+    assert!(matches!(outbox.open(&first).await, Ok(Opened::Unknown(name)) if name == "intent-a"));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_open_is_unknown_and_what_was_settled_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (open, settled) = (intent(Some("open"), "a"), intent(Some("settled"), "b"));
+    let before = outbox(folder.path()).await;
+    let pledge = new(&before, &open).await;
+    new(&before, &settled).await.settle(&done("C1")).await;
+    let after = outbox(folder.path()).await;
+    assert!(matches!(after.open(&open).await, Ok(Opened::Unknown(_))));
+    assert!(matches!(after.open(&settled).await, Ok(Opened::Settled(_))));
+    std::mem::forget(pledge);
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_not_waited_for_is_kept_when_the_gateway_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    for at in 0..100 {
+        new(&outbox, &intent(None, &at.to_string())).await.settle(&done("C1")).await;
+    }
+    assert!(outbox.finish(Duration::from_secs(10)).await);
+    assert_eq!(count(folder.path(), "state = 'committed' AND fields = '[]'").await, 100);
+}
+
+#[tokio::test]
+async fn secrets_are_not_written_down() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let _open = new(&outbox, &intent(Some("k"), "a")).await;
+    assert_eq!(count(folder.path(), "fields LIKE '%CUNM%' AND whole = 0").await, 1);
+    assert_eq!(count(folder.path(), "fields LIKE '%PWMT%' OR fields LIKE '%1234%'").await, 0);
+}
+
+#[tokio::test]
+async fn a_store_that_can_t_be_written_refuses_and_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let pledge = new(&outbox, &intent(None, "before")).await;
+    let full = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON intents BEGIN SELECT RAISE(ABORT, 'disk full'); END;
+        CREATE TRIGGER full_too BEFORE UPDATE ON intents BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    let mut write = full.write().await.expect("a transaction");
+    sqlx::raw_sql(trigger).execute(&mut *write).await.expect("a trigger");
+    write.commit().await.expect("commits");
+    assert!(matches!(outbox.open(&intent(None, "a")).await, Err(Error::Unwritten(_))));
+    assert!(outbox.status().is_err_and(|why| why.contains("disk full")));
+    pledge.settle(&done("C1")).await;
+    let mut write = full.write().await.expect("a transaction");
+    sqlx::raw_sql("DROP TRIGGER full; DROP TRIGGER full_too").execute(&mut *write).await.expect("dropped");
+    write.commit().await.expect("commits");
+    new(&outbox, &intent(None, "b")).await.withdraw();
+    assert!(outbox.status().is_ok());
+    assert_eq!(count(folder.path(), "name = 'intent-before' AND state = 'committed'").await, 1);
+}
+
+#[test]
+fn a_key_is_bare_or_quoted_printable_and_bounded() {
+    let text = |given: &str| IdempotencyKey::parse(given).map(|key| key.text().to_owned());
+    assert_eq!(text("8e03978e-40d5"), text("\"8e03978e-40d5\""));
+    assert_eq!(text(r#""a\"b\\c""#).as_deref(), Some(r#"a"b\c"#));
+    for bad in ["", "\"\"", "\"open", "\"a\"b\"", "\"a\\n\"", "caf\u{e9}", "a\u{7f}", &"x".repeat(256)] {
+        assert_eq!(text(bad), None, "{bad:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_printable_key_is_read_back_from_its_quotes(key in "[ -~]{1,255}") {
+        let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+        prop_assert_eq!(IdempotencyKey::parse(&quoted).map(|read| read.text().to_owned()), Some(key));
+    }
+}

@@ -1,0 +1,288 @@
+//! The one task that writes intents down: what waits goes into one commit, and then everybody is told.
+//!
+//! Invariant: nobody hears "kept" before the commit; what was settled and could not be written is kept and tried again.
+
+use super::desk::Status;
+use super::error::Error;
+use super::intent::{Due, Outcome};
+use super::schema::STEPS;
+use crate::clock::unix_micros;
+use crate::store::Store;
+use serde_json::{Value, json};
+use sqlx::{Row, Sqlite, Transaction};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Intents of one commit.
+const TOGETHER: usize = 512;
+/// What could not be settled while the disk is full; beyond it the next start asks M3.
+const MOST_LEFT: usize = 65_536;
+const AGAIN: Duration = Duration::from_millis(500);
+
+pub(super) enum Order {
+    Open { row: Line, told: oneshot::Sender<Result<Answer, String>> },
+    Settle { settled: Settled, told: Option<oneshot::Sender<()>> },
+    End(oneshot::Sender<()>),
+}
+
+/// One row of `intents`, as JSON goes into SQLite.
+pub(super) struct Line {
+    pub(super) id: i64,
+    pub(super) values: Value,
+    pub(super) key: Option<(String, String, String, u32)>,
+    pub(super) fingerprint: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    New,
+    Before { name: String, state: String, outcome: Option<String>, fingerprint: Option<String> },
+}
+
+#[derive(Debug)]
+pub(super) enum Settled {
+    Known { id: i64, outcome: Outcome, due: Vec<Due> },
+    Unknown { id: i64 },
+    Withdrawn { id: i64 },
+}
+
+pub(super) struct Writer {
+    pub(super) store: Store,
+    pub(super) status: Arc<Status>,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) key_lifetime: Duration,
+    left: Vec<Settled>,
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    (unix_micros() / 1_000).cast_signed()
+}
+
+pub(super) async fn migrate(store: &Store) -> Result<(), Error> {
+    Ok(store.migrate("outbox", STEPS).await?)
+}
+
+type Opening = (Line, oneshot::Sender<Result<Answer, String>>);
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        status: Arc<Status>,
+        orders: mpsc::Receiver<Order>,
+        key_lifetime: Duration,
+    ) -> Self {
+        Self { store, status, orders, key_lifetime, left: Vec::new() }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let first = if self.left.is_empty() {
+                self.orders.recv().await
+            } else {
+                match tokio::time::timeout(AGAIN, self.orders.recv()).await {
+                    Ok(first) => first,
+                    Err(_) => {
+                        self.write(Vec::new(), Vec::new()).await;
+                        continue;
+                    }
+                }
+            };
+            let Some(first) = first else { return };
+            let (mut opening, mut waiting, mut ended) = (Vec::new(), Vec::new(), None);
+            let mut next = Some(first);
+            while let Some(order) = next {
+                match order {
+                    Order::Open { row, told } => opening.push((row, told)),
+                    Order::Settle { settled, told } => {
+                        self.left.push(settled);
+                        waiting.extend(told);
+                    }
+                    Order::End(told) => ended = Some(told),
+                }
+                let full = opening.len() + self.left.len() >= TOGETHER;
+                next = if full || ended.is_some() { None } else { self.orders.try_recv().ok() };
+            }
+            self.write(opening, waiting).await;
+            if let Some(told) = ended {
+                let _ = told.send(());
+                return;
+            }
+        }
+    }
+
+    async fn write(&mut self, opening: Vec<Opening>, waiting: Vec<oneshot::Sender<()>>) {
+        let (rows, told): (Vec<Line>, Vec<_>) = opening.into_iter().unzip();
+        match self.commit(&rows).await {
+            Ok(answers) => {
+                self.status.set(None);
+                let due = self.left.drain(..).any(|one| !matches!(one, Settled::Withdrawn { .. }));
+                for (told, answer) in told.into_iter().zip(answers) {
+                    // Whoever waits no longer sends nothing to M3; his intent is withdrawn with its pledge.
+                    let _ = told.send(Ok(answer));
+                }
+                if due {
+                    self.status.due.notify_one();
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.status.set(Some(why.clone()));
+                for told in told {
+                    let _ = told.send(Err(why.clone()));
+                }
+                if self.left.len() > MOST_LEFT {
+                    // They stay open, and the next start asks M3 what became of them.
+                    self.left.drain(..self.left.len() - MOST_LEFT);
+                }
+            }
+        }
+        for told in waiting {
+            // Written or kept for the next try: the caller has waited as long as it helps.
+            let _ = told.send(());
+        }
+    }
+
+    async fn commit(&self, rows: &[Line]) -> Result<Vec<Answer>, Error> {
+        let mut write = self.store.write().await?;
+        self.settle(&mut write).await?;
+        let answers = self.open(&mut write, rows).await?;
+        write.commit().await?;
+        Ok(answers)
+    }
+
+    async fn settle(&self, write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
+        let (mut known, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new());
+        for one in &self.left {
+            match one {
+                Settled::Withdrawn { id } => gone.push(*id),
+                Settled::Unknown { id } => known.push(json!([id, "unknown", Value::Null])),
+                Settled::Known { id, outcome, due: documents } => {
+                    let state = if matches!(outcome, Outcome::Done { .. }) { "committed" } else { "refused" };
+                    known.push(json!([id, state, serde_json::to_string(outcome).unwrap_or_default()]));
+                    due.extend(documents.iter().filter_map(|due| {
+                        let (deletes, record) = (i64::from(due.deletes), due.record()?);
+                        Some(json!([id, due.noun, due.verb, record, deletes, i64::from(due.by_division)]))
+                    }));
+                }
+            }
+        }
+        let at = now();
+        if !known.is_empty() {
+            settle_rows(write, &known, at).await?;
+        }
+        if !due.is_empty() {
+            mark_rows(write, &due, at).await?;
+        }
+        if !gone.is_empty() {
+            sqlx::query("DELETE FROM intents WHERE id IN (SELECT value FROM json_each(?))")
+                .bind(json!(gone).to_string())
+                .execute(&mut **write)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, write: &mut Transaction<'static, Sqlite>, rows: &[Line]) -> Result<Vec<Answer>, Error> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keyed = rows.iter().any(|row| row.key.is_some());
+        if keyed {
+            let too_old = now() - i64::try_from(self.key_lifetime.as_millis()).unwrap_or(i64::MAX);
+            sqlx::query(
+                "UPDATE intents SET idem_key = NULL WHERE idem_key IS NOT NULL AND opened < ?
+                 AND state IN ('committed', 'refused')",
+            )
+            .bind(too_old)
+            .execute(&mut **write)
+            .await?;
+        }
+        let values: Vec<&Value> = rows.iter().map(|row| &row.values).collect();
+        sqlx::query(
+            "INSERT INTO intents (id, name, issuer, client, idem_key, ordinal, fingerprint, m3_user, program,
+                transaction_name, company, division, fields, whole, told, opened, state)
+             SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
+                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, ?2, 'open'
+             FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
+        )
+        .bind(serde_json::to_string(&values).unwrap_or_default())
+        .bind(now())
+        .execute(&mut **write)
+        .await?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in rows {
+            answers.push(match &row.key {
+                None => Answer::New,
+                Some(key) => self.holder(write, row.id, key).await?,
+            });
+        }
+        Ok(answers)
+    }
+
+    /// Who has the key now: this very intent, or an earlier one.
+    async fn holder(
+        &self,
+        write: &mut Transaction<'static, Sqlite>,
+        id: i64,
+        (issuer, client, key, ordinal): &(String, String, String, u32),
+    ) -> Result<Answer, Error> {
+        let row = sqlx::query(
+            "SELECT id, name, state, outcome, fingerprint FROM intents
+             WHERE issuer = ? AND client = ? AND idem_key = ? AND ordinal = ?",
+        )
+        .bind(issuer.clone())
+        .bind(client.clone())
+        .bind(key.clone())
+        .bind(i64::from(*ordinal))
+        .fetch_one(&mut **write)
+        .await?;
+        if row.try_get::<i64, _>(0)? == id {
+            return Ok(Answer::New);
+        }
+        Ok(Answer::Before {
+            name: row.try_get(1)?,
+            state: row.try_get(2)?,
+            outcome: row.try_get(3)?,
+            fingerprint: row.try_get(4)?,
+        })
+    }
+}
+
+/// Rows of `[id, state, outcome]`. What the call said is needed no longer once its outcome is known.
+pub(super) async fn settle_rows(
+    write: &mut Transaction<'static, Sqlite>,
+    rows: &[Value],
+    at: i64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE intents SET state = j.value->>1, outcome = j.value->>2, next_try = 0,
+            settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE ?2 END,
+            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END
+         FROM json_each(?1) AS j WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')",
+    )
+    .bind(Value::from(rows.to_vec()).to_string())
+    .bind(at)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// Rows of `[intent, noun, verb, record, deletes, by division]`: these documents are due.
+pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last)
+         SELECT j.value->>1, j.value->>2, i.company,
+            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END, i.division, j.value->>4, i.name, ?2, ?2
+         FROM json_each(?1) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
+         ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
+            deletes = excluded.deletes, cause = excluded.cause, since = coalesce(since, excluded.since),
+            last = excluded.last, tries = 0, next_try = 0, parked = 0, reason = NULL",
+    )
+    .bind(Value::from(rows.to_vec()).to_string())
+    .bind(at)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
