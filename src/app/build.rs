@@ -6,17 +6,21 @@ use super::issuers::{foreign_clients, foreign_rules};
 use crate::admin::OperatorToken;
 use crate::audit;
 use crate::auth::{Directory, IssuerRules, Keys, Proofs, Verifier};
+use crate::bod::{Mapping, shipped};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::config::{Backend, Certificate, Settings};
 use crate::edge::{TlsSource, ensure_development};
+use crate::gateway::Parts;
 use crate::issuer::{Clients, Issuer};
 use crate::limit::{Limits, Plan};
 use crate::m3;
 use crate::mock_m3::Mock;
-use crate::outbox::{Coverage, Outbox};
+use crate::outbox::Outbox;
+use crate::points::Point;
 use crate::policies::{self, Active};
 use crate::policy::Source;
+use crate::relay;
 use crate::stoplist::Stoplist;
 use crate::store::{self, Store};
 use crate::tasks::Tasks;
@@ -168,9 +172,25 @@ pub(super) async fn audit(settings: &Settings, metrics: &Arc<Metrics>) -> Result
     Ok(started.map_err(|_| Error::Task)??)
 }
 
-/// The outbox, taken up where the last run left it.
-pub(super) async fn outbox(settings: &Settings, metrics: &Metrics, tasks: &Tasks) -> Result<Outbox, Error> {
-    Ok(Outbox::start(settings.outbox.clone(), Coverage::default(), metrics, tasks).await?)
+/// The outbox, taken up where the last run left it, and the mappings of the documents that it tells of.
+pub(super) async fn outbox(
+    settings: &Settings,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Result<(Outbox, Vec<Mapping>), Error> {
+    let mappings = shipped().map_err(Error::Mappings)?;
+    let coverage = settings.publish.coverage(&mappings);
+    Ok((Outbox::start(settings.outbox.clone(), coverage, metrics, tasks).await?, mappings))
+}
+
+/// Documents are made and taken to the points from here on.
+pub(super) fn relay(settings: &Settings, mappings: Vec<Mapping>, parts: &Parts, tasks: &Tasks) -> Result<(), Error> {
+    let points: Result<Vec<Point>, _> = settings.points.iter().cloned().map(Point::open).collect();
+    let points = points.map_err(Error::Point)?;
+    let user = settings.publish.user.clone().unwrap_or_else(|| parts.m3.user());
+    let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user);
+    relay::start(&parts.outbox, reader, mappings, points, settings.publish.clone(), &parts.metrics, tasks);
+    Ok(())
 }
 
 /// Policies and limits, both watched: a set with a fault never becomes active.

@@ -10,6 +10,7 @@ mod first_start;
 mod health;
 mod issuers;
 mod operator;
+mod outbox;
 mod run;
 mod stops;
 

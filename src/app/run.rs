@@ -4,6 +4,7 @@ use super::build;
 use super::error::Error;
 use super::health::Watched;
 use super::operator::actions;
+use super::outbox as door;
 use super::stops;
 use crate::admin::{Action, Health, Operations};
 use crate::audit;
@@ -106,7 +107,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
     let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
     let audit = build::audit(&settings, &metrics).await?;
-    let outbox = build::outbox(&settings, &metrics, &tasks).await?;
+    let (outbox, mappings) = build::outbox(&settings, &metrics, &tasks).await?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
@@ -140,6 +141,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     watched.look().await;
     watched.watch(&tasks);
 
+    build::relay(&settings, mappings, &parts, &tasks)?;
     let (public, close_public) = open(public, service, &tasks);
     let (operations, close_operations) = open(operations, door, &tasks);
     let running = Running {
@@ -178,8 +180,9 @@ fn guarded(
     parts: &Parts,
     health: &Health,
     at: &[SocketAddr],
-    may: Vec<Action>,
+    mut may: Vec<Action>,
 ) -> Result<Operations, Error> {
+    may.extend(door::actions(&parts.outbox));
     let operator = build::operator(settings)?;
     Ok(Operations::new(health.clone(), parts.metrics.as_ref().clone(), operator, at, &[], may)?)
 }

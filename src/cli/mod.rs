@@ -11,6 +11,7 @@ mod client;
 mod failure;
 mod keys;
 mod mock;
+mod outbox;
 mod policy;
 mod serve;
 mod show;
@@ -49,6 +50,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Keys(words) => keys::keys(config, &words).await,
         Command::Policy(words) => policy::policy(config, &words).await,
         Command::Audit(words) => audit::audit(config, words).await,
+        Command::Outbox(words) => outbox::outbox(config, words).await,
         Command::Bod(words) => bod::bod(config, &words).await,
         Command::Token(words) => match words.then {
             Some(then) => stops::tokens(config, then).await,

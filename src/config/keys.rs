@@ -4,7 +4,7 @@ use super::audit::audit;
 use super::issuers::{clients, issuers};
 use super::m3;
 use super::points::points;
-use super::publish::outbox;
+use super::publish::{outbox, publish};
 use super::reader::Reader;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::auth::{ProofSettings, RequireBound};
@@ -62,6 +62,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         group_users,
         audit: audit(reader, &state),
         outbox: outbox(reader, &state),
+        publish: publish(reader, trial),
         points: points(reader, &state, trial),
         log: LogSettings {
             level: reader

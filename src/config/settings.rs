@@ -4,7 +4,7 @@ use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept, ShadowSettings};
 use crate::policy::{Site, Zones};
-use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points};
+use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points, relay};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ pub struct Settings {
     pub group_users: BTreeMap<String, M3User>,
     pub audit: audit::Settings,
     pub outbox: outbox::Settings,
+    pub publish: relay::Settings,
     /// Where documents go.
     pub points: Vec<points::Settings>,
     pub log: LogSettings,
@@ -176,6 +177,9 @@ impl Settings {
         settings.backend.keep_mock_under(state);
         settings.certificate = Certificate::Development(state.join("certs"));
         settings.policies = state.join("no-policies");
+        // A test that is about documents switches them on: M3 is asked nothing on nobody's behalf before.
+        settings.publish = relay::Settings::default();
+        settings.points.clear();
         settings.log.access = false;
         if let Some(tokens) = &mut settings.tokens {
             // Secrets of a test live for seconds; hashing them as for years would take most of its time.

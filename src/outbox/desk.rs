@@ -3,6 +3,7 @@
 use super::coverage::Coverage;
 use super::error::Error;
 use super::intent::{Due, Intent, Opened, Outcome, Pledge};
+use super::ledger::Ledger;
 use super::writer::{Answer, Line, Order, Settled, Writer, migrate};
 use crate::model::is_sensitive;
 use crate::store::{Store, write_private};
@@ -127,6 +128,10 @@ impl Outbox {
     /// Rings when something was settled.
     pub fn due(&self) -> Arc<Notify> {
         self.0.status.due.clone()
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.0.store.clone())
     }
 
     /// Whether intents can be kept; the reason is for readiness.

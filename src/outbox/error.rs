@@ -17,10 +17,8 @@ pub enum Error {
     Unwritten(String),
     #[error("the outbox holds a {0} that can't be read")]
     Damaged(&'static str),
-    #[error("there is no {what} {name} in the outbox")]
-    Unknown { what: &'static str, name: String },
-    #[error("{0}")]
-    Refused(String),
+    #[error("nothing in the outbox is called {name}; see `mi-gateway outbox list`")]
+    Unknown { name: String },
 }
 
 impl From<sqlx::Error> for Error {

@@ -165,6 +165,12 @@ impl Pledge {
             fill(due, outcome);
         }
         let committed = matches!(outcome, Outcome::Done { .. });
+        for due in self.due.iter().filter(|due| committed && !due.is_known()) {
+            tracing::error!(
+                noun = due.noun,
+                "a write was done, and neither its call nor M3's reply names the record: no document tells of it"
+            );
+        }
         let due = if committed { std::mem::take(&mut self.due) } else { Vec::new() };
         self.outbox.settle(Settled::Known { id: self.id, outcome: outcome.clone(), due }, awaited).await;
     }

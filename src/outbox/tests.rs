@@ -131,6 +131,116 @@ async fn a_store_that_can_t_be_written_refuses_and_comes_back() {
     assert_eq!(count(folder.path(), "name = 'intent-before' AND state = 'committed'").await, 1);
 }
 
+/// A store with this many messages of three items for one point, and what the ledger says of them.
+async fn with_messages(folder: &Path, messages: u64) -> (Outbox, Ledger) {
+    let outbox = outbox(folder).await;
+    let ledger = outbox.ledger();
+    for at in 0..messages {
+        let mut one = intent(None, &at.to_string());
+        let key = vec![("ITNO".to_owned(), Some(format!("A{}", at % 3)))];
+        let (noun, verb) = ("ItemMaster".to_owned(), "Sync".to_owned());
+        one.due = vec![Due { noun, verb, key, deletes: false, by_division: false }];
+        let mut pledge = new(&outbox, &one).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+        let due = ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read");
+        let due = due.first().expect("the item is due");
+        let made = Made {
+            bod_id: format!("bod-{at}"),
+            action: "Replace".into(),
+            variation: due.variation + 1,
+            tenant: String::new(),
+            lid: "lid://x".into(),
+            division: String::new(),
+            entity: "100".into(),
+            location: String::new(),
+            document_id: due.record[0].clone(),
+            created: String::new(),
+            xml: "<a/>".into(),
+        };
+        ledger
+            .made(due, &made, &[("point".into(), None), ("other".into(), Some("a rule".into()))])
+            .await
+            .expect("kept");
+    }
+    (outbox, ledger)
+}
+
+#[tokio::test]
+async fn a_write_while_its_record_is_read_causes_another_document_with_a_higher_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, ledger) = with_messages(folder.path(), 1).await;
+    assert!(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read").is_empty());
+    let mut one = intent(None, "again");
+    one.due = vec![Due {
+        noun: "ItemMaster".into(),
+        verb: "Sync".into(),
+        key: vec![("ITNO".into(), Some("A0".into()))],
+        deletes: false,
+        by_division: false,
+    }];
+    let mut marked = Vec::new();
+    for _ in 0..2 {
+        let mut pledge = new(&outbox, &one).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+        marked.push(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read")[0].clone());
+    }
+    // What was begun before the second write does not cover it.
+    ledger.nothing_to_tell(&marked[0], "read before").await.expect("kept");
+    assert_eq!(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read").len(), 1);
+    ledger.nothing_to_tell(&marked[1], "read after").await.expect("kept");
+    assert!(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read").is_empty());
+    assert!(ledger.due(Duration::from_secs(60), Duration::from_secs(60), 10).await.expect("read").is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn however_attempts_end_the_messages_of_a_record_arrive_in_their_order(
+        ends in proptest::collection::vec((0_usize..4, 0_u8..4), 40)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let arrived = runtime.block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (_outbox, ledger) = with_messages(folder.path(), 9).await;
+            let (mut arrived, mut under_way): (Vec<(i64, i64)>, Vec<Delivery>) = (Vec::new(), Vec::new());
+            // In the end everything arrives.
+            let tail = std::iter::repeat_n((0, 0), 40);
+            for (which, end) in ends.into_iter().chain(tail) {
+                let busy: Vec<i64> = under_way.iter().map(|one| one.document).collect();
+                under_way.extend(ledger.pending("point", &busy, 2).await.expect("read"));
+                let mut documents: Vec<i64> = under_way.iter().map(|one| one.document).collect();
+                documents.sort_unstable();
+                documents.dedup();
+                assert_eq!(documents.len(), under_way.len(), "one of a record at a time");
+                if under_way.is_empty() {
+                    break;
+                }
+                let one = under_way.remove(which % under_way.len());
+                let state = match end {
+                    0 | 1 => State::Delivered,
+                    2 => State::Pending,
+                    _ => State::Failed,
+                };
+                if state == State::Delivered {
+                    arrived.push((one.document, one.kept.id));
+                }
+                let (wait, took) = (Duration::ZERO, Duration::ZERO);
+                let attempt = Attempt { message: one.kept.id, state, wait, took, words: "x".into() };
+                ledger.attempted("point", &[attempt]).await.expect("kept");
+            }
+            assert!(ledger.pending("point", &[], 10).await.expect("read").is_empty(), "nothing is left behind");
+            assert!(ledger.pending("other", &[], 10).await.expect("read").is_empty(), "a filter keeps it away");
+            arrived
+        });
+        for (document, message) in &arrived {
+            let before = arrived.iter().take_while(|one| *one != &(*document, *message));
+            prop_assert!(before.filter(|(of, _)| of == document).all(|(_, earlier)| earlier < message));
+        }
+    }
+}
+
 #[test]
 fn a_key_is_bare_or_quoted_printable_and_bounded() {
     let text = |given: &str| IdempotencyKey::parse(given).map(|key| key.text().to_owned());

@@ -15,13 +15,20 @@ pub enum Error {
     Catalog(#[from] catalog::Error),
     #[error("{program}/{transaction}: {source}")]
     M3 { program: ProgramName, transaction: TransactionName, source: Arc<m3::Error> },
-    /// There is no such record, says M3.
+    /// M3 said no. `first`: to the question for the record itself.
     #[error("{program}/{transaction}: {message}")]
-    Refused { program: ProgramName, transaction: TransactionName, message: String },
+    Refused { program: ProgramName, transaction: TransactionName, message: String, id: String, first: bool },
     #[error("{program}/{transaction}: the field {field} can't hold what the mapping gives it: {fault}")]
     Input { program: ProgramName, transaction: TransactionName, field: FieldName, fault: ValueFault },
     #[error("{program}/{transaction} has more than {most} records; a document of that size is carried by nobody")]
     TooMany { program: ProgramName, transaction: TransactionName, most: usize },
+}
+
+impl Error {
+    /// M3 has no such record. What it says to a user without authority is not that.
+    pub(super) fn says_absent(&self) -> bool {
+        matches!(self, Self::Refused { first: true, id, .. } if !id.starts_with("XAU"))
+    }
 }
 
 fn list(faults: &[Fault]) -> String {

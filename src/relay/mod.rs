@@ -1,10 +1,18 @@
-//! What follows a write: the record is read back, whole, and told as a document.
+//! What follows a write: the record is read back, whole, told as a document, and taken to every point that wants it.
 //!
 //! Invariant: a document is made of what M3 says now, never of what a caller sent.
 //! Does not know: HTTP, tokens, who wrote.
 
+mod backoff;
+mod courier;
 mod error;
+mod maker;
+mod publisher;
+mod question;
 mod read_back;
+mod start;
 
 pub use error::Error;
+pub use publisher::{BodId, Entity, M3S_OWN, Mode, Plan, Rule, Settings};
 pub use read_back::{Back, Reader};
+pub use start::start;

@@ -20,7 +20,7 @@ pub struct Reader {
 }
 
 /// What was read, in the order of the mapping's reads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Back {
     parts: Vec<(Arc<TransactionLayout>, Vec<Record>)>,
 }
@@ -65,7 +65,7 @@ impl Reader {
         let mut back = Back { parts: Vec::new() };
         for (at, layout) in layouts.iter().flatten().enumerate() {
             let inputs = bound.inputs(at, key, place.division.as_str(), &back.rows());
-            let records = self.ask(layout, place, &inputs).await?;
+            let records = self.ask(at == 0, layout, place, &inputs).await?;
             back.parts.push((layout.clone(), records));
         }
         Ok(back)
@@ -73,6 +73,7 @@ impl Reader {
 
     async fn ask(
         &self,
+        first: bool,
         layout: &Arc<TransactionLayout>,
         place: Place,
         given: &[(FieldName, String)],
@@ -89,7 +90,7 @@ impl Reader {
             language: None,
             patience: PATIENCE,
         };
-        let failed = |error| failed(program, transaction, error);
+        let failed = |error| failed(program, transaction, first, error);
         let mut reply = self.m3.call(&call).await.map_err(failed)?;
         let mut records = Vec::new();
         while let Some(record) = reply.next().await.map_err(failed)? {
@@ -125,9 +126,11 @@ fn inputs(layout: &TransactionLayout, place: Place, given: &[(FieldName, String)
     Ok(inputs)
 }
 
-fn failed(program: ProgramName, transaction: TransactionName, error: m3::Error) -> Error {
+fn failed(program: ProgramName, transaction: TransactionName, first: bool, error: m3::Error) -> Error {
     match error {
-        m3::Error::Refused(refusal) => Error::Refused { program, transaction, message: refusal.to_string() },
+        m3::Error::Refused(refusal) => {
+            Error::Refused { program, transaction, message: refusal.to_string(), id: refusal.id, first }
+        }
         other => Error::M3 { program, transaction, source: Arc::new(other) },
     }
 }

@@ -66,12 +66,58 @@ pub struct Metrics {
     pub outbox_writable: IntGauge,
     /// Intents by what became of them: `opened`, `committed`, `refused`, `unknown`, `withdrawn`, `repeated`.
     pub outbox_intents: IntCounterVec,
+    pub publishing: Publishing,
     pub blocks_active: IntGauge,
     pub revocations_active: IntGauge,
     pub ready: IntGauge,
 }
 
+/// What follows a write.
+#[derive(Debug, Clone)]
+pub struct Publishing {
+    /// By `writes` and `documents`.
+    pub parked: IntGaugeVec,
+    /// By document: `made`, `nothing`, `failed`, `parked`, `characters-replaced`.
+    pub documents: IntCounterVec,
+    /// By point and document: `delivered`, `retry`, `failed`, `parked`.
+    pub deliveries: IntCounterVec,
+    /// By point, from the making of a document to its arrival.
+    pub delivery_seconds: HistogramVec,
+    pub deliveries_pending: IntGaugeVec,
+    pub deliveries_parked: IntGaugeVec,
+    pub deliveries_oldest: IntGaugeVec,
+}
+
+impl Publishing {
+    fn new(made: &Make<'_>) -> Self {
+        let slow = vec![0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
+        Self {
+            parked: made.gauges("outbox_parked", "Writes and documents that somebody has to look at.", &["what"]),
+            documents: made.counters("documents_total", "Documents by what became of them.", &["document", "outcome"]),
+            deliveries: made.counters(
+                "deliveries_total",
+                "Attempts at deliveries by outcome.",
+                &["point", "document", "outcome"],
+            ),
+            delivery_seconds: made.histograms(
+                "delivery_seconds",
+                "Time from a document's making to its arrival.",
+                &["point"],
+                &slow,
+            ),
+            deliveries_pending: made.gauges("deliveries_pending", "Messages on their way.", &["point"]),
+            deliveries_parked: made.gauges("deliveries_parked", "Messages parked or failed.", &["point"]),
+            deliveries_oldest: made.gauges(
+                "deliveries_oldest_seconds",
+                "Age of the oldest message on its way.",
+                &["point"],
+            ),
+        }
+    }
+}
+
 impl Metrics {
+    #[expect(clippy::too_many_lines, reason = "a table: a line a metric")]
     pub fn new() -> Self {
         let registry = Registry::new();
         let made = Make { registry: &registry };
@@ -154,6 +200,7 @@ impl Metrics {
                 "Intents of writes by what became of them.",
                 &["state"],
             ),
+            publishing: Publishing::new(&made),
             blocks_active: made.gauge("blocks_active", "Clients, programs and transactions that operators block."),
             revocations_active: made.gauge("revocations_active", "Revocations of tokens that hold."),
             ready: made.gauge("ready", "1 when the gateway takes requests."),

@@ -10,6 +10,8 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use {http::Request, http_body_util::Full};
 #[path = "process_log.rs"]
 mod log;
+#[path = "process_outbox.rs"]
+mod outbox;
 #[path = "process_stops.rs"]
 mod stops;
 

@@ -1,9 +1,11 @@
 //! The words of the command line.
 
 mod bod;
+mod outbox;
 mod policy;
 
 pub(super) use bod::{Bod, BodPreview};
+pub(super) use outbox::{Outbox, OutboxOutcome};
 pub(super) use policy::{Policy, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicyWhoCan};
 
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
@@ -49,6 +51,9 @@ pub(super) enum Command {
     /// See the business documents (BODs) that records of M3 become, check documents, and see which writes have one.
     #[command(subcommand)]
     Bod(Bod),
+    /// See which documents are on their way and which writes are unsettled; send again, park, settle.
+    #[command(subcommand)]
+    Outbox(Outbox),
     /// Get a token with an .ionapi file and print it; or take tokens back.
     Token(Token),
     /// Stop a client or a program at once, whatever its tokens and the rules say; list blocks, lift them.

@@ -1,0 +1,62 @@
+//! The words of `outbox`.
+
+use clap::{Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Outbox {
+    /// List writes whose outcome is open, documents that are still to be made, and messages by point, the newest first.
+    List {
+        /// pending, delivered, filtered, failed, parked, due, open or unknown.
+        #[arg(long)]
+        state: Option<String>,
+        /// ItemMaster, PurchaseOrder …
+        #[arg(long)]
+        noun: Option<String>,
+        /// A part of the record's key.
+        #[arg(long)]
+        key: Option<String>,
+        /// Of each kind.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a message with its attempts and its text, or a write with its outcome.
+    Show {
+        /// A BOD id, or what outcome-unknown named as intent.
+        id: String,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send messages again.
+    Replay {
+        /// BOD ids, or document:N for a document that could not be made.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Read the record again and tell it with a new variation, instead of the same bytes.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// Try no more with a message, or with a write whose outcome is unknown.
+    Park {
+        /// A BOD id or an intent.
+        id: String,
+        #[arg(long, default_value = "parked by an operator")]
+        reason: String,
+    },
+    /// Say what became of a write: its documents follow, and who asks again with its Idempotency-Key is told.
+    Resolve {
+        /// The intent.
+        id: String,
+        /// What M3 shows.
+        outcome: OutboxOutcome,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(in crate::cli) enum OutboxOutcome {
+    Committed,
+    Refused,
+}

@@ -1,0 +1,276 @@
+//! The outbox as people see it and mend it: from the command line, in a process of its own, and at the operations door.
+
+use super::error::Error;
+use super::intent::{Due, Outcome};
+use super::ledger::Ledger;
+use super::writer::{mark_rows, migrate, now, settle_rows};
+use crate::store::Store;
+use serde_json::{Value, json};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::path::Path;
+
+/// What is looked for; nothing said is everything.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// `pending`, `delivered`, `filtered`, `failed`, `parked`, `due`, `open`, `unknown`.
+    pub state: Option<String>,
+    pub noun: Option<String>,
+    /// A part of the record's key.
+    pub key: Option<String>,
+    pub most: u32,
+}
+
+/// What an operator says became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    Committed,
+    Refused,
+}
+
+impl Ledger {
+    /// Of a gateway that may be running.
+    pub async fn open(folder: &Path) -> Result<Self, Error> {
+        let store = Store::open(folder).await?;
+        migrate(&store).await?;
+        Ok(Self { store })
+    }
+
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Writes that are not settled, documents that are not made, and messages by point, the newest first.
+    pub async fn list(&self, wanted: &Wanted) -> Result<Vec<Value>, Error> {
+        let mut found = Vec::new();
+        let writes = sqlx::query(
+            "SELECT name, state, program, transaction_name, company, division, opened, reason FROM intents
+             WHERE state IN ('open', 'unknown', 'parked') AND (?1 IS NULL OR state = ?1) AND ?2 IS NULL AND ?3 IS NULL
+             ORDER BY id DESC LIMIT ?4",
+        );
+        for row in bound(writes, wanted).fetch_all(self.store.read()).await? {
+            found.push(json!({
+                "kind": "write", "id": text(&row, "name")?, "state": text(&row, "state")?,
+                "call": format!("{}/{}", text(&row, "program")?, text(&row, "transaction_name")?),
+                "company": row.try_get::<i64, _>("company")?, "division": text(&row, "division")?,
+                "since": time(row.try_get("opened")?), "reason": row.try_get::<Option<String>, _>("reason")?,
+            }));
+        }
+        let documents = sqlx::query(
+            "SELECT * FROM (SELECT id, noun, verb, company, record, since, reason, variation,
+                CASE parked WHEN 1 THEN 'parked' ELSE 'due' END AS state FROM documents WHERE since IS NOT NULL)
+             WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR noun = ?2) AND (?3 IS NULL OR instr(record, ?3) > 0)
+             ORDER BY since DESC LIMIT ?4",
+        );
+        for row in bound(documents, wanted).fetch_all(self.store.read()).await? {
+            found.push(json!({
+                "kind": "document", "id": format!("document:{}", row.try_get::<i64, _>("id")?), "state": text(&row, "state")?,
+                "document": format!("{}.{}", text(&row, "verb")?, text(&row, "noun")?),
+                "company": row.try_get::<i64, _>("company")?, "key": read(&text(&row, "record")?),
+                "since": time(row.try_get("since")?), "reason": row.try_get::<Option<String>, _>("reason")?,
+            }));
+        }
+        let messages = sqlx::query(
+            "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.document_id, m.variation, m.made, m.cause,
+                d.point, d.state, d.tries, d.reference, d.reason
+             FROM messages m LEFT JOIN deliveries d ON d.message = m.id
+             WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR m.noun = ?2)
+                AND (?3 IS NULL OR instr(m.document_id, ?3) > 0)
+             ORDER BY m.id DESC, d.point LIMIT ?4",
+        );
+        for row in bound(messages, wanted).fetch_all(self.store.read()).await? {
+            found.push(json!({
+                "kind": "message", "id": text(&row, "bod_id")?,
+                // A document that goes nowhere: switched to shadow, or no point is there.
+                "state": row.try_get::<Option<String>, _>("state")?.unwrap_or_else(|| "no-route".to_owned()),
+                "document": format!("{}.{}", text(&row, "verb")?, text(&row, "noun")?),
+                "action": text(&row, "action")?, "company": text(&row, "company")?,
+                "document_id": text(&row, "document_id")?, "variation": row.try_get::<i64, _>("variation")?,
+                "cause": text(&row, "cause")?, "since": time(row.try_get("made")?),
+                "point": row.try_get::<Option<String>, _>("point")?, "tries": row.try_get::<Option<i64>, _>("tries")?,
+                "reference": row.try_get::<Option<String>, _>("reference")?,
+                "reason": row.try_get::<Option<String>, _>("reason")?,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// One message with its attempts and its text, or one write.
+    pub async fn show(&self, id: &str) -> Result<Value, Error> {
+        if let Some(row) = sqlx::query("SELECT * FROM messages WHERE bod_id = ? ORDER BY id DESC LIMIT 1")
+            .bind(id)
+            .fetch_optional(self.store.read())
+            .await?
+        {
+            return self.message(&row).await;
+        }
+        let row = sqlx::query("SELECT * FROM intents WHERE name = ? ORDER BY id DESC LIMIT 1")
+            .bind(id)
+            .fetch_optional(self.store.read())
+            .await?;
+        let row = row.ok_or_else(|| unknown(id))?;
+        let bods =
+            sqlx::query("SELECT bod_id FROM messages WHERE cause = ?").bind(id).fetch_all(self.store.read()).await?;
+        let bods: Result<Vec<String>, Error> = bods.iter().map(|row| text(row, "bod_id")).collect();
+        Ok(json!({
+            "kind": "write", "id": id, "state": text(&row, "state")?, "client": text(&row, "client")?,
+            "issuer": text(&row, "issuer")?, "m3_user": text(&row, "m3_user")?,
+            "call": format!("{}/{}", text(&row, "program")?, text(&row, "transaction_name")?),
+            "company": row.try_get::<i64, _>("company")?, "division": text(&row, "division")?,
+            "fields": read(&text(&row, "fields")?), "opened": time(row.try_get("opened")?),
+            "settled": row.try_get::<Option<i64>, _>("settled")?.map(time),
+            "outcome": row.try_get::<Option<String>, _>("outcome")?.map(|text| read(&text)),
+            "reason": row.try_get::<Option<String>, _>("reason")?, "messages": bods?,
+        }))
+    }
+
+    async fn message(&self, row: &SqliteRow) -> Result<Value, Error> {
+        let id: i64 = row.try_get("id")?;
+        let mut ways = Vec::new();
+        for way in sqlx::query("SELECT * FROM deliveries WHERE message = ? ORDER BY point")
+            .bind(id)
+            .fetch_all(self.store.read())
+            .await?
+        {
+            let point = text(&way, "point")?;
+            let tried = sqlx::query("SELECT * FROM attempts WHERE message = ? AND point = ? ORDER BY id")
+                .bind(id)
+                .bind(point.clone())
+                .fetch_all(self.store.read())
+                .await?;
+            let mut attempts = Vec::new();
+            for one in &tried {
+                attempts.push(json!({
+                    "at": time(one.try_get("at")?), "milliseconds": one.try_get::<i64, _>("took_ms")?,
+                    "arrived": one.try_get::<i64, _>("arrived")? == 1, "words": text(one, "words")?,
+                }));
+            }
+            ways.push(json!({ "point": point, "state": text(&way, "state")?, "attempts": attempts }));
+        }
+        Ok(json!({
+            "kind": "message", "id": text(row, "bod_id")?,
+            "document": format!("{}.{}", text(row, "verb")?, text(row, "noun")?), "action": text(row, "action")?,
+            "entity": text(row, "entity")?, "location": text(row, "location")?, "document_id": text(row, "document_id")?,
+            "variation": row.try_get::<i64, _>("variation")?, "cause": text(row, "cause")?,
+            "made": time(row.try_get("made")?), "points": ways, "xml": text(row, "xml")?,
+        }))
+    }
+
+    /// Sends a message again as it was, or tells its record anew with a new number. A document that could not be made is
+    /// tried again.
+    pub async fn replay(&self, id: &str, fresh: bool) -> Result<(), Error> {
+        let mut write = self.store.write().await?;
+        let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
+        let changed = if let Some(document) = document {
+            sqlx::query("UPDATE documents SET parked = 0, tries = 0, next_try = 0, since = coalesce(since, ?1), last = ?1, marks = marks + 1 WHERE id = ?2")
+                .bind(now())
+                .bind(document)
+                .execute(&mut *write)
+                .await?
+        } else if fresh {
+            sqlx::query(
+                "UPDATE documents SET parked = 0, tries = 0, next_try = 0, since = coalesce(since, ?1), last = ?1, marks = marks + 1
+                 WHERE id IN (SELECT document FROM messages WHERE bod_id = ?2)",
+            )
+            .bind(now())
+            .bind(id)
+            .execute(&mut *write)
+            .await?
+        } else {
+            sqlx::query(
+                "UPDATE deliveries SET state = 'pending', tries = 0, next_try = 0, changed = ?1
+                 WHERE state <> 'filtered' AND message IN (SELECT id FROM messages WHERE bod_id = ?2)",
+            )
+            .bind(now())
+            .bind(id)
+            .execute(&mut *write)
+            .await?
+        };
+        if changed.rows_affected() == 0 {
+            return Err(unknown(id));
+        }
+        Ok(write.commit().await?)
+    }
+
+    /// Nothing more is tried with it until somebody replays or resolves it.
+    pub async fn park(&self, id: &str, why: &str) -> Result<(), Error> {
+        let mut write = self.store.write().await?;
+        let messages = sqlx::query(
+            "UPDATE deliveries SET state = 'parked', changed = ?1, reason = ?2
+             WHERE state = 'pending' AND message IN (SELECT id FROM messages WHERE bod_id = ?3)",
+        )
+        .bind(now())
+        .bind(why)
+        .bind(id)
+        .execute(&mut *write)
+        .await?;
+        let writes =
+            sqlx::query("UPDATE intents SET state = 'parked', reason = ?1 WHERE name = ?2 AND state = 'unknown'")
+                .bind(why)
+                .bind(id)
+                .execute(&mut *write)
+                .await?;
+        if messages.rows_affected() + writes.rows_affected() == 0 {
+            return Err(unknown(id));
+        }
+        Ok(write.commit().await?)
+    }
+
+    /// Somebody looked, and knows what became of a write: its documents follow, and who asks again with its key is told.
+    pub async fn resolve(&self, id: &str, resolution: Resolution) -> Result<(), Error> {
+        let mut write = self.store.write().await?;
+        let row = sqlx::query(
+            "SELECT id, told FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *write)
+        .await?;
+        let row = row.ok_or_else(|| unknown(id))?;
+        let intent: i64 = row.try_get("id")?;
+        let due: Vec<Due> = serde_json::from_str(&text(&row, "told")?).map_err(|_| Error::Damaged("write"))?;
+        let (state, outcome) = match resolution {
+            Resolution::Committed => ("committed", Outcome::Done { reported: true, records: Vec::new() }),
+            Resolution::Refused => {
+                let message = "An operator found that M3 did not do it".to_owned();
+                ("refused", Outcome::Refused { message, id: String::new(), field: None })
+            }
+        };
+        let at = now();
+        let outcome = serde_json::to_string(&outcome).unwrap_or_default();
+        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
+        let rows: Vec<Value> = due
+            .iter()
+            .filter(|_| resolution == Resolution::Committed)
+            .filter_map(|due| {
+                let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
+                Some(json!([intent, due.noun, due.verb, due.record()?, deletes, by_division]))
+            })
+            .collect();
+        if !rows.is_empty() {
+            mark_rows(&mut write, &rows, at).await?;
+        }
+        Ok(write.commit().await?)
+    }
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bound(query: Query, wanted: &Wanted) -> Query {
+    query.bind(wanted.state.clone()).bind(wanted.noun.clone()).bind(wanted.key.clone()).bind(wanted.most)
+}
+
+fn text(row: &SqliteRow, name: &str) -> Result<String, Error> {
+    Ok(row.try_get(name)?)
+}
+
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or(Value::Null)
+}
+
+fn unknown(id: &str) -> Error {
+    Error::Unknown { name: id.to_owned() }
+}
+
+fn time(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}")).unwrap_or_default()
+}

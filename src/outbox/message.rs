@@ -1,0 +1,84 @@
+//! A document that was made, and its ways to the points.
+
+use super::writer::now;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    pub bod_id: String,
+    pub action: String,
+    pub variation: u64,
+    pub tenant: String,
+    pub lid: String,
+    pub division: String,
+    pub entity: String,
+    pub location: String,
+    pub document_id: String,
+    /// An instant in UTC.
+    pub created: String,
+    pub xml: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub id: i64,
+    pub noun: String,
+    pub verb: String,
+    pub company: String,
+    /// The write that caused it.
+    pub cause: String,
+    /// Milliseconds since 1970.
+    pub made_at: i64,
+    pub made: Made,
+}
+
+impl Kept {
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(now() - self.made_at).unwrap_or(0))
+    }
+}
+
+/// A message that may go to a point now.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub document: i64,
+    pub tries: u32,
+    pub kept: Kept,
+}
+
+/// Where one message stands on its way to one point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Pending,
+    Delivered,
+    /// The point's filter keeps it away.
+    Filtered,
+    /// It will never be taken as it is.
+    Failed,
+    /// Tried as often as may be.
+    Parked,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Filtered => "filtered",
+            Self::Failed => "failed",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// One try, and what it changes.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub message: i64,
+    pub state: State,
+    /// Before the next one.
+    pub wait: Duration,
+    pub took: Duration,
+    /// Where it lies now, or why it did not arrive.
+    pub words: String,
+}

@@ -1,0 +1,34 @@
+//! How long until the next try.
+
+use std::time::Duration;
+use uuid::Uuid;
+
+const FIRST: u64 = 500;
+
+/// Twice as long each time, up to `longest`, and never the same for two that failed together.
+pub(super) fn wait(tries: u32, longest: Duration) -> Duration {
+    spread(tries, longest, Uuid::new_v4().as_u128() as u64)
+}
+
+/// Between a half and the whole, as chance says.
+fn spread(tries: u32, longest: Duration, chance: u64) -> Duration {
+    let most = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+    let whole = FIRST.saturating_mul(1_u64.checked_shl(tries.min(32)).unwrap_or(u64::MAX)).min(most);
+    Duration::from_millis(whole / 2 + chance % (whole / 2 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_wait_grows_to_its_bound_and_is_never_more(tries in 0_u32..100, chance: u64) {
+            let longest = Duration::from_secs(600);
+            let wait = spread(tries, longest, chance);
+            let whole = Duration::from_millis(FIRST << tries.min(20)).min(longest);
+            prop_assert!(wait <= whole && wait >= whole / 2, "{wait:?} of {whole:?}");
+        }
+    }
+}

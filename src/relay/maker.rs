@@ -1,0 +1,254 @@
+//! From a record that was written to a document on the disk: read back, numbered, composed, checked, kept.
+//!
+//! Invariant: one reading of a record at a time, and its number is taken when the reading begins: a newer number never
+//! stands on older content.
+
+use super::backoff::wait;
+use super::error::Error;
+use super::publisher::{BodId, Entity, Mode, Plan, Settings};
+use super::read_back::{Back, Reader};
+use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
+use crate::clock::unix_micros;
+use crate::model::Place;
+use crate::outbox::{self, DueDocument, Ledger, Made};
+use crate::points::{Message, Point};
+use crate::telemetry::Metrics;
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// Records that are read beside each other.
+const BESIDE: usize = 8;
+const TOGETHER: u32 = 256;
+/// Nothing tells the relay of what another process wrote.
+const LOOK: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
+
+pub(super) struct Maker {
+    pub(super) ledger: Ledger,
+    pub(super) reader: Reader,
+    pub(super) mappings: Vec<Mapping>,
+    pub(super) settings: Settings,
+    pub(super) points: Arc<Vec<Point>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Something was settled.
+    pub(super) due: Arc<Notify>,
+    /// Something may be delivered.
+    pub(super) made: Arc<Vec<Notify>>,
+}
+
+/// Why there is no document now.
+enum NotMade {
+    /// And there will be none.
+    Nothing(&'static str),
+    Trouble(String),
+}
+
+impl From<Error> for NotMade {
+    fn from(error: Error) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+impl Maker {
+    pub(super) async fn run(self) {
+        loop {
+            if let Err(error) = self.pass().await {
+                tracing::error!(%error, "documents can't be made: the outbox can't be read or written");
+                tokio::time::sleep(LOOK).await;
+            }
+            let Settings { quiet, most_wait, settle_after, .. } = self.settings;
+            let next = self.ledger.until_due(quiet, most_wait, settle_after).await.ok().flatten().unwrap_or(LOOK);
+            let _ = tokio::time::timeout(next.min(LOOK), self.due.notified()).await;
+        }
+    }
+
+    async fn pass(&self) -> Result<(), outbox::Error> {
+        for question in self.ledger.questions(self.settings.settle_after, TOGETHER).await? {
+            let verdict = self.judge(&question).await;
+            tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
+            self.ledger.answer(&question, &verdict).await?;
+        }
+        loop {
+            let due = self.ledger.due(self.settings.quiet, self.settings.most_wait, TOGETHER).await?;
+            let all = due.len() < usize::try_from(TOGETHER).unwrap_or(usize::MAX);
+            let mut done = stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE);
+            while let Some(kept) = done.next().await {
+                kept?;
+            }
+            if all {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn document(&self, due: DueDocument) -> Result<(), outbox::Error> {
+        let name = format!("{}.{}", due.verb, due.noun);
+        let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
+        match self.make(&due, &name).await {
+            Ok((made, points)) => {
+                self.ledger.made(&due, &made, &points).await?;
+                counted("made");
+                self.made.iter().for_each(Notify::notify_one);
+                Ok(())
+            }
+            Err(NotMade::Nothing(why)) => {
+                counted("nothing");
+                self.ledger.nothing_to_tell(&due, why).await
+            }
+            Err(NotMade::Trouble(why)) => {
+                let wait = (due.tries + 1 < self.settings.tries).then(|| wait(due.tries, LONGEST));
+                counted(if wait.is_some() { "failed" } else { "parked" });
+                tracing::warn!(document = name, company = %due.company, reason = why, parked = wait.is_none(), "a document could not be made");
+                self.ledger.not_made(&due, &why, wait).await
+            }
+        }
+    }
+
+    async fn make(&self, due: &DueDocument, name: &str) -> Result<(Made, Vec<(String, Option<String>)>), NotMade> {
+        let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
+        let plan = self.settings.plan(name, due.company, due.division.as_str());
+        let verb = if due.verb == "Process" { Verb::Process } else { Verb::Sync };
+        let layouts = self.reader.layouts(mapping).await?;
+        let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
+        let bound = mapping.bind(&known).map_err(Error::Unbound)?;
+        let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
+        let place = Place { company: due.company, division: due.division };
+        let variation = (due.variation + 1).max(unix_micros() / 1_000);
+        let back = match self.reader.read(&bound, &layouts, place, &key).await {
+            Ok(back) => back,
+            // What was deleted has nothing to read back.
+            Err(error) if error.says_absent() && due.deletes => Back::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let rows = back.rows();
+        let gone = rows.is_empty();
+        if gone && verb == Verb::Process {
+            return Err(NotMade::Nothing("the record is gone"));
+        }
+        if !bound.has_document(&key, &rows) {
+            return Err(NotMade::Nothing("records like this one have no document"));
+        }
+        let division = self.division(due, &bound, &key, &rows);
+        let plan =
+            if division == due.division.as_str() { plan } else { self.settings.plan(name, due.company, &division) };
+        if plan.mode == Mode::Off {
+            return Err(NotMade::Nothing("the document is switched off here"));
+        }
+        let action = if gone { Action::Delete } else { plan.action };
+        let (made, replaced) = self.compose(due, &bound, &rows, &plan, verb, action, division, &key, variation);
+        if replaced > 0 {
+            self.metrics.publishing.documents.with_label_values(&[name, "characters-replaced"]).inc();
+        }
+        if let Some(flaw) = validate(name, &made.xml).first() {
+            return Err(NotMade::Trouble(format!("the document is not valid: {flaw}")));
+        }
+        let points = if plan.mode == Mode::Shadow { Vec::new() } else { self.wanting(due, &made, verb, action) };
+        Ok((made, points))
+    }
+
+    pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {
+        self.mappings.iter().find(|mapping| mapping.noun() == noun)
+    }
+
+    /// Of the record, else as it was told before, else where the write was made.
+    fn division(&self, due: &DueDocument, bound: &Bound<'_>, key: &[&str], rows: &[Rows<'_>]) -> String {
+        let said = bound.division(key, rows);
+        if !said.is_empty() {
+            return said;
+        }
+        match &due.known_division {
+            Some(known) if rows.is_empty() => known.clone(),
+            _ => due.division.as_str().to_owned(),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that stands in a document, by name")]
+    fn compose(
+        &self,
+        due: &DueDocument,
+        bound: &Bound<'_>,
+        rows: &[Rows<'_>],
+        plan: &Plan,
+        verb: Verb,
+        action: Action,
+        division: String,
+        key: &[&str],
+        variation: u64,
+    ) -> (Made, usize) {
+        let company = due.company.to_string();
+        let by_division = match plan.entity {
+            Some(entity) => entity == Entity::Division,
+            None => bound.mapping().is_by_division(),
+        };
+        let by_division = by_division && !division.is_empty();
+        let entity = if by_division { format!("{company}_{division}") } else { company.clone() };
+        let document_id = key.join("-");
+        let created = format!("{:.3}", Timestamp::now());
+        let bod_id = match self.settings.bod_id {
+            BodId::Uuid => Uuid::now_v7().to_string(),
+            BodId::InforNid => {
+                let location = due.known_location.as_deref().unwrap_or_default();
+                let (tenant, noun, verb) = (&self.settings.tenant, &due.noun, verb.as_str());
+                format!("infor-nid:{tenant}:{entity}:{location}:{document_id}:{variation}?{noun}&verb={verb}")
+            }
+        };
+        let envelope = Envelope {
+            verb,
+            action,
+            tenant: &self.settings.tenant,
+            entity: &entity,
+            company: &company,
+            division: &division,
+            logical_id: &self.settings.logical_id,
+            component: "mi-gateway",
+            reference: &due.cause,
+            confirmation: &plan.confirmation,
+            created: &created,
+            bod_id: &bod_id,
+            variation,
+            key,
+        };
+        let Composed { xml, location, replaced } = bound.compose(&envelope, rows);
+        let location = match &due.known_location {
+            Some(known) if rows.is_empty() => known.clone(),
+            _ => location,
+        };
+        let (tenant, lid) = (self.settings.tenant.clone(), self.settings.logical_id.clone());
+        let action = action.as_str().to_owned();
+        let made =
+            Made { bod_id, action, variation, tenant, lid, division, entity, location, document_id, created, xml };
+        (made, replaced)
+    }
+
+    fn wanting(&self, due: &DueDocument, made: &Made, verb: Verb, action: Action) -> Vec<(String, Option<String>)> {
+        let company = due.company.to_string();
+        let of = |point: &Point| {
+            let message = Message {
+                id: &made.bod_id,
+                bod_id: &made.bod_id,
+                verb,
+                noun: &due.noun,
+                action,
+                tenant: &made.tenant,
+                from: &made.lid,
+                to: point.receiver(),
+                company: &company,
+                division: &made.division,
+                entity: &made.entity,
+                location: &made.location,
+                document_id: &made.document_id,
+                variation: made.variation,
+                created: &made.created,
+                correlation: &due.cause,
+                xml: &made.xml,
+            };
+            (point.name().to_owned(), point.wants(&message).err())
+        };
+        self.points.iter().map(of).collect()
+    }
+}

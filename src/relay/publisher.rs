@@ -1,0 +1,214 @@
+//! What is published, how, and for which companies and divisions: what M3 has in its own publisher's table.
+
+use crate::bod::{Action, Deletes, Mapping};
+use crate::model::{Company, M3User, ProgramName, TransactionName};
+use crate::outbox::{Coverage, Told};
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub enabled: bool,
+    /// A record is left alone for so long before it is read: writes of one entry become one document.
+    pub quiet: Duration,
+    /// A record that is written again and again is told after so long all the same.
+    pub most_wait: Duration,
+    /// M3 may still be at a write of which nothing was heard; after so long it is asked.
+    pub settle_after: Duration,
+    pub tenant: String,
+    /// `lid://…`: whose documents they are.
+    pub logical_id: String,
+    pub bod_id: BodId,
+    /// `Always`, `OnError` or `Never`.
+    pub confirmation: String,
+    /// Reads records back; `None`: the gateway's own user.
+    pub user: Option<M3User>,
+    /// Tries before a message or a document is parked.
+    pub tries: u32,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodId {
+    Uuid,
+    /// With tenant, entity, location, document and variation in it.
+    InforNid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Off,
+    Publish,
+    /// Made and kept, and sent nowhere.
+    Shadow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    /// One for all divisions.
+    Company,
+    Division,
+}
+
+/// One row of the table. What a row leaves open the rows before it decide; the last that fits wins.
+#[derive(Debug, Clone, Default)]
+pub struct Rule {
+    /// `Sync.ItemMaster`; `None`: every document.
+    pub document: Option<String>,
+    pub company: Option<Company>,
+    pub division: Option<String>,
+    pub mode: Option<Mode>,
+    pub action: Option<Action>,
+    pub entity: Option<Entity>,
+    pub confirmation: Option<String>,
+}
+
+/// What holds for one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub mode: Mode,
+    pub action: Action,
+    pub entity: Option<Entity>,
+    pub confirmation: String,
+}
+
+/// M3's own, as its publisher writes it.
+pub const M3S_OWN: &str = "lid://infor.m3.m3";
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            quiet: Duration::from_secs(2),
+            most_wait: Duration::from_secs(30),
+            settle_after: Duration::from_secs(30),
+            tenant: String::new(),
+            logical_id: "lid://mi-gateway.m3".to_owned(),
+            bod_id: BodId::Uuid,
+            confirmation: "OnError".to_owned(),
+            user: None,
+            tries: 20,
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// In a trial a document is there about a second after its write.
+    pub fn trial() -> Self {
+        let (quiet, settle_after) = (Duration::from_millis(500), Duration::from_secs(1));
+        Self { enabled: true, quiet, settle_after, ..Self::default() }
+    }
+
+    pub fn plan(&self, document: &str, company: Company, division: &str) -> Plan {
+        let mut plan = Plan {
+            mode: Mode::Publish,
+            action: Action::Replace,
+            entity: None,
+            confirmation: self.confirmation.clone(),
+        };
+        for rule in &self.rules {
+            let fits = rule.document.as_deref().is_none_or(|named| named == document)
+                && rule.company.is_none_or(|named| named == company)
+                && rule.division.as_deref().is_none_or(|named| named == division);
+            if fits {
+                plan.mode = rule.mode.unwrap_or(plan.mode);
+                plan.action = rule.action.unwrap_or(plan.action);
+                plan.entity = rule.entity.or(plan.entity);
+                plan.confirmation = rule.confirmation.clone().unwrap_or(plan.confirmation);
+            }
+        }
+        plan
+    }
+
+    /// Off everywhere: no intent is opened for it.
+    fn is_off(&self, document: &str) -> bool {
+        let of = |rule: &&Rule| rule.document.as_deref().is_none_or(|named| named == document);
+        let mut off = false;
+        for rule in self.rules.iter().filter(of) {
+            let everywhere = rule.company.is_none() && rule.division.is_none();
+            match rule.mode {
+                Some(Mode::Off) if everywhere => off = true,
+                Some(Mode::Publish | Mode::Shadow) => off = false,
+                _ => {}
+            }
+        }
+        off
+    }
+
+    /// The writes that a document tells of.
+    pub fn coverage(&self, mappings: &[Mapping]) -> Coverage {
+        let mut coverage = Coverage::default();
+        if !self.enabled {
+            return coverage;
+        }
+        for mapping in mappings {
+            for write in mapping.writes() {
+                let verbs: &[&str] =
+                    if is_approval(write.program, write.transaction) { &["Sync", "Process"] } else { &["Sync"] };
+                for verb in verbs.iter().filter(|verb| !self.is_off(&format!("{verb}.{}", mapping.noun()))) {
+                    let told = Told {
+                        noun: mapping.noun().into(),
+                        verb: (*verb).into(),
+                        key: write.key.clone(),
+                        deletes: write.deletes == Deletes::Itself,
+                        by_division: mapping.is_named_by_division(),
+                    };
+                    coverage.add(write.program, write.transaction, told);
+                }
+            }
+        }
+        coverage
+    }
+}
+
+/// An order that was approved is also a request to its supplier.
+fn is_approval(program: ProgramName, transaction: TransactionName) -> bool {
+    (program.as_str(), transaction.as_str()) == ("PPS200MI", "ApprovePO")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bod::shipped;
+
+    fn rule(document: Option<&str>, company: Option<u16>, mode: Mode) -> Rule {
+        let company = company.map(|number| Company::new(number).expect("a company"));
+        Rule { document: document.map(str::to_owned), company, mode: Some(mode), ..Rule::default() }
+    }
+
+    #[test]
+    fn the_last_row_that_fits_decides() {
+        let rules = vec![
+            rule(None, None, Mode::Off),
+            rule(Some("Sync.ItemMaster"), None, Mode::Shadow),
+            rule(Some("Sync.ItemMaster"), Some(200), Mode::Publish),
+        ];
+        let settings = Settings { rules, ..Settings::trial() };
+        let mode = |document: &str, company: u16| {
+            settings.plan(document, Company::new(company).expect("a company"), "AAA").mode
+        };
+        assert_eq!(mode("Sync.PurchaseOrder", 100), Mode::Off);
+        assert_eq!(mode("Sync.ItemMaster", 100), Mode::Shadow);
+        assert_eq!(mode("Sync.ItemMaster", 200), Mode::Publish);
+    }
+
+    #[test]
+    fn what_is_off_everywhere_costs_no_write_anything() {
+        let mappings = shipped().expect("shipped mappings");
+        let name = |program: &str, transaction: &str| {
+            (ProgramName::parse(program).expect("a name"), TransactionName::parse(transaction).expect("a name"))
+        };
+        let told = |settings: &Settings, program: &str, transaction: &str| {
+            let (program, transaction) = name(program, transaction);
+            settings.coverage(&mappings).of(program, transaction).len()
+        };
+        let all = Settings::trial();
+        assert_eq!(told(&all, "MMS200MI", "UpdItmBasic"), 1);
+        assert_eq!(told(&all, "PPS200MI", "ApprovePO"), 2, "as a state and as a request");
+        let off = Settings { rules: vec![rule(None, None, Mode::Off)], ..Settings::trial() };
+        assert_eq!(told(&off, "MMS200MI", "UpdItmBasic"), 0);
+        let one = vec![rule(None, None, Mode::Off), rule(Some("Sync.ItemMaster"), Some(200), Mode::Publish)];
+        assert_eq!(told(&Settings { rules: one, ..Settings::trial() }, "MMS200MI", "UpdItmBasic"), 1);
+        assert_eq!(told(&Settings::default(), "MMS200MI", "UpdItmBasic"), 0, "the publisher is off");
+    }
+}
