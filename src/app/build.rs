@@ -48,7 +48,7 @@ pub(super) fn guard(settings: &Settings) -> Result<(), Error> {
 /// The shipped rules let a demo client write: they stand in for a folder that is missing in a trial alone.
 fn guard_policies(settings: &Settings) -> Result<(), Error> {
     let trial = matches!(settings.backend, Backend::Mock { .. }) && settings.reachable().is_empty();
-    match trial || settings.development || settings.policies.is_dir() {
+    match trial || settings.development || settings.policies.exists() {
         true => Ok(()),
         false => Err(Error::NoPolicies(settings.policies.clone())),
     }
@@ -204,6 +204,7 @@ pub(super) async fn policies(
     guard_policies(settings)?;
     let folder = policies::Settings {
         dir: settings.policies.clone(),
+        trust: settings.policy_trust.clone(),
         gate: settings.policy_gate,
         kept: Some(settings.kept_policies()),
         shadow: settings.policy_shadow(),

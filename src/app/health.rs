@@ -74,6 +74,10 @@ impl Watched {
         let now = self.policies.in_force();
         let over = self.policies.is_over(unix_seconds());
         let mut note = format!("{} version {}, {}", now.name, now.version, now.hash).trim_start().to_owned();
+        if !now.signers.is_empty() {
+            note.push_str("; signed by ");
+            note.push_str(&now.signers.join(", "));
+        }
         if now.rolled_back {
             note.push_str("; rolled back");
         }

@@ -136,7 +136,8 @@ async fn known(settings: &Settings, found: &mut Found) -> Known {
 
 fn policy(settings: &Settings, known: &Known, found: &mut Found) {
     let issuer = public_url(settings);
-    let folder = policies::Settings { dir: settings.policies.clone(), ..policies::Settings::default() };
+    let (dir, trust) = (settings.policies.clone(), settings.policy_trust.clone());
+    let folder = policies::Settings { dir, trust, ..policies::Settings::default() };
     let at_hand = known.clone();
     let layouts: policies::Layouts =
         Arc::new(move |program, transaction| at_hand.get(&(program, transaction)).cloned());

@@ -4,6 +4,7 @@ use super::audit::audit;
 use super::issuers::{clients, issuers};
 use super::m3;
 use super::points::points;
+use super::policy;
 use super::publish::{outbox, publish};
 use super::reader::Reader;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
@@ -31,6 +32,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     backend.keep_mock_under(&state);
     let trial = matches!(backend, Backend::Mock { .. });
     let issuers = issuers(reader);
+    let (policies, policy_trust) = policy::whence(reader);
     let clients = clients(reader, &issuers);
     Settings {
         public_url,
@@ -47,7 +49,8 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         proofs: proofs(reader),
         issuers,
         clients,
-        policies: path(reader, "policy.dir").unwrap_or_else(|| "policies".into()),
+        policies,
+        policy_trust,
         policy_gate: reader
             .one("policy.gate", "tests or syntax", |text| match text {
                 "tests" => Some(Gate::Tests),

@@ -9,6 +9,7 @@ mod issuers;
 mod keys;
 mod m3;
 mod points;
+mod policy;
 mod publish;
 mod reader;
 mod settings;

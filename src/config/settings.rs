@@ -2,7 +2,7 @@
 
 use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
-use crate::policies::{Gate, Kept, ShadowSettings};
+use crate::policies::{Gate, Kept, ShadowSettings, Trust};
 use crate::policy::{Site, Zones};
 use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points, relay};
 use rustls_pki_types::CertificateDer;
@@ -27,7 +27,9 @@ pub struct Settings {
     pub proofs: ProofSettings,
     pub issuers: Vec<Foreign>,
     pub clients: Vec<ForeignClient>,
+    /// A folder, or a bundle where `policy_trust` asks for one.
     pub policies: PathBuf,
+    pub policy_trust: Trust,
     pub policy_gate: Gate,
     /// A candidate that is asked beside the policies in force.
     pub shadow: Option<PathBuf>,

@@ -1,7 +1,8 @@
 //! The set in force, and the watch that replaces it when the files change.
 
+use super::bundle::Trust;
 use super::cases::{read as read_cases, run, strangers};
-use super::files::{Error, Files, read};
+use super::files::{Error, Files, read, read_trusted};
 use super::gate::{Gate, Good, pass};
 use super::kept::{self, Kept};
 use super::manifest::Manifest;
@@ -24,7 +25,9 @@ pub type Layouts = Arc<dyn Fn(ProgramName, TransactionName) -> Option<Arc<Transa
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// A folder, or a bundle where `trust` asks for one.
     pub dir: PathBuf,
+    pub trust: Trust,
     /// How often the folder is looked at.
     pub every: Duration,
     pub gate: Gate,
@@ -43,7 +46,8 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { dir: "policies".into(), every: Duration::from_secs(1), gate: Gate::default(), kept: None, shadow: None }
+        let (dir, trust, gate) = ("policies".into(), Trust::default(), Gate::default());
+        Self { dir, trust, every: Duration::from_secs(1), gate, kept: None, shadow: None }
     }
 }
 
@@ -54,6 +58,8 @@ pub struct InForce {
     pub version: u64,
     /// Of the rules alone, as decisions and the audit log name it.
     pub hash: String,
+    /// The keys whose signatures it came with.
+    pub signers: Vec<String>,
     /// It was gone back to, and the folder doesn't count.
     pub rolled_back: bool,
     /// Why the folder's own set is not in force.
@@ -68,8 +74,8 @@ pub struct Active {
     metrics: Metrics,
     now: ArcSwap<Set>,
     limits: ArcSwap<Source>,
-    /// The texts last looked at, good or bad: a fault is told once, not every second.
-    seen: Mutex<Option<Files>>,
+    /// The texts last looked at, good or bad, and whether they were gone back to: a fault is told once, not every second.
+    seen: Mutex<Option<(Files, bool)>>,
     in_force: ArcSwap<InForce>,
     embedded: AtomicBool,
     again: AtomicBool,
@@ -83,12 +89,13 @@ impl Active {
         let now = unix_seconds();
         let Whence { dir, rollback } = Whence::now(&settings)?;
         let rolled_back = rollback.is_some();
-        let own = found(&dir, rollback.as_deref()).and_then(|files| {
+        let own = found(&dir, rollback.as_deref(), &settings.trust).and_then(|files| {
             let good = pass(&files, settings.gate(rolled_back), &site, &layouts, now)?;
+            may_follow(&settings, &files, good.manifest.version, rolled_back)?;
             Ok((good, files))
         });
         let (good, files, seen, trouble) = match own {
-            Ok((good, files)) => (good, files.clone(), Some(files), None),
+            Ok((good, files)) => (good, files.clone(), Some((files, rolled_back)), None),
             // Whoever went back from a set must not find it in force again because another one was damaged.
             Err(error) if rolled_back => return Err(error),
             Err(error) => {
@@ -96,7 +103,7 @@ impl Active {
                 let trouble = error.to_string();
                 tracing::error!(%error, "the policy folder can't be used; the last good set is in force");
                 metrics.reloads_refused.with_label_values(&["policy"]).inc();
-                (good, files, read(&dir).ok(), Some(trouble))
+                (good, files, read_trusted(&dir, &settings.trust).ok().map(|files| (files, false)), Some(trouble))
             }
         };
         let shadow = settings.shadow.clone().map(|shadow| {
@@ -206,7 +213,7 @@ impl Active {
     fn try_look(&self, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
         let again = self.again.swap(false, Ordering::AcqRel);
         let found = Whence::now(&self.settings).and_then(|Whence { dir, rollback }| {
-            let files = found(&dir, rollback.as_deref())?;
+            let files = found(&dir, rollback.as_deref(), &self.settings.trust)?;
             // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
             let gone = files.embedded && !self.is_embedded();
             if gone { Err(Error::Gone { path: dir }) } else { Ok((files, rollback.is_some())) }
@@ -215,13 +222,16 @@ impl Active {
         let (files, rolled_back) = match found {
             Ok(found) => found,
             // The same trouble is told once; `seen` is empty while it lasts.
-            Err(why) => return seen.take().map_or(Ok(false), |_| Err(why)),
+            Err(why) => {
+                let told = seen.take().is_none() && self.in_force().trouble == Some(why.to_string());
+                return if told { Ok(false) } else { Err(why) };
+            }
         };
-        if seen.as_ref() == Some(&files) && !again {
+        if seen.as_ref().is_some_and(|seen| seen.0 == files && seen.1 == rolled_back) && !again {
             return Ok(false);
         }
-        let unchanged = !again && seen.as_ref().is_some_and(|seen| seen.same_rules(&files));
-        *seen = Some(files.clone());
+        let unchanged = !again && seen.as_ref().is_some_and(|seen| seen.1 == rolled_back && seen.0.same_rules(&files));
+        *seen = Some((files.clone(), rolled_back));
         // The rules first: limits that came with a set that has a fault are not taken over without it.
         let good = match unchanged && self.in_force().trouble.is_none() {
             true => None,
@@ -247,6 +257,7 @@ impl Active {
         if found < active && !rolled_back {
             return Err(Error::Older { found, active });
         }
+        may_follow(&self.settings, files, found, rolled_back)?;
         Ok(good)
     }
 
@@ -260,6 +271,11 @@ impl Active {
         {
             tracing::warn!(%error, "the policy set is in force and could not be kept: a rollback won't find it");
         }
+        if let Some(kept) = self.settings.kept.as_ref().filter(|_| files.sealed.is_some() && !rolled_back)
+            && let Err(error) = kept.rise(manifest.version, kept::id(files))
+        {
+            tracing::error!(%error, "that this version is in force could not be written down: after a restart an older one may follow");
+        }
         self.metrics.policy_rules.set(i64::try_from(set.rules()).unwrap_or(i64::MAX));
         self.metrics.policy_set.reset();
         let version = manifest.version.to_string();
@@ -269,6 +285,7 @@ impl Active {
             version: manifest.version,
             hash: set.hash().to_owned(),
             expires_at: manifest.expires_at,
+            signers: files.sealed.iter().flat_map(|sealed| &sealed.signers).map(ToString::to_string).collect(),
             ..InForce::clone(held)
         });
     }
@@ -291,9 +308,20 @@ impl Whence {
     }
 }
 
+/// A bundle never follows one of a higher version, nor another one of its own, whatever happened in between; who goes
+/// back says so.
+fn may_follow(settings: &Settings, files: &Files, version: u64, rolled_back: bool) -> Result<(), Error> {
+    let Some(kept) = settings.kept.as_ref().filter(|_| files.sealed.is_some() && !rolled_back) else { return Ok(()) };
+    match kept.highest()? {
+        Some(highest) if version < highest.version => Err(Error::Older { found: version, active: highest.version }),
+        Some(highest) if version == highest.version && kept::id(files) != highest.id => Err(Error::Same { version }),
+        _ => Ok(()),
+    }
+}
+
 /// A kept set is what it was when it was kept, or it is none.
-fn found(dir: &Path, kept: Option<&str>) -> Result<Files, Error> {
-    let files = read(dir)?;
+fn found(dir: &Path, kept: Option<&str>, trust: &Trust) -> Result<Files, Error> {
+    let files = read_trusted(dir, trust)?;
     match kept.is_some_and(|id| files.embedded || kept::id(&files) != id) {
         true => Err(Error::Altered { path: dir.to_owned() }),
         false => Ok(files),
@@ -304,7 +332,7 @@ fn found(dir: &Path, kept: Option<&str>) -> Result<Files, Error> {
 fn last_good(settings: &Settings, site: &Site, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
     let kept = settings.kept.as_ref()?;
     let last = kept.sets().ok()?.pop()?;
-    let files = found(&kept.folder(&last.id), Some(&last.id)).ok()?;
+    let files = found(&kept.folder(&last.id), Some(&last.id), &settings.trust).ok()?;
     let good = pass(&files, Gate::Syntax, site, layouts, now).ok()?;
     Some((good, files))
 }
@@ -332,7 +360,8 @@ pub fn check(
     layouts: &Layouts,
     known: &[(ProgramName, TransactionName)],
 ) -> Result<Check, Error> {
-    let files = read(&settings.dir)?;
+    let trusted = settings.trust.is_asked();
+    let files = if trusted { read_trusted(&settings.dir, &settings.trust)? } else { read(&settings.dir)? };
     let now = unix_seconds();
     let mut faults: Vec<Fault> = Vec::new();
     let manifest = files.manifest.as_ref().map_or_else(|| Ok(Manifest::default()), Manifest::parse);

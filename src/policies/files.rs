@@ -1,8 +1,9 @@
-//! What lies in the policy folder, or was compiled in.
+//! What lies in the policy folder or in a signed bundle, or was compiled in.
 
+use super::bundle::{self, Kind, MAX_BUNDLE, Sealed, Trust};
 use crate::policy::{Fault, Source};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// All texts of one moment.
@@ -17,6 +18,8 @@ pub struct Files {
     pub cases: Vec<Source>,
     /// The folder doesn't exist; these are the defaults.
     pub embedded: bool,
+    /// They came as a bundle.
+    pub sealed: Option<Sealed>,
 }
 
 /// All of these are the operator's to mend; reading may be repeated at any time.
@@ -49,16 +52,30 @@ pub enum Error {
         "version {found} is older than version {active}, which is active; to go back, say `mi-gateway policy rollback`"
     )]
     Older { found: u64, active: u64 },
+    #[error(
+        "version {version} was active with other content; a bundle that differs has a version of its own: count it up in its manifest.toml"
+    )]
+    Same { version: u64 },
+    #[error("the bundle {path} can't be used: {why}", path = path.display())]
+    Bundle {
+        path: PathBuf,
+        #[source]
+        why: bundle::Fault,
+    },
+    #[error("{path} is no signed bundle, and policy.trusted_keys asks for one", path = path.display())]
+    Unsigned { path: PathBuf },
 }
 
-const MAX_FILE: u64 = 4 * 1024 * 1024;
-const MAX_FILES: usize = 256;
+pub(super) const MAX_FILE: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_FILES: usize = 256;
 
 /// The limits' file; its absence from a folder means the default limits.
 const LIMITS: &str = "limits.toml";
 const MANIFEST: &str = "manifest.toml";
 /// The folder of a set's own tests.
 const TESTS: &str = "tests";
+/// The bundle of a kept set, in its folder.
+pub(super) const SEALED: &str = "set.bundle";
 
 const CEDAR: [(&str, &str); 3] = [
     ("00-guardrails.cedar", include_str!("../../policies/00-guardrails.cedar")),
@@ -92,14 +109,35 @@ impl Files {
     }
 
     /// Every file, in one order whatever the disk's.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Source> {
+    pub fn all(&self) -> impl Iterator<Item = &Source> {
         self.cedar.iter().chain([&self.limits]).chain(&self.manifest).chain(&self.cases)
     }
 
     pub fn embedded() -> Self {
         let source = |(name, text): (&str, &str)| Source { name: name.into(), text: text.into() };
-        let (manifest, cases) = (None, Vec::new());
-        Self { cedar: CEDAR.map(source).into(), limits: default_limits(), manifest, cases, embedded: true }
+        Self { cedar: CEDAR.map(source).into(), limits: default_limits(), embedded: true, ..Self::nothing() }
+    }
+
+    pub(super) fn nothing() -> Self {
+        let limits = Source { name: LIMITS.into(), text: String::new() };
+        Self { cedar: Vec::new(), limits, manifest: None, cases: Vec::new(), embedded: false, sealed: None }
+    }
+
+    /// What a file of this name is in a set; nothing for one that belongs to none.
+    pub(super) fn kind(name: &str) -> Option<Kind> {
+        let plain = |name: &str, ending: &str| {
+            let fits = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\') || b == b' ';
+            !name.starts_with('.') && name.len() <= 200 && name.ends_with(ending) && name.bytes().all(fits)
+        };
+        match name {
+            LIMITS => Some(Kind::Limits),
+            MANIFEST => Some(Kind::Manifest),
+            name if plain(name, ".cedar") => Some(Kind::Rules),
+            name => {
+                let case = name.strip_prefix(TESTS).and_then(|rest| rest.strip_prefix('/'));
+                case.filter(|case| plain(case, ".toml")).map(|_| Kind::Cases)
+            }
+        }
     }
 }
 
@@ -107,8 +145,37 @@ fn default_limits() -> Source {
     Source { name: LIMITS.into(), text: include_str!("../../policies/limits.toml").into() }
 }
 
-/// Reads a folder; one that doesn't exist means the embedded files. Blocks.
-pub fn read(dir: &Path) -> Result<Files, Error> {
+/// Reads a folder or a bundle, whoever signed it: for questions about a set, not for deciding with it. Blocks.
+pub fn read(path: &Path) -> Result<Files, Error> {
+    if path.is_file() { sealed(path, &Trust::default()) } else { folder(path) }
+}
+
+/// The same where nothing but what `trust` lets in may decide. A kept set has its bundle in its folder.
+pub(super) fn read_trusted(path: &Path, trust: &Trust) -> Result<Files, Error> {
+    let inside = path.join(SEALED);
+    if path.is_file() {
+        sealed(path, trust)
+    } else if !trust.is_asked() {
+        folder(path)
+    } else if inside.is_file() {
+        sealed(&inside, trust)
+    } else if path.exists() {
+        Err(Error::Unsigned { path: path.into() })
+    } else {
+        Err(Error::Gone { path: path.into() })
+    }
+}
+
+fn sealed(path: &Path, trust: &Trust) -> Result<Files, Error> {
+    let unreadable = |why| Error::Unreadable { path: path.into(), why };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_BUNDLE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    bundle::open(bytes, trust).map_err(|why| Error::Bundle { path: path.into(), why })
+}
+
+/// One that doesn't exist means the embedded files.
+fn folder(dir: &Path) -> Result<Files, Error> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Files::embedded()),
@@ -121,7 +188,7 @@ pub fn read(dir: &Path) -> Result<Files, Error> {
     let cedar = names.into_iter().map(|name| file(dir, &name)).collect::<Result<_, _>>()?;
     let limits = file_or_none(dir, LIMITS)?.unwrap_or_else(default_limits);
     let manifest = file_or_none(dir, MANIFEST)?;
-    Ok(Files { cedar, limits, manifest, cases: cases(dir)?, embedded: false })
+    Ok(Files { cedar, limits, manifest, cases: cases(dir)?, embedded: false, sealed: None })
 }
 
 fn cases(dir: &Path) -> Result<Vec<Source>, Error> {

@@ -4,7 +4,7 @@
 //! A kept set lies under its own hash and never changes; a small file tells their order, another which one was rolled
 //! back to. Both are replaced whole.
 
-use super::files::{Error, Files};
+use super::files::{Error, Files, SEALED};
 use crate::store::write_private;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,13 @@ pub struct KeptSet {
     pub since: u64,
 }
 
+/// The highest version of a bundle that was ever active: nothing lower follows it, over a restart too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Highest {
+    pub(super) version: u64,
+    pub(super) id: String,
+}
+
 /// A set that was gone back to, until somebody says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
@@ -39,6 +46,7 @@ pub struct Kept {
 const MOST: usize = 10;
 const ORDER: &str = "kept.json";
 const ROLLBACK: &str = "rollback.json";
+const HIGHEST: &str = "highest.json";
 const MAX_LIST: u64 = 1024 * 1024;
 
 impl Kept {
@@ -75,12 +83,25 @@ impl Kept {
         }
     }
 
+    pub(super) fn highest(&self) -> Result<Option<Highest>, Error> {
+        self.read(HIGHEST)
+    }
+
+    pub(super) fn rise(&self, version: u64, id: String) -> Result<(), Error> {
+        self.write(HIGHEST, &Highest { version, id })
+    }
+
     /// A set became active: its files are kept, and the oldest beyond a few are dropped.
     pub(super) fn keep(&self, files: &Files, name: &str, version: u64, since: u64) -> Result<(), Error> {
         let id = id(files);
         let folder = self.folder(&id);
         if !folder.is_dir() {
             self.store(files, &folder)?;
+        }
+        // With its signatures: whoever takes it up again has to believe it anew.
+        if let Some(sealed) = &files.sealed {
+            let path = folder.join(SEALED);
+            write_private(&path, &sealed.bytes).map_err(|why| Error::Unreadable { path, why })?;
         }
         let mut sets = self.sets()?;
         if sets.last().is_some_and(|last| last.id == id) {

@@ -6,7 +6,10 @@ mod policy;
 
 pub(super) use bod::{Bod, BodPreview};
 pub(super) use outbox::{Outbox, OutboxOutcome};
-pub(super) use policy::{Policy, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicyWhoCan};
+pub(super) use policy::{
+    Policy, PolicyBundle, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicySign,
+    PolicyVerify, PolicyWhoCan,
+};
 
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
 use clap::{Args, Parser, Subcommand};

@@ -37,6 +37,18 @@ pub(in crate::cli) enum Policy {
         #[arg(long)]
         json: bool,
     },
+    /// Make the pair of keys that policies are signed with and trusted by.
+    Keygen {
+        /// The private key's file; the public one gets the same name and .pub.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Put a folder of rules into one file, signed. A folder with an error in it is refused.
+    Bundle(PolicyBundle),
+    /// Sign a bundle once more, where two have to.
+    Sign(PolicySign),
+    /// Tell what a bundle holds and who signed it. Ends with 1 when its signatures are not good or its last day is over.
+    Verify(PolicyVerify),
     /// Go back to a set that was active before, in a running gateway within a second.
     Rollback(PolicyRollback),
     /// Take the policy folder up again after a rollback.
@@ -58,6 +70,43 @@ pub(in crate::cli) struct PolicyCheck {
     #[arg(long)]
     pub(in crate::cli) classes: bool,
     /// One JSON object a line, the summary last.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyBundle {
+    /// The folder of rules. Its manifest.toml tells the set's name and version.
+    pub(in crate::cli) dir: PathBuf,
+    /// A private key to sign with; may be given more than once, and later with `policy sign`.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: Vec<PathBuf>,
+    /// Where the bundle goes.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: PathBuf,
+    /// In spite of errors.
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicySign {
+    pub(in crate::cli) bundle: PathBuf,
+    /// The private key to sign with.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PolicyVerify {
+    pub(in crate::cli) bundle: PathBuf,
+    /// A public key that counts; may be given more than once. Without it those of the settings.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) key: Vec<PathBuf>,
+    /// How many different keys must have signed.
+    #[arg(long, value_name = "COUNT", requires = "key")]
+    pub(in crate::cli) signatures: Option<usize>,
+    /// As one JSON object.
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

@@ -9,17 +9,16 @@ use crate::model::{Effect, ProgramName, TransactionName};
 use crate::policies::{self, Check, Files};
 use crate::policy::{Fault, Finding, Severity};
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode, Failure> {
-    let dir = words.dir.as_deref().unwrap_or(&bench.settings.policies);
+/// All that is to be said of a set, and the set in a line.
+pub(super) fn findings(bench: &Bench, dir: &Path) -> Result<(Vec<Finding>, String), Failure> {
     let folder = policies::Settings { dir: dir.to_owned(), ..policies::Settings::default() };
     let layouts = bench.layouts.clone();
     let at_hand: policies::Layouts = Arc::new(move |program, name| super::layout(&layouts, program, name));
-    let mut known: Vec<(ProgramName, TransactionName)> = bench.layouts.keys().copied().collect();
-    known.sort_unstable();
-    let (mut findings, summary) = match policies::check(&folder, &bench.site, &at_hand, &known) {
+    Ok(match policies::check(&folder, &bench.site, &at_hand, &known(bench)) {
         Ok(Check { files, manifest, hash, rules, findings }) => {
             let findings = findings.into_iter().chain(limits(&files, &bench.site.issuer)).collect::<Vec<_>>();
             let cases = if files.cases.is_empty() { ", no tests" } else { "" };
@@ -30,7 +29,18 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
             (faults.into_iter().map(Finding::error).collect(), "the set does not load".to_owned())
         }
         Err(error) => return Err(Failure::begin(error.to_string())),
-    };
+    })
+}
+
+fn known(bench: &Bench) -> Vec<(ProgramName, TransactionName)> {
+    let mut known: Vec<_> = bench.layouts.keys().copied().collect();
+    known.sort_unstable();
+    known
+}
+
+pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode, Failure> {
+    let dir = words.dir.as_deref().unwrap_or(&bench.settings.policies);
+    let (mut findings, summary) = findings(bench, dir)?;
     if words.strict {
         findings.iter_mut().for_each(|finding| finding.severity = Severity::Error);
     }
@@ -40,7 +50,7 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
         tell(finding, words.json);
     }
     if words.classes && !words.json {
-        classes(&known);
+        classes(&known(bench));
     }
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if words.json {

@@ -1,5 +1,7 @@
 //! `policy`: what the rules of a folder decide, and why. Nothing is started, nothing is changed.
 
+mod answer;
+mod bundles;
 mod cases;
 mod check;
 mod past;
@@ -19,9 +21,10 @@ use crate::model::{
     Claim, ClaimKind, ClientId, Company, Division, Effect, Place, ProgramName, TransactionLayout, TransactionName,
 };
 use crate::policies::{self, Answer, Caller, Files, May, Question, Wrong};
-use crate::policy::{Miss, Reason, Set, Site};
+use crate::policy::{Set, Site};
+use answer::{explained, missed, told};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,6 +50,10 @@ pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Resul
         args::Policy::Versions { json } => versions::versions(&settings(config)?, *json),
         args::Policy::Shadow { json } => shadow::shadow(&settings(config)?, *json),
         args::Policy::Rollback(words) => versions::rollback(&settings(config)?, words),
+        args::Policy::Keygen { out } => bundles::keygen(out),
+        args::Policy::Bundle(words) => bundles::bundle(&bench().await?, words),
+        args::Policy::Sign(words) => bundles::sign(words),
+        args::Policy::Verify(words) => bundles::verify_with(&settings(config)?.policy_trust, words),
         args::Policy::Resume => versions::resume(&settings(config)?),
         args::Policy::Replay(words) => past::replay(&bench().await?, words),
         args::Policy::Check(words) => check::check(&bench().await?, words),
@@ -337,64 +344,4 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
         division: foreign.standing.division,
     }));
     Ok(callers)
-}
-
-fn missed(miss: &Miss) -> String {
-    match miss {
-        Miss::Expired => "its last day is over".to_owned(),
-        Miss::Condition { text, .. } => format!("this does not hold: {text}"),
-        Miss::Call => "it speaks of other transactions".to_owned(),
-        Miss::Client => "it speaks of other clients".to_owned(),
-    }
-}
-
-fn told(set: &Set, answer: &Answer) -> Value {
-    let spot = |id: &str| set.spot(id).map(ToString::to_string);
-    let rules: Vec<Value> =
-        answer.decision.rules.iter().map(|id| json!({ "rule": &**id, "place": spot(id) })).collect();
-    let near: Vec<Value> = answer
-        .near
-        .iter()
-        .map(|near| json!({ "rule": &*near.rule, "place": near.spot.to_string(), "miss": missed(&near.miss) }))
-        .collect();
-    json!({
-        "allowed": answer.decision.allowed,
-        "reason": answer.decision.reason.word(),
-        "company": answer.place.company.number(),
-        "division": answer.place.division.as_str(),
-        "rules": rules,
-        "nearest": near,
-        "set": set.hash(),
-    })
-}
-
-fn explained(set: &Set, question: &Question, answer: &Answer) {
-    let Place { company, division } = answer.place;
-    let (program, transaction) = (question.asked.program, question.asked.transaction);
-    let effect = Effect::of(program, transaction);
-    let place = if division.is_blank() { format!("{company}") } else { format!("{company}, division {division}") };
-    let verdict = if answer.decision.allowed { "ALLOWED" } else { "REFUSED" };
-    show::line(&format!(
-        "{verdict}: {} may{} {effect} {program}/{transaction} in company {place}",
-        question.caller.name,
-        if answer.decision.allowed { "" } else { " not" }
-    ));
-    let because = match answer.decision.reason {
-        Reason::Allowed => "permitted by".to_owned(),
-        Reason::Forbidden => "forbidden by".to_owned(),
-        Reason::NoPermit => "no rule permits it".to_owned(),
-        Reason::EvaluationError => "a rule failed to evaluate".to_owned(),
-        Reason::ValueNotComparable(field) => format!("a rule reads {field} and can't compare its value"),
-        Reason::NoZone => "a rule reads the local time, and no zone is set for the place (policy.zones)".to_owned(),
-        Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
-    };
-    show::line(&format!("  {because}"));
-    for id in answer.decision.rules.iter() {
-        let place = set.spot(id).map(ToString::to_string).unwrap_or_default();
-        show::line(&format!("    {id}  {place}"));
-    }
-    for near in &answer.near {
-        show::line(&format!("  near: {}  {}", near.rule, near.spot));
-        show::line(&format!("        {}", missed(&near.miss)));
-    }
 }

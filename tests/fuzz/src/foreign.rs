@@ -9,6 +9,7 @@ use mi_gateway::limit::Plan;
 use mi_gateway::m3::{Found, RestReader, read_frame};
 use mi_gateway::mock_m3::Faults;
 use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
+use mi_gateway::policies::{Trust, open_bundle, pack};
 use mi_gateway::telemetry::TraceContext;
 use mi_gateway::translate::{
     BULK_LIMITS, BULK_PATH, Bulk, Next, Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status,
@@ -152,6 +153,14 @@ pub fn settings(bytes: &[u8]) {
         assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.place.is_empty() && !fault.hint.is_empty()));
     }
     let _ = Plan::parse("limits.toml", text, "https://localhost");
+}
+
+/// A bundle that opens is the same set when it is packed again, and nobody has signed what trusted keys have not.
+pub fn bundles(bytes: &[u8]) {
+    let Ok(files) = open_bundle(bytes.to_vec(), &Trust::default()) else { return };
+    let again = pack(&files).and_then(|bytes| open_bundle(bytes, &Trust::default())).expect("what opened is a set");
+    assert!(again.all().eq(files.all()));
+    assert!(files.sealed.is_some_and(|sealed| sealed.signers.is_empty()));
 }
 
 /// A document of a stranger's is checked whole, and each flaw stands in a line that it has.

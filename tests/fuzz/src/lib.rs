@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bods, bulk, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings, proofs,
-    replies, requests, settings, tokens, traceparent,
+    answers, bods, bulk, bundles, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings,
+    proofs, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -39,6 +39,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("bulk", bulk),
     ("answers", answers),
     ("bods", bods),
+    ("bundles", bundles),
     ("inbound", inbound),
     ("mappings", mappings),
 ];

@@ -1,0 +1,67 @@
+//! A decision in words: the rules that made it, or the permits that came near.
+
+use super::super::show;
+use crate::model::{Effect, Place};
+use crate::policies::{Answer, Question};
+use crate::policy::{Miss, Reason, Set};
+use serde_json::{Value, json};
+
+pub(super) fn missed(miss: &Miss) -> String {
+    match miss {
+        Miss::Expired => "its last day is over".to_owned(),
+        Miss::Condition { text, .. } => format!("this does not hold: {text}"),
+        Miss::Call => "it speaks of other transactions".to_owned(),
+        Miss::Client => "it speaks of other clients".to_owned(),
+    }
+}
+
+pub(super) fn told(set: &Set, answer: &Answer) -> Value {
+    let spot = |id: &str| set.spot(id).map(ToString::to_string);
+    let rules: Vec<Value> =
+        answer.decision.rules.iter().map(|id| json!({ "rule": &**id, "place": spot(id) })).collect();
+    let near: Vec<Value> = answer
+        .near
+        .iter()
+        .map(|near| json!({ "rule": &*near.rule, "place": near.spot.to_string(), "miss": missed(&near.miss) }))
+        .collect();
+    json!({
+        "allowed": answer.decision.allowed,
+        "reason": answer.decision.reason.word(),
+        "company": answer.place.company.number(),
+        "division": answer.place.division.as_str(),
+        "rules": rules,
+        "nearest": near,
+        "set": set.hash(),
+    })
+}
+
+pub(super) fn explained(set: &Set, question: &Question, answer: &Answer) {
+    let Place { company, division } = answer.place;
+    let (program, transaction) = (question.asked.program, question.asked.transaction);
+    let effect = Effect::of(program, transaction);
+    let place = if division.is_blank() { format!("{company}") } else { format!("{company}, division {division}") };
+    let verdict = if answer.decision.allowed { "ALLOWED" } else { "REFUSED" };
+    show::line(&format!(
+        "{verdict}: {} may{} {effect} {program}/{transaction} in company {place}",
+        question.caller.name,
+        if answer.decision.allowed { "" } else { " not" }
+    ));
+    let because = match answer.decision.reason {
+        Reason::Allowed => "permitted by".to_owned(),
+        Reason::Forbidden => "forbidden by".to_owned(),
+        Reason::NoPermit => "no rule permits it".to_owned(),
+        Reason::EvaluationError => "a rule failed to evaluate".to_owned(),
+        Reason::ValueNotComparable(field) => format!("a rule reads {field} and can't compare its value"),
+        Reason::NoZone => "a rule reads the local time, and no zone is set for the place (policy.zones)".to_owned(),
+        Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
+    };
+    show::line(&format!("  {because}"));
+    for id in answer.decision.rules.iter() {
+        let place = set.spot(id).map(ToString::to_string).unwrap_or_default();
+        show::line(&format!("    {id}  {place}"));
+    }
+    for near in &answer.near {
+        show::line(&format!("  near: {}  {}", near.rule, near.spot));
+        show::line(&format!("        {}", missed(&near.miss)));
+    }
+}
