@@ -137,6 +137,8 @@ pub(super) async fn tokens(
         let mut own = own.clone();
         own.public_url = public_url.to_owned();
         let require_bound = own.require_bound;
+        own.tls_client_auth = settings.edge.clients.as_ref().is_some_and(|asked| asked.authorities.is_some());
+        own.self_signed_tls_client_auth = settings.edge.clients.as_ref().is_some_and(|asked| asked.self_signed);
         let clients = Clients::open(&store, own.hash_cost).await?;
         guard_clients(settings, &clients).await?;
         if matches!(settings.backend, Backend::Mock { .. }) {

@@ -1,6 +1,6 @@
 //! The two clients of a first start against the mock: one that may write, one that only reads.
 
-use crate::issuer::{self, Clients, IonApi, NewClient, write_private};
+use crate::issuer::{self, Authentication, Clients, IonApi, NewClient, write_private};
 use crate::mock_m3;
 use crate::model::{BadId, Company, Division, M3User, Standing, TenantId};
 use std::fs;
@@ -29,7 +29,7 @@ pub(super) async fn clients(
         // The words are constants of this file and of the mock.
         let Ok(new) = client(name, group, user) else { continue };
         let (client, credentials) = clients.add(new, now).await?;
-        write_private(&folder.join(format!("{name}.ionapi")), &ionapi.text(&client, &credentials))?;
+        write_private(&folder.join(format!("{name}.ionapi")), &ionapi.text(&client, credentials.as_ref()))?;
     }
     Ok(true)
 }
@@ -55,5 +55,7 @@ fn client(name: &str, group: &str, user: &str) -> Result<NewClient, BadId> {
             ..Standing::default()
         },
         dpop: false,
+        authentication: Authentication::Secret,
+        bound: false,
     })
 }

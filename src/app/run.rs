@@ -14,7 +14,7 @@ use crate::clock::unix_seconds;
 use crate::config::Settings;
 use crate::edge::{self, Drained, Edge, raise_open_files, small_pages};
 use crate::gateway::{self, BodyFault, Parts};
-use crate::issuer::{self, Clients, IonApi, Issuer, NewClient, write_private};
+use crate::issuer::{self, Authentication, Clients, IonApi, Issuer, NewClient, write_private};
 use crate::mock_m3::Mock;
 use crate::model::{Standing, TenantId};
 use crate::outbox::Outbox;
@@ -263,18 +263,25 @@ impl Running {
         groups: &[&str],
         standing: Standing,
     ) -> Result<(), issuer::Error> {
-        let own = self.settings.tokens.clone().unwrap_or_else(|| issuer::Settings::of(&self.addresses.public_url));
-        let clients = Clients::open(&self.store, own.hash_cost).await?;
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let tenant = TenantId::parse("DEMO_TST").map_err(|_| issuer::Error::Random)?;
-        let (name_of_it, scopes, groups) = (name.to_owned(), words(scopes), words(groups));
-        let new = NewClient { name: name_of_it, tenant, scopes, groups, standing, dpop: false };
+        let (name, scopes, groups) = (name.to_owned(), words(scopes), words(groups));
+        let authentication = Authentication::Secret;
+        let new = NewClient { name, tenant, scopes, groups, standing, authentication, bound: false, dpop: false };
+        self.add_new_client(new).await
+    }
+
+    /// One that proves itself in its own way.
+    pub async fn add_new_client(&self, new: NewClient) -> Result<(), issuer::Error> {
+        let own = self.settings.tokens.clone().unwrap_or_else(|| issuer::Settings::of(&self.addresses.public_url));
+        let clients = Clients::open(&self.store, own.hash_cost).await?;
+        let name = new.name.clone();
         let (client, credentials) = clients.add(new, unix_seconds()).await?;
         if let Some(issuer) = &self.issuer {
             issuer.reload().await?;
         }
         let ionapi = IonApi { public_url: &self.addresses.public_url, environment: super::first_start::ENVIRONMENT };
         let path = super::first_start::folder(&self.settings.state)?.join(format!("{name}.ionapi"));
-        write_private(&path, &ionapi.text(&client, &credentials))
+        write_private(&path, &ionapi.text(&client, credentials.as_ref()))
     }
 }

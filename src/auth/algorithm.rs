@@ -25,6 +25,18 @@ pub(super) enum KeyKind {
 }
 
 impl Algorithm {
+    pub const ALL: [Self; 9] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
     /// The `alg` of a token's header; upper and lower case differ.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {

@@ -116,7 +116,7 @@ pub(super) fn required<'a>(claims: &'a Object, name: &str) -> Result<&'a str, Er
 }
 
 /// Seconds since 1970; a fraction is allowed by the standard and says nothing here.
-fn time(claims: &Object, name: &str) -> Result<Option<u64>, Error> {
+pub(super) fn time(claims: &Object, name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = claims.member(name) else { return Ok(None) };
     let seconds = value.as_u64().or_else(|| {
         let seconds = value.as_f64()?;

@@ -96,6 +96,15 @@ impl KeySet {
         let count = self.keys.iter().filter(fits).count();
         self.keys.iter().filter(fits).take(if kid.is_none() && count > most { 0 } else { most })
     }
+
+    /// The keys that may have signed, of a set that one client has registered: there, a key without an id fits any id.
+    pub(super) fn registered(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| {
+            key.kind == algorithm.kind()
+                && key.algorithm.is_none_or(|own| own == algorithm)
+                && kid.is_none_or(|kid| key.kid.as_deref().is_none_or(|own| own == kid))
+        })
+    }
 }
 
 impl Key {

@@ -7,10 +7,12 @@
 //! Does not know: HTTP headers and statuses, paths, or how a token comes to be (see `issuer`).
 
 mod algorithm;
+mod assertion;
 mod binding;
 mod cache;
 mod claimed;
 mod claims;
+mod client_keys;
 mod crypto;
 mod directory;
 mod error;
@@ -34,8 +36,10 @@ mod unproven;
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use assertion::{Assertion, BadAssertion, Once};
 pub use claimed::{Claimed, claimed};
 pub use claims::{FAMILY, GENERATION, TENANT};
+pub use client_keys::{BadClientKeys, ClientKeys};
 pub use crypto::install_crypto;
 pub use directory::{ClientFacts, Directory};
 pub use error::{Blame, Error, Unfit};

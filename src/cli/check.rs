@@ -6,7 +6,7 @@ use super::show;
 use super::state::public_url;
 use crate::catalog::read_saved;
 use crate::config::{self, Backend, Certificate, Fault, Settings};
-use crate::edge::{raise_open_files, read_pair};
+use crate::edge::{raise_open_files, read_authorities, read_pair};
 use crate::limit::Plan;
 use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
@@ -101,6 +101,15 @@ fn certificate(settings: &Settings, found: &mut Found) {
             if let Some(address) = reachable.first() {
                 let message = format!("is the development one, and {address} can be reached by others");
                 found.fault("settings", "the certificate", message, "give edge.certificate and edge.key");
+            }
+        }
+    }
+    if let Some(path) = settings.edge.clients.as_ref().and_then(|asked| asked.authorities.as_ref()) {
+        match read_authorities(path) {
+            Ok(count) => found.good.push(format!("{count} authorities of clients in {}", path.display())),
+            Err(error) => {
+                let place = path.display().to_string();
+                found.fault(place, "the authorities of clients", error.to_string(), "see edge.client_ca");
             }
         }
     }

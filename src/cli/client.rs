@@ -1,6 +1,7 @@
 //! `client`: who may ask the embedded issuer for tokens.
 
 use super::args;
+use super::client_auth::{authentication, shown};
 use super::failure::Failure;
 use super::keys::time;
 use super::show;
@@ -29,12 +30,20 @@ pub(super) async fn client(config: Option<&Path>, words: args::Client) -> Result
             show::line(&client.id);
             show::note(&format!("{} is revoked; its tokens end within a second.", client.name));
         }
-        args::Client::Rotate { client, out } => {
-            writable(&out)?;
-            let (client, credentials) = clients.rotate(&client, unix_seconds()).await.map_err(issuer_failed)?;
-            write(&client, &credentials, &out, &settings)?;
-            show::note("The old secrets are worth nothing any more; live tokens stay good.");
-        }
+        args::Client::Rotate { client, out, shows } => match (shown(&shows)?, out) {
+            (Some(other), None) => {
+                let client = clients.rekey(&client, other, unix_seconds()).await.map_err(issuer_failed)?;
+                show::line(&client.id);
+                show::note("What it proved itself by before is worth nothing any more; live tokens stay good.");
+            }
+            (None, Some(out)) => {
+                writable(&out)?;
+                let (client, credentials) = clients.rotate(&client, unix_seconds()).await.map_err(issuer_failed)?;
+                write(&client, Some(&credentials), &out, &settings)?;
+                show::note("The old secrets are worth nothing any more; live tokens stay good.");
+            }
+            _ => return Err(Failure::begin("give --out for new secrets, or what else the client proves itself by")),
+        },
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
@@ -45,7 +54,7 @@ async fn added(clients: &Clients, add: args::ClientAdd, settings: &Settings) -> 
     // Before anybody is registered whose secrets could then not be written down.
     writable(&add.out)?;
     let (client, credentials) = clients.add(new, unix_seconds()).await.map_err(issuer_failed)?;
-    write(&client, &credentials, &add.out, settings)?;
+    write(&client, credentials.as_ref(), &add.out, settings)?;
     let mapped =
         client.standing.user.is_some() || client.groups.iter().any(|group| settings.group_users.contains_key(&**group));
     if !mapped {
@@ -71,6 +80,8 @@ fn new(add: &args::ClientAdd) -> Result<NewClient, Failure> {
             run_as: many("run-as", &add.run_as, M3User::parse)?,
         },
         dpop: add.dpop,
+        authentication: authentication(&add.auth, &add.shows)?,
+        bound: add.bound,
     })
 }
 
@@ -91,17 +102,17 @@ fn writable(out: &Path) -> Result<(), Failure> {
     Err(Failure::begin(format!("--out: the folder {} is not there; make it first", folder.display())))
 }
 
-fn write(client: &Client, credentials: &Credentials, out: &Path, settings: &Settings) -> Result<(), Failure> {
+fn write(client: &Client, credentials: Option<&Credentials>, out: &Path, settings: &Settings) -> Result<(), Failure> {
     let url = public_url(settings);
     let text = IonApi { public_url: &url, environment: client.tenant.as_str() }.text(client, credentials);
     match write_private(out, &text) {
         Ok(()) => {
             show::line(&client.id);
-            show::note(&format!(
-                "{}'s credentials are in {}; they are shown nowhere else.",
-                client.name,
-                out.display()
-            ));
+            let (name, out) = (&client.name, out.display());
+            show::note(&match credentials {
+                Some(_) => format!("{name}'s credentials are in {out}; they are shown nowhere else."),
+                None => format!("{out} says where {name} gets its tokens; it holds no secret."),
+            });
             Ok(())
         }
         Err(error @ issuer::Error::File { .. }) => Err(Failure::on_the_way(format!(
@@ -137,6 +148,8 @@ async fn listed(clients: &Clients, as_json: bool) -> Result<(), Failure> {
                 "may_division": client.standing.divisions.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "dpop": client.dpop,
+                "auth": client.authentication.method(),
+                "bound": client.bound,
                 "created": time(client.created_at),
                 "rotated": client.rotated_at.map(time),
                 "revoked": client.revoked_at.map(time),

@@ -8,6 +8,8 @@ mod bod;
 mod certs;
 mod check;
 mod client;
+mod client_auth;
+mod connection;
 mod failure;
 mod keys;
 mod mock;

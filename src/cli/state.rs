@@ -51,6 +51,9 @@ pub(super) fn issuer_failed(error: issuer::Error) -> Failure {
         error @ (issuer::Error::NameTaken(_)
         | issuer::Error::NoSuchClient(_)
         | issuer::Error::Word { .. }
+        | issuer::Error::Name { .. }
+        | issuer::Error::NoSecret(_)
+        | issuer::Error::OtherMethod { .. }
         | issuer::Error::File { .. }) => Failure::begin(error.to_string()),
         error => Failure::on_the_way(error.to_string()),
     }

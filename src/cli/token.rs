@@ -1,20 +1,20 @@
 //! `token`: a token for scripts, with the credentials of an .ionapi file.
 
 use super::args;
+use super::client_auth::{JWT_BEARER, assertion};
+use super::connection::tls;
 use super::failure::Failure;
 use super::show;
 use super::state::settings;
 use crate::auth::install_crypto;
+use crate::clock::unix_seconds;
 use crate::config::{Certificate, Settings};
 use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::ConfigBuilderExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +26,7 @@ use std::time::Duration;
 #[derive(Deserialize)]
 struct IonApiFile {
     ci: String,
-    cs: SecretString,
+    cs: Option<SecretString>,
     pu: String,
     ot: String,
 }
@@ -38,9 +38,10 @@ pub(super) async fn token(config: Option<&Path>, words: &args::Token) -> Result<
     install_crypto();
     let settings = settings(config)?;
     let file = file(&words.ionapi)?;
-    let answer = tokio::time::timeout(WAIT, ask(&file, authority(words, &settings))).await.unwrap_or_else(|_| {
-        Err(Failure::on_the_way(format!("{}{} has not answered in {} s", file.pu, file.ot, WAIT.as_secs())))
-    })?;
+    let answer =
+        tokio::time::timeout(WAIT, ask(&file, words, authority(words, &settings))).await.unwrap_or_else(|_| {
+            Err(Failure::on_the_way(format!("{}{} has not answered in {} s", file.pu, file.ot, WAIT.as_secs())))
+        })?;
     if words.json {
         show::line(&answer.to_string());
         return Ok(ExitCode::SUCCESS);
@@ -70,16 +71,33 @@ fn authority(words: &args::Token, settings: &Settings) -> Option<PathBuf> {
     }
 }
 
-async fn ask(file: &IonApiFile, authority: Option<PathBuf>) -> Result<Value, Failure> {
+async fn ask(file: &IonApiFile, words: &args::Token, authority: Option<PathBuf>) -> Result<Value, Failure> {
     let url = format!("{}{}", file.pu, file.ot);
-    let connector =
-        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls(authority)?).https_only().enable_http1().build();
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls(words, authority)?)
+        .https_only()
+        .enable_http1()
+        .build();
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-    let form = form_urlencoded::Serializer::new(String::new())
-        .append_pair("grant_type", "client_credentials")
-        .append_pair("client_id", &file.ci)
-        .append_pair("client_secret", file.cs.expose_secret())
-        .finish();
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials").append_pair("client_id", &file.ci);
+    match (&words.key, &file.cs) {
+        (Some(key), _) => {
+            form.append_pair("client_assertion_type", JWT_BEARER);
+            form.append_pair("client_assertion", &assertion(key, &file.ci, &url, unix_seconds())?);
+        }
+        (None, Some(secret)) => {
+            form.append_pair("client_secret", secret.expose_secret());
+        }
+        // The connection's certificate says who it is.
+        (None, None) if words.cert.is_some() => {}
+        (None, None) => {
+            return Err(Failure::begin(
+                "the file holds no secret: give the client's --key, or its certificate with --cert",
+            ));
+        }
+    }
+    let form = form.finish();
     let request = Request::post(&url)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Full::from(form))
@@ -105,25 +123,6 @@ async fn read(body: hyper::body::Incoming) -> Result<Vec<u8>, Box<dyn std::error
         }
     }
     Ok(out)
-}
-
-fn tls(authority: Option<PathBuf>) -> Result<rustls::ClientConfig, Failure> {
-    let builder = rustls::ClientConfig::builder();
-    let Some(path) = authority else {
-        let builder = builder.with_native_roots();
-        let builder =
-            builder.map_err(|error| Failure::begin(format!("the system's authorities can't be read: {error}")))?;
-        return Ok(builder.with_no_client_auth());
-    };
-    let wrong = |error: &dyn std::fmt::Display| {
-        Failure::begin(format!("{}: {error}; name a PEM file with --cacert", path.display()))
-    };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| wrong(&error))? {
-        let certificate = certificate.map_err(|error| wrong(&error))?;
-        roots.add(certificate).map_err(|error| wrong(&error))?;
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// An error and what is behind it: "connection refused" is at the end of the chain.

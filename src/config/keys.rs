@@ -26,6 +26,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let public_url = reader.one("public_url", "an https URL without a path or a slash at its end", public_url);
     let state = path(reader, "state.dir").unwrap_or_else(|| ".mi-gateway".into());
     let (edge, certificate) = edge(reader);
+    let client_certificates = edge.clients.is_some();
     let mut catalog = catalog(reader);
     catalog.file = Some(state.join("catalog.json"));
     let (mut backend, group_users) = m3::m3(reader);
@@ -38,7 +39,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         public_url,
         edge,
         certificate,
-        gateway: gateway(reader),
+        gateway: gateway::Settings { client_certificates, ..gateway(reader) },
         operations: Operations {
             listen: reader
                 .one("operations.listen", "an address and a port, like 127.0.0.1:9090", |text| text.parse().ok())
@@ -111,8 +112,13 @@ fn public_url(text: &str) -> Option<String> {
 }
 
 fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
-    let mut edge =
-        edge::Settings { door: "public", listen: LOOPBACK.to_vec(), tls: None, limits: edge::Limits::default() };
+    let mut edge = edge::Settings {
+        door: "public",
+        listen: LOOPBACK.to_vec(),
+        tls: None,
+        clients: client_certificates(reader),
+        limits: edge::Limits::default(),
+    };
     if let Some(listen) =
         reader.many("edge.listen", "addresses with ports, like 127.0.0.1:8443", |text| text.parse().ok())
     {
@@ -156,6 +162,13 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
         }
     };
     (edge, certificate)
+}
+
+/// Clients are asked for certificates where somebody answers for them, or where each answers for itself.
+fn client_certificates(reader: &mut Reader) -> Option<edge::ClientCertificates> {
+    let authorities = path(reader, "edge.client_ca");
+    let self_signed = flag(reader, "edge.self_signed_clients").unwrap_or(false);
+    (authorities.is_some() || self_signed).then_some(edge::ClientCertificates { authorities, self_signed })
 }
 
 fn gateway(reader: &mut Reader) -> gateway::Settings {

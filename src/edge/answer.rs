@@ -3,7 +3,7 @@
 //! Does not know: what is answered, save that a target too long to read is refused here.
 
 use super::watch::{InFlight, Watch};
-use crate::model::Peer;
+use crate::model::{ClientCertificate, Peer};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -15,16 +15,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::{Service, ServiceExt};
 
+/// Who is at the other end of a connection, as far as the connection proves it.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Counted<S> {
     service: S,
     watch: Arc<Watch>,
-    peer: Peer,
+    caller: Caller,
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(service: S, watch: Arc<Watch>, peer: Peer) -> Self {
-        Self { service, watch, peer }
+    pub(super) fn new(service: S, watch: Arc<Watch>, caller: Caller) -> Self {
+        Self { service, watch, caller }
     }
 }
 
@@ -44,7 +51,10 @@ where
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > most) {
             return Box::pin(std::future::ready(Ok(too_long(in_flight))));
         }
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.caller.peer);
+        if let Some(certificate) = &self.caller.certificate {
+            request.extensions_mut().insert(Arc::clone(certificate));
+        }
         let service = self.service.clone();
         Box::pin(async move {
             let (head, body) = service.oneshot(request).await?.into_parts();

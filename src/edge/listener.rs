@@ -3,6 +3,7 @@
 //! Invariant: no accept error ends the loop; what the system lacks (files, memory) is waited for.
 //! Does not know: what is spoken on a connection.
 
+use super::clients;
 use super::peers::{Full, Peers};
 use super::serve::{Door, connection};
 use super::settings::Settings;
@@ -25,7 +26,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -66,7 +66,7 @@ pub struct Edge {
     metrics: Metrics,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    tls: Option<(TlsAcceptor, Arc<tls::Served>)>,
+    tls: Option<tls::Tls>,
 }
 
 impl fmt::Debug for Edge {
@@ -84,7 +84,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 impl Edge {
     /// Reads the certificate and binds every address. Must run inside the runtime.
     pub fn bind(settings: Settings, metrics: Metrics) -> Result<Self, Error> {
-        let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let asked = settings.clients.as_ref();
+        let tls = settings.tls.as_ref().map(|source| tls::acceptor(source, asked)).transpose()?;
         let listeners = bind_all(settings.door, &settings.listen)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         Ok(Self { settings, metrics, listeners, addresses, tls })
@@ -106,12 +107,18 @@ impl Edge {
         let limits = self.settings.limits;
         let connections = Tasks::new();
         let acceptors = Tasks::new();
-        if let (Some(source), Some((_, served))) = (&self.settings.tls, &self.tls) {
-            tls::reload(Arc::clone(served), source, limits.reload, &self.metrics, &acceptors);
+        if let (Some(source), Some(tls)) = (&self.settings.tls, &self.tls) {
+            tls::reload(Arc::clone(&tls.served), source, limits.reload, &self.metrics, &acceptors);
+        }
+        let (acceptor, clients) = self.tls.map(|tls| (tls.acceptor, tls.clients)).unzip();
+        let clients = clients.flatten();
+        if let (Some(asked), Some(clients)) = (&self.settings.clients, &clients) {
+            clients::reload(Arc::clone(clients), asked, limits.reload, &self.metrics, &acceptors);
         }
         let door = Arc::new(Door {
             name: self.settings.door,
-            tls: self.tls.map(|(acceptor, _)| acceptor),
+            tls: acceptor,
+            clients,
             limits,
             metrics: self.metrics,
             tasks: connections.clone(),

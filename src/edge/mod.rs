@@ -1,12 +1,14 @@
 //! The edge: sockets, TLS, the two HTTP protocols, and every timer a connection lives under.
 //!
-//! A request reaches the service given to [`Edge::run`] with its peer in the extensions.
+//! A request reaches the service given to [`Edge::run`] with its peer in the extensions, and with the certificate that
+//! its client showed on the connection, where it showed one. No header says either.
 //! A drain tells every connection at once, finishes what is in flight, and says what it could not.
 //!
 //! Invariant: each connection is counted from its accept to its end, and ends by one of the timers at the latest.
 //! Does not know: a route, a token, M3, or what the service answers.
 
 mod answer;
+mod clients;
 mod development;
 mod heads;
 mod listener;
@@ -15,14 +17,16 @@ mod peers;
 mod serve;
 mod settings;
 mod stream;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod watch;
 
+pub use clients::{certificate as client_certificate, read_authorities};
 pub use development::{DevelopmentFiles, Error as DevelopmentError, ensure as ensure_development};
 pub use heads::Heads;
 pub use listener::{Drained, Edge, Error, ServiceFault};
 pub use machine::{OpenFiles, raise as raise_open_files, small_pages};
-pub use settings::{Http2, Limits, Settings, TlsSource};
+pub use settings::{ClientCertificates, Http2, Limits, Settings, TlsSource};
 pub use tls::{Error as TlsError, Pair, read_pair};

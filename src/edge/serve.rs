@@ -6,7 +6,8 @@
 //! Invariant: a connection that is told to stop takes no further request and ends when its answers have.
 //! Does not know: who listens, or what the service answers.
 
-use super::answer::Counted;
+use super::answer::{Caller, Counted};
+use super::clients::Clients;
 use super::settings::Limits;
 use super::stream::Stream;
 use super::watch::Watch;
@@ -39,6 +40,7 @@ use uuid::Uuid;
 pub(super) struct Door {
     pub(super) name: &'static str,
     pub(super) tls: Option<TlsAcceptor>,
+    pub(super) clients: Option<Arc<Clients>>,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     /// The connections and the streams on them.
@@ -66,7 +68,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let Some(acceptor) = door.tls.clone() else {
-        return speak(&door, service, socket, peer, false).await;
+        return speak(&door, service, socket, Caller { peer, certificate: None }, false).await;
     };
     let began = Instant::now();
     let stop = door.tasks.stopping();
@@ -86,12 +88,14 @@ where
             #[cfg(target_os = "linux")]
             let _ = stream.get_ref().0.set_quickack(true);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(&door, service, Box::new(stream), peer, http2).await;
+            let shown = stream.get_ref().1.peer_certificates();
+            let certificate = door.clients.as_ref().zip(shown).and_then(|(clients, chain)| clients.shown(chain));
+            speak(&door, service, Box::new(stream), Caller { peer, certificate }, http2).await;
         }
     }
 }
 
-async fn speak<S, B, T>(door: &Door, service: S, stream: T, peer: Peer, http2: bool)
+async fn speak<S, B, T>(door: &Door, service: S, stream: T, caller: Caller, http2: bool)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -101,7 +105,7 @@ where
 {
     let watch = Arc::new(Watch::new(door.limits, jitter(), http2, Arc::clone(&door.in_flight)));
     let io = TokioIo::new(Stream::new(stream, Arc::clone(&watch)));
-    let service = Counted::new(service, Arc::clone(&watch), peer);
+    let service = Counted::new(service, Arc::clone(&watch), caller);
     if http2 {
         let connection = http2_builder(&door.limits, door.tasks.clone()).serve_connection(io, service);
         drive(door, &watch, Box::pin(connection), |connection| connection.graceful_shutdown()).await;

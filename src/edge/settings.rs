@@ -13,6 +13,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// `None` is plain HTTP: the operations door on loopback.
     pub tls: Option<TlsSource>,
+    /// `None`: no client is asked for a certificate.
+    pub clients: Option<ClientCertificates>,
     pub limits: Limits,
 }
 
@@ -28,6 +30,15 @@ pub enum TlsSource {
         chain: Vec<u8>,
         key: Vec<u8>,
     },
+}
+
+/// Which certificates clients may show. None has to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM of the authorities that answer for clients. Read again when it changes.
+    pub authorities: Option<PathBuf>,
+    /// One that is its own issuer is taken too: the handshake proves its key, and nothing but its thumbprint is believed.
+    pub self_signed: bool,
 }
 
 impl fmt::Debug for TlsSource {
@@ -81,7 +92,7 @@ pub struct Http2 {
 impl Settings {
     /// The public door. The certificate has no default: `app` brings the development files or the settings' own.
     pub fn public(tls: TlsSource) -> Self {
-        Self { door: "public", listen: loopback(8443), tls: Some(tls), limits: Limits::default() }
+        Self { door: "public", listen: loopback(8443), tls: Some(tls), clients: None, limits: Limits::default() }
     }
 
     /// The operations door: plain HTTP on loopback.
@@ -89,7 +100,7 @@ impl Settings {
         let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))];
         let limits =
             Limits { max_connections: 256, max_per_peer: 256, drain: Duration::from_secs(5), ..Limits::default() };
-        Self { door: "operations", listen, tls: None, limits }
+        Self { door: "operations", listen, tls: None, clients: None, limits }
     }
 
     /// Whether only this machine can reach the door.

@@ -5,7 +5,8 @@
 //!
 //! Invariant: what is served was read whole and its key fits; a bad change of the files leaves the old pair in place.
 
-use super::settings::TlsSource;
+use super::clients::Clients;
+use super::settings::{ClientCertificates, TlsSource};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
@@ -30,7 +31,7 @@ use x509_parser::prelude::FromDer;
 pub enum Error {
     #[error("cannot read {}: give a PEM file that this user may read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("{place} holds no PEM certificate: give the server's certificate, then those of its issuers")]
+    #[error("{place} holds no PEM certificate: give the certificate itself first, then those of its issuers")]
     NoCertificate { place: String },
     #[error("{place} holds a certificate that cannot be read")]
     BadCertificate { place: String },
@@ -44,6 +45,8 @@ pub enum Error {
     Expired { place: String, not_after: i64 },
     #[error("the certificate of {place} holds only from {} (Unix time) on: is the clock right?", not_before)]
     NotYet { place: String, not_before: i64 },
+    #[error("{place} holds no PEM certificate: give those of the authorities whose clients may show certificates")]
+    NoAuthority { place: String },
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
 }
@@ -110,22 +113,33 @@ impl ResolvesServerCert for Served {
     }
 }
 
+/// What connections are accepted with, and what of it can change.
+pub(super) struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    pub(super) served: Arc<Served>,
+    pub(super) clients: Option<Arc<Clients>>,
+}
+
 /// Reads the source and builds what the connections are accepted with.
-pub(super) fn acceptor(source: &TlsSource) -> Result<(TlsAcceptor, Arc<Served>), Error> {
+pub(super) fn acceptor(source: &TlsSource, clients: Option<&ClientCertificates>) -> Result<Tls, Error> {
     let pair = match source {
         TlsSource::Files { chain, key } => read_pair(chain, key, Timestamp::now())?,
         TlsSource::Bytes { chain, key } => parse(chain, key, "the given chain", "the given key")?,
     };
     let served = Arc::new(Served { pair: ArcSwap::from_pointee(pair) });
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::<Served>::clone(&served));
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let clients = clients.map(|asked| Clients::read(asked, provider()).map(Arc::new)).transpose()?;
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::<Clients>::clone(clients)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::<Served>::clone(&served));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    Ok((TlsAcceptor::from(Arc::new(config)), served))
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), served, clients })
 }
 
 /// Named here, not taken from the process: whatever another crate installs, the door stays the same.

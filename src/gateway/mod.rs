@@ -87,6 +87,8 @@ pub struct Settings {
     pub compress_from: u64,
     /// Origins whose pages may call from a browser; none by default.
     pub cors: Vec<HeaderValue>,
+    /// Clients are asked for certificates, and their resource's metadata say so.
+    pub client_certificates: bool,
     pub exchange: ExchangeSettings,
     pub bulk: BulkSettings,
 }
@@ -100,6 +102,7 @@ impl Default for Settings {
             wait: Duration::from_secs(120),
             compress_from: 1_024,
             cors: Vec::new(),
+            client_certificates: false,
             exchange: ExchangeSettings::default(),
             bulk: BulkSettings::default(),
         }

@@ -39,7 +39,7 @@ impl Routes {
             outbox: parts.outbox.clone(),
             blocking: blocking(parts),
         };
-        let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings.body_limit);
+        let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
         Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))
     }
 }

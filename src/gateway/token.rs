@@ -1,5 +1,6 @@
 //! The token endpoints: RFC 6749 in and out, over the issuer's own words. Errors keep that RFC's shape.
 
+use super::Settings;
 use super::body::{ReadFault, Request, Response, full, has_media_type, read};
 use super::layers::authn::proof;
 use super::layers::limits::too_large;
@@ -8,7 +9,7 @@ use super::visit::Visit;
 use crate::auth::{Resource, Shown};
 use crate::clock::unix_seconds;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
-use crate::model::TenantId;
+use crate::model::{ClientCertificate, TenantId};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -25,11 +26,14 @@ pub(super) struct TokenDoor {
     issuer: Option<Issuer>,
     resource: Arc<Resource>,
     body_limit: usize,
+    /// The door asks for certificates, so tokens that are bound to one can be used here.
+    certificates: bool,
 }
 
 impl TokenDoor {
-    pub(super) fn new(issuer: Option<Issuer>, resource: Arc<Resource>, body_limit: usize) -> Self {
-        Self { issuer, resource, body_limit }
+    pub(super) fn new(issuer: Option<Issuer>, resource: Arc<Resource>, settings: &Settings) -> Self {
+        let (body_limit, certificates) = (settings.body_limit, settings.client_certificates);
+        Self { issuer, resource, body_limit, certificates }
     }
 
     pub(super) async fn token(&self, tenant: Option<&TenantId>, request: Request, visit: &Visit) -> Response {
@@ -78,7 +82,11 @@ impl TokenDoor {
     }
 
     pub(super) fn resource(&self, request: &Request, visit: &Visit) -> Response {
-        document(request, visit, || self.resource.metadata().to_string().into())
+        document(request, visit, || {
+            let mut told = self.resource.metadata();
+            told["tls_client_certificate_bound_access_tokens"] = self.certificates.into();
+            told.to_string().into()
+        })
     }
 
     async fn asked(&self, request: Request, visit: &Visit) -> Result<Asked<'_>, Response> {
@@ -111,7 +119,8 @@ impl TokenDoor {
                 return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
             }
         };
-        Ok(Asked { issuer, authorization, form, headers: parts.headers, uri: parts.uri })
+        let certificate = parts.extensions.get::<Arc<ClientCertificate>>().cloned();
+        Ok(Asked { issuer, authorization, certificate, form, headers: parts.headers, uri: parts.uri })
     }
 }
 
@@ -132,6 +141,7 @@ fn document(request: &Request, visit: &Visit, text: impl Fn() -> Bytes) -> Respo
 struct Asked<'a> {
     issuer: &'a Issuer,
     authorization: Option<String>,
+    certificate: Option<Arc<ClientCertificate>>,
     form: Bytes,
     headers: HeaderMap,
     uri: Uri,
@@ -145,6 +155,7 @@ impl Asked<'_> {
             form: &self.form,
             proof: proof(&self.headers),
             path: self.uri.path(),
+            certificate: self.certificate.as_deref(),
             address: visit.peer.address,
             now: unix_seconds(),
         }

@@ -1,6 +1,7 @@
 //! A token request, its answer, and its refusals in the words of RFC 6749.
 
-use crate::auth::{Shown, Unproven};
+use crate::auth::{BadAssertion, Shown, Unproven};
+use crate::model::ClientCertificate;
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +19,8 @@ pub struct TokenAsk<'a> {
     pub proof: Shown<'a>,
     /// As it was received; a proof names it.
     pub path: &'a str,
+    /// The certificate that the client showed on this very connection.
+    pub certificate: Option<&'a ClientCertificate>,
     pub address: IpAddr,
     /// Seconds since 1970.
     pub now: u64,
@@ -51,8 +54,10 @@ pub enum TokenError {
     #[error("{0}")]
     Request(&'static str),
     /// `basic`: the client used the Authorization header, and is told so in WWW-Authenticate.
-    #[error("the client is unknown, not allowed here, or its secret is wrong")]
+    #[error("the client is unknown, not allowed here, or its secret, key or certificate is wrong")]
     Client { basic: bool },
+    #[error("{0}")]
+    Assertion(#[source] BadAssertion),
     #[error("{0}")]
     Grant(&'static str),
     #[error("{0}")]
@@ -76,7 +81,7 @@ impl TokenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Request(_) => "invalid_request",
-            Self::Client { .. } | Self::TooManyAttempts { .. } => "invalid_client",
+            Self::Client { .. } | Self::Assertion(_) | Self::TooManyAttempts { .. } => "invalid_client",
             Self::Grant(_) => "invalid_grant",
             Self::NotAllowed(_) => "unauthorized_client",
             Self::GrantType => "unsupported_grant_type",

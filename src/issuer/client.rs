@@ -1,5 +1,6 @@
 //! A client as the issuer keeps it, and what is shown of it once.
 
+use super::authentication::Authentication;
 use super::error::Error;
 use super::secrets::Hashed;
 use crate::auth::ClientFacts;
@@ -25,6 +26,10 @@ pub struct Client {
     pub created_at: u64,
     pub rotated_at: Option<u64>,
     pub revoked_at: Option<u64>,
+    pub authentication: Authentication,
+    /// Its tokens are bound to the certificate of the connection that they were asked for on (RFC 8705, 3).
+    pub bound: bool,
+    /// Of one that proves itself otherwise: nothing, which no secret fits.
     pub(super) secret_hash: Hashed,
     pub(super) sask_hash: Hashed,
 }
@@ -54,11 +59,14 @@ pub struct NewClient {
     pub standing: Standing,
     /// It must prove a key with every request for a token (RFC 9449).
     pub dpop: bool,
+    pub authentication: Authentication,
+    pub bound: bool,
 }
 
 impl NewClient {
     pub(super) fn check(&self) -> Result<(), Error> {
         word("client name", &self.name)?;
+        self.authentication.check()?;
         for (what, words) in [("scopes", &self.scopes), ("groups", &self.groups)] {
             if words.len() > MOST_WORDS {
                 return Err(Error::TooMany { what, most: MOST_WORDS });

@@ -2,6 +2,7 @@
 //!
 //! Invariant: names are unique among live clients; a revoked client is kept, for the log, and never comes back.
 
+use super::authentication::Authentication;
 use super::client::{Client, Credentials, NewClient};
 use super::error::Error;
 use super::schema;
@@ -25,12 +26,18 @@ impl Clients {
         Ok(Self { store: store.clone(), cost })
     }
 
-    /// The credentials are shown this once.
-    pub async fn add(&self, new: NewClient, now: u64) -> Result<(Client, Credentials), Error> {
+    /// The credentials are shown this once; a client that proves itself by a key or a certificate has none.
+    pub async fn add(&self, new: NewClient, now: u64) -> Result<(Client, Option<Credentials>), Error> {
         new.check()?;
         let id: Arc<str> = format!("{}~{}", new.tenant, random::<32>()?).into();
         let saak = format!("{}#{}", new.tenant, random::<32>()?);
-        let (credentials, secret_hash, sask_hash) = self.secrets(saak.clone()).await?;
+        let (credentials, secret_hash, sask_hash) = match new.authentication {
+            Authentication::Secret => {
+                let (credentials, secret_hash, sask_hash) = self.secrets(saak.clone()).await?;
+                (Some(credentials), secret_hash, sask_hash)
+            }
+            _ => (None, Hashed("".into()), Hashed("".into())),
+        };
         let client = Client {
             id,
             name: new.name,
@@ -44,6 +51,8 @@ impl Clients {
             created_at: now,
             rotated_at: None,
             revoked_at: None,
+            authentication: new.authentication,
+            bound: new.bound,
             secret_hash,
             sask_hash,
         };
@@ -87,6 +96,9 @@ impl Clients {
     /// New secrets; the old ones end at once, live tokens stay good.
     pub async fn rotate(&self, name: &str, now: u64) -> Result<(Client, Credentials), Error> {
         let client = self.find(name).await?;
+        if client.authentication != Authentication::Secret {
+            return Err(Error::NoSecret(client.name));
+        }
         let (credentials, secret_hash, sask_hash) = self.secrets(client.saak.clone()).await?;
         let mut write = self.store.write().await?;
         let done = sqlx::query(
@@ -105,6 +117,26 @@ impl Clients {
         Ok((Client { secret_hash, sask_hash, rotated_at: Some(now), ..client }, credentials))
     }
 
+    /// Another key or certificate; the old one ends at once, live tokens stay good.
+    pub async fn rekey(&self, name: &str, to: Authentication, now: u64) -> Result<Client, Error> {
+        to.check()?;
+        let client = self.find(name).await?;
+        if client.authentication.method() != to.method() {
+            return Err(Error::OtherMethod { name: client.name, method: client.authentication.method() });
+        }
+        let (kind, with) = to.written();
+        let mut write = self.store.write().await?;
+        sqlx::query("UPDATE clients SET auth = ?, auth_with = ?, rotated_at = ? WHERE id = ? AND revoked_at IS NULL")
+            .bind(kind)
+            .bind(with)
+            .bind(now.cast_signed())
+            .bind(client.id.to_string())
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        Ok(Client { authentication: to, rotated_at: Some(now), ..client })
+    }
+
     async fn secrets(&self, saak: String) -> Result<(Credentials, Hashed, Hashed), Error> {
         let (client_secret, sask) = (random::<32>()?, random::<32>()?);
         let hashes = (hash(&client_secret, self.cost).await?, hash(&sask, self.cost).await?);
@@ -116,8 +148,8 @@ impl Clients {
 fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     sqlx::query(
         "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
-         division, language, companies, divisions, run_as, dpop, generation, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         division, language, companies, divisions, run_as, dpop, generation, created_at, auth, auth_with, bound)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.to_string())
     .bind(client.name.clone())
@@ -137,6 +169,9 @@ fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite:
     .bind(client.dpop)
     .bind(client.generation.cast_signed())
     .bind(client.created_at.cast_signed())
+    .bind(client.authentication.written().0)
+    .bind(client.authentication.written().1)
+    .bind(client.bound)
 }
 
 /// With commas between, for the blank division is a word too; nothing is the empty list.
@@ -184,6 +219,11 @@ fn client(row: &SqliteRow) -> Result<Client, Error> {
         created_at: number("created_at")?.ok_or_else(damaged)?,
         rotated_at: number("rotated_at")?,
         revoked_at: number("revoked_at")?,
+        authentication: {
+            let (kind, with) = (text("auth")?, row.try_get::<Option<String>, _>("auth_with")?);
+            Authentication::read(&kind, with.as_deref()).ok_or_else(damaged)?
+        },
+        bound: row.try_get("bound")?,
         secret_hash: Hashed(text("secret_hash")?.into()),
         sask_hash: Hashed(text("sask_hash")?.into()),
     })

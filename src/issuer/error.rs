@@ -17,6 +17,14 @@ pub enum Error {
     Word { what: &'static str, word: String },
     #[error("a client may have at most {most} {what}")]
     TooMany { what: &'static str, most: usize },
+    #[error("{name} is no {what}: write it out, without wildcards and control characters")]
+    Name { what: &'static str, name: String },
+    #[error(
+        "{0} has no secrets: it proves itself by a key or a certificate, of which another can be registered for it"
+    )]
+    NoSecret(String),
+    #[error("{name} proves itself by {method}, and goes on so; for another way register another client")]
+    OtherMethod { name: String, method: &'static str },
     #[error("the system gives no random numbers")]
     Random,
     #[error("a secret could not be hashed: {0}")]

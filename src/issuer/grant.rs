@@ -4,16 +4,16 @@
 //! Does not know: how tokens are signed, or where clients are kept.
 
 use super::answer::{TokenAnswer, TokenAsk, TokenError};
-use super::attempts::Slot;
-use super::basic::{Reading, readings};
+use super::authenticate::Proof;
+use super::authentication::Authentication;
 use super::client::Client;
 use super::error::Error;
 use super::form::Form;
 use super::mint::{self, Claims, Confirmation, Kind};
 use super::run::{Inner, Known};
-use super::secrets::{Hashed, random};
-use crate::auth::{Directory, Proven, RequireBound, Shown, Unproven};
-use crate::model::ClientId;
+use super::secrets::random;
+use crate::auth::{Proven, RequireBound, Shown, Unproven};
+use crate::model::{ClientCertificate, ClientId};
 use crate::stoplist::TokenFacts;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -21,23 +21,17 @@ use subtle::ConstantTimeEq;
 /// Scopes that clients ask for out of habit; they ask for nothing of ours.
 const MEANINGLESS: [&str; 5] = ["openid", "offline_access", "email", "profile", "address"];
 const WRONG_OWNER: &str = "the user name or password is wrong";
-const WRONG_REFRESH: &str = "the refresh token is unknown, expired, revoked or of another client";
-
+const WRONG_REFRESH: &str = "the refresh token is unknown, expired, revoked, or of another client or certificate";
 const WRONG_KEY: &str = "the refresh token is bound to another key than the proof's";
 
 /// What a grant comes down to.
-struct Granted {
+struct Granted<'a> {
     subject: String,
     scope: String,
     family: String,
     with_refresh: bool,
-}
-
-/// An outcome that counts against the client at its address, or not.
-struct Proof<'a> {
-    id: &'a str,
-    hashed: Option<&'a Hashed>,
-    secret: &'a str,
+    /// What the tokens are bound to.
+    certificate: Option<&'a ClientCertificate>,
 }
 
 impl Inner {
@@ -54,21 +48,40 @@ impl Inner {
         let client = self.authenticate(&known, &ask, &form).await?;
         let proven = self.proven_key(&client, &ask)?;
         let granted = match *label {
-            "client_credentials" => self.for_itself(&client, &form)?,
+            "client_credentials" => self.for_itself(&client, &ask, &form)?,
             "password" => self.for_service_account(&client, &ask, &form).await?,
-            _ => refreshed(&known, &self.directory, &client, (&ask, proven), &form)?,
+            _ => self.refreshed(&known, &client, (&ask, proven), &form)?,
         };
         self.issue(&known, &client, (granted, proven), ask.now).map_err(TokenError::Failed)
     }
 
     /// The key that the tokens are bound to: that of the proof, where one is shown. Some clients get none without.
     fn proven_key(&self, client: &Client, ask: &TokenAsk<'_>) -> Result<Option<Proven>, TokenError> {
-        let held_to = matches!(self.settings.require_bound, RequireBound::Key | RequireBound::Anything);
+        let held_to = match self.settings.require_bound {
+            RequireBound::Key => true,
+            // One of the two is enough.
+            RequireBound::Anything => !client.bound,
+            RequireBound::Nothing | RequireBound::Certificate => false,
+        };
         if ask.proof == Shown::None && !client.dpop && !held_to {
             return Ok(None);
         }
         let who = ClientId { issuer: self.settings.public_url.as_str().into(), id: Arc::clone(&client.id) };
         self.proofs.at_issuer(ask.proof, ask.path, &who, ask.now).map(Some).map_err(TokenError::Proof)
+    }
+
+    /// The certificate that the client's tokens are bound to, where it was registered so or all of them must be.
+    fn certificate<'a>(
+        &self,
+        client: &Client,
+        ask: &TokenAsk<'a>,
+    ) -> Result<Option<&'a ClientCertificate>, TokenError> {
+        const MISSING: &str =
+            "the client's tokens are bound to a certificate: ask for them on a connection that was made with it";
+        match client.bound || self.settings.require_bound == RequireBound::Certificate {
+            false => Ok(None),
+            true => ask.certificate.map(Some).ok_or(TokenError::Request(MISSING)),
+        }
     }
 
     pub(super) async fn revoke(&self, ask: TokenAsk<'_>) -> Result<(), TokenError> {
@@ -96,21 +109,65 @@ impl Inner {
         self.refresh().await
     }
 
-    fn for_itself(&self, client: &Client, form: &Form<'_>) -> Result<Granted, TokenError> {
+    fn for_itself<'a>(&self, client: &Client, ask: &TokenAsk<'a>, form: &Form<'_>) -> Result<Granted<'a>, TokenError> {
         Ok(Granted {
             subject: client.id.to_string(),
             scope: scope(form, &client.scopes)?,
             family: random::<16>().map_err(TokenError::Failed)?,
             with_refresh: self.settings.refresh_for_client_credentials,
+            certificate: self.certificate(client, ask)?,
         })
     }
 
-    async fn for_service_account(
+    fn refreshed<'a>(
+        &self,
+        known: &Known,
+        client: &Client,
+        (ask, proven): (&TokenAsk<'a>, Option<Proven>),
+        form: &Form<'_>,
+    ) -> Result<Granted<'a>, TokenError> {
+        let token = form.value("refresh_token").ok_or(TokenError::Request("refresh_token is missing"))?;
+        let Some((Kind::Refresh, claims)) = mint::read(&known.keys, token) else {
+            return Err(TokenError::Grant(WRONG_REFRESH));
+        };
+        let good = claims.client_id == *client.id
+            && claims.client_generation == client.generation
+            && ask.now < claims.exp
+            && claims.cnf.as_ref().is_none_or(|bound| bound.fits(ask.certificate))
+            && !known.ended.contains(claims.grant_id.as_str())
+            && !self.directory.stops().held().revoked(&facts(&claims), ask.now);
+        if !good {
+            return Err(TokenError::Grant(WRONG_REFRESH));
+        }
+        // Who has stolen it needs the key as well.
+        if let Some(bound) = claims.cnf.as_ref().and_then(|cnf| cnf.jkt.as_deref())
+            && !proven.ok_or(TokenError::Proof(Unproven::Missing))?.is_of(bound)
+        {
+            return Err(TokenError::Grant(WRONG_KEY));
+        }
+        // Never more than at first, and never what the client has lost since.
+        let first: Vec<&str> = claims.scope.split(' ').filter(|word| !word.is_empty()).collect();
+        let still: Vec<Box<str>> = client.scopes.iter().filter(|scope| first.contains(&&***scope)).cloned().collect();
+        // What was bound stays so, whatever became of the registration.
+        let certificate = match claims.cnf.as_ref().is_some_and(Confirmation::names_certificate) {
+            true => ask.certificate,
+            false => self.certificate(client, ask)?,
+        };
+        let scope = scope(form, &still)?;
+        Ok(Granted { subject: claims.sub, scope, family: claims.grant_id, with_refresh: true, certificate })
+    }
+
+    async fn for_service_account<'a>(
         &self,
         client: &Client,
-        ask: &TokenAsk<'_>,
+        ask: &TokenAsk<'a>,
         form: &Form<'_>,
-    ) -> Result<Granted, TokenError> {
+    ) -> Result<Granted<'a>, TokenError> {
+        if client.authentication != Authentication::Secret {
+            return Err(TokenError::NotAllowed(
+                "the client has no service account: it proves itself by a key of its own",
+            ));
+        }
         let user = form.value("username").ok_or(TokenError::Request("username is missing"))?;
         let secret = form.value("password").ok_or(TokenError::Request("password is missing"))?;
         let own = bool::from(client.saak.as_bytes().ct_eq(user.as_bytes()));
@@ -123,6 +180,7 @@ impl Inner {
             scope: scope(form, &client.scopes)?,
             family: random::<16>().map_err(TokenError::Failed)?,
             with_refresh: true,
+            certificate: self.certificate(client, ask)?,
         })
     }
 
@@ -130,7 +188,7 @@ impl Inner {
         &self,
         known: &Known,
         client: &Client,
-        (granted, proven): (Granted, Option<Proven>),
+        (granted, proven): (Granted<'_>, Option<Proven>),
         now: u64,
     ) -> Result<TokenAnswer, Error> {
         let url = &self.settings.public_url;
@@ -146,7 +204,7 @@ impl Inner {
             tenant: client.tenant.to_string(),
             grant_id: granted.family,
             client_generation: client.generation,
-            cnf: proven.map(|proven| Confirmation { jkt: Some(proven.jkt()) }),
+            cnf: Confirmation::of(proven.map(|proven| proven.jkt()), granted.certificate),
         };
         let access_token = mint::sign(&known.signing, Kind::Access, &claims)?;
         let mut refresh_token = None;
@@ -159,111 +217,10 @@ impl Inner {
         let token_type = if proven.is_some() { "DPoP" } else { "Bearer" };
         Ok(TokenAnswer { access_token, token_type, expires_in, refresh_token, scope: claims.scope })
     }
-
-    /// The client behind a request: its secret is right, it is not revoked, and the path is its tenant's.
-    async fn authenticate(
-        &self,
-        known: &Known,
-        ask: &TokenAsk<'_>,
-        form: &Form<'_>,
-    ) -> Result<Arc<Client>, TokenError> {
-        let basic = ask.authorization.is_some();
-        for reading in presented(ask, form)? {
-            let client = known.clients.get(reading.id.as_str()).filter(|client| !client.revoked());
-            let hashed = client.map(|client| &client.secret_hash);
-            let proof = Proof { id: &reading.id, hashed, secret: &reading.secret };
-            if self.proven(proof, ask).await?
-                && let Some(client) = client
-                && ask.tenant.is_none_or(|tenant| tenant == client.tenant.as_str())
-            {
-                return Ok(Arc::clone(client));
-            }
-        }
-        Err(TokenError::Client { basic })
-    }
-
-    /// Whether a secret is right. Only what was really checked counts as a failure.
-    async fn proven(&self, proof: Proof<'_>, ask: &TokenAsk<'_>) -> Result<bool, TokenError> {
-        let remembered = || proof.hashed.is_some_and(|hashed| self.secrets.remembers(hashed, proof.secret));
-        if remembered() {
-            return Ok(true);
-        }
-        let slot: Arc<Slot> = self.attempts.of(proof.id, ask.address);
-        if !slot.open(ask.now) {
-            return Err(TokenError::TooManyAttempts { retry_after: 1 });
-        }
-        let _turn = slot.turn.lock().await;
-        // While this one waited, another may have been right, or too many wrong.
-        if remembered() {
-            return Ok(true);
-        }
-        if !slot.open(ask.now) {
-            return Err(TokenError::TooManyAttempts { retry_after: 1 });
-        }
-        let right = self.secrets.check(proof.hashed, proof.secret).await.map_err(|_| TokenError::Busy)?;
-        if !right {
-            slot.failed(ask.now);
-        }
-        Ok(right)
-    }
 }
 
 /// The most that the settings allow for a token.
 const LONGEST_EVER: u64 = 31_536_000;
-
-/// The credentials of the request, by one method and not by two.
-fn presented(ask: &TokenAsk<'_>, form: &Form<'_>) -> Result<Vec<Reading>, TokenError> {
-    let (id, secret) = (form.value("client_id"), form.value("client_secret"));
-    let Some(header) = ask.authorization else {
-        return match (id, secret) {
-            (Some(id), Some(secret)) if id.len() <= 256 => Ok(vec![Reading { id: id.into(), secret: secret.into() }]),
-            _ => Err(TokenError::Client { basic: false }),
-        };
-    };
-    if secret.is_some() {
-        return Err(TokenError::Request("send the client's secret in the header or in the form, not in both"));
-    }
-    let mut readings = readings(header);
-    readings.retain(|reading| reading.id.len() <= 256);
-    if readings.is_empty() {
-        return Err(TokenError::Client { basic: true });
-    }
-    if id.is_some_and(|id| readings.iter().all(|reading| reading.id != id)) {
-        return Err(TokenError::Request("client_id is not the client of the header"));
-    }
-    Ok(readings)
-}
-
-fn refreshed(
-    known: &Known,
-    directory: &Directory,
-    client: &Client,
-    (ask, proven): (&TokenAsk<'_>, Option<Proven>),
-    form: &Form<'_>,
-) -> Result<Granted, TokenError> {
-    let token = form.value("refresh_token").ok_or(TokenError::Request("refresh_token is missing"))?;
-    let Some((Kind::Refresh, claims)) = mint::read(&known.keys, token) else {
-        return Err(TokenError::Grant(WRONG_REFRESH));
-    };
-    let good = claims.client_id == *client.id
-        && claims.client_generation == client.generation
-        && ask.now < claims.exp
-        && !known.ended.contains(claims.grant_id.as_str())
-        && !directory.stops().held().revoked(&facts(&claims), ask.now);
-    if !good {
-        return Err(TokenError::Grant(WRONG_REFRESH));
-    }
-    // Who has stolen it needs the key as well.
-    if let Some(bound) = claims.cnf.as_ref().and_then(|cnf| cnf.jkt.as_deref())
-        && !proven.ok_or(TokenError::Proof(Unproven::Missing))?.is_of(bound)
-    {
-        return Err(TokenError::Grant(WRONG_KEY));
-    }
-    // Never more than at first, and never what the client has lost since.
-    let first: Vec<&str> = claims.scope.split(' ').filter(|word| !word.is_empty()).collect();
-    let still: Vec<Box<str>> = client.scopes.iter().filter(|scope| first.contains(&&***scope)).cloned().collect();
-    Ok(Granted { subject: claims.sub, scope: scope(form, &still)?, family: claims.grant_id, with_refresh: true })
-}
 
 /// By what an operator may have taken a refresh token back. The clock that it was made by is ours.
 fn facts(claims: &Claims) -> TokenFacts<'_> {

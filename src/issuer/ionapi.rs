@@ -1,5 +1,8 @@
 //! The `.ionapi` file: credentials in the form that Infor's clients read.
 //!
+//! The file of a client that proves itself by a key or a certificate names the method instead of secrets, as `am`; that
+//! word is ours, and Infor's clients do not know it.
+//!
 //! Invariant: written whole or not at all, readable by its owner alone.
 
 use super::client::{Client, Credentials};
@@ -19,14 +22,14 @@ pub struct IonApi<'a> {
 
 impl IonApi<'_> {
     /// The text of the file. It holds secrets.
-    pub fn text(&self, client: &Client, credentials: &Credentials) -> String {
+    pub fn text(&self, client: &Client, credentials: Option<&Credentials>) -> String {
         let url = self.public_url.trim_end_matches('/');
-        let document = json!({
+        let mut document = json!({
             "ti": client.tenant.as_str(),
             "cn": client.name,
             "dt": "12",
             "ci": &*client.id,
-            "cs": credentials.client_secret.expose_secret(),
+            "cs": credentials.map(|own| own.client_secret.expose_secret()),
             "iu": url,
             // With its slash: token URL = pu + ot, by plain concatenation.
             "pu": format!("{url}/{}/as/", client.tenant),
@@ -35,9 +38,13 @@ impl IonApi<'_> {
             "or": "revoke_token.oauth2",
             "ev": self.environment,
             "v": "1.0",
-            "saak": credentials.saak,
-            "sask": credentials.sask.expose_secret(),
+            "saak": credentials.map(|own| &own.saak),
+            "sask": credentials.map(|own| own.sask.expose_secret()),
         });
+        if let (None, Some(members)) = (credentials, document.as_object_mut()) {
+            members.retain(|_, value| !value.is_null());
+            members.insert("am".into(), client.authentication.method().into());
+        }
         format!("{document:#}\n")
     }
 }

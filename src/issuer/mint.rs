@@ -5,11 +5,13 @@
 
 use super::error::Error;
 use super::signing::SigningKey;
+use crate::model::ClientCertificate;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
 const ACCESS: &str = "at+jwt";
 const REFRESH: &str = "rt+jwt";
@@ -36,16 +38,43 @@ pub(super) struct Claims {
     /// The family. The name is that of Infor's newer tokens.
     pub(super) grant_id: String,
     pub(super) client_generation: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cnf: Option<Confirmation>,
 }
 
-/// What a token is bound to besides its text.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a token is bound to besides its text: each must be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Confirmation {
     /// The thumbprint of a key of which each use brings a proof (RFC 9449).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) jkt: Option<String>,
+    /// The thumbprint of the certificate that each connection must be made with (RFC 8705, 3.1).
+    #[serde(rename = "x5t#S256", skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+}
+
+impl Confirmation {
+    /// `None`: anybody's who has its text.
+    pub(super) fn of(key: Option<String>, certificate: Option<&ClientCertificate>) -> Option<Self> {
+        let certificate = certificate.map(thumbprint);
+        (key.is_some() || certificate.is_some()).then_some(Self { jkt: key, certificate })
+    }
+
+    pub(super) fn names_certificate(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// Whether the certificate is the one that is named, if any is. In constant time.
+    pub(super) fn fits(&self, shown: Option<&ClientCertificate>) -> bool {
+        self.certificate
+            .as_ref()
+            .is_none_or(|bound| shown.is_some_and(|shown| thumbprint(shown).as_bytes().ct_eq(bound.as_bytes()).into()))
+    }
+}
+
+fn thumbprint(certificate: &ClientCertificate) -> String {
+    URL_SAFE_NO_PAD.encode(certificate.thumbprint)
 }
 
 #[derive(Deserialize)]

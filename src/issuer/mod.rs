@@ -8,6 +8,8 @@
 
 mod answer;
 mod attempts;
+mod authenticate;
+mod authentication;
 mod basic;
 mod client;
 mod clients;
@@ -16,6 +18,7 @@ mod form;
 mod grant;
 mod ionapi;
 mod mint;
+mod once;
 mod run;
 mod schema;
 mod secrets;
@@ -26,6 +29,7 @@ mod signing_keys;
 mod tests;
 
 pub use answer::{TokenAnswer, TokenAsk, TokenError};
+pub use authentication::Authentication;
 pub use basic::readable as basic_readable;
 pub use client::{Client, Credentials, NewClient};
 pub use clients::Clients;

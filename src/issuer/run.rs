@@ -8,11 +8,12 @@ use super::attempts::Attempts;
 use super::client::Client;
 use super::clients::Clients;
 use super::error::Error;
+use super::once::Used;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::signing::SigningKey;
 use super::signing_keys::SigningKeys;
-use crate::auth::{Directory, KeySet, Keys, Proofs, install_crypto, proof_algorithms};
+use crate::auth::{Algorithm, Directory, KeySet, Keys, Proofs, install_crypto, proof_algorithms};
 use crate::clock::unix_seconds;
 use crate::store::{Store, Watch};
 use crate::tasks::Tasks;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) secrets: Secrets,
     pub(super) attempts: Attempts,
+    pub(super) used: Used,
     pub(super) known: ArcSwap<Known>,
     clients: Clients,
     keys: SigningKeys,
@@ -83,6 +85,7 @@ impl Issuer {
         let inner = Arc::new(Inner {
             secrets: Secrets::new(settings.hash_cost).await?,
             attempts: Attempts::new(),
+            used: Used::default(),
             known: ArcSwap::from_pointee(known),
             store: store.clone(),
             issued: metrics.tokens_issued.clone(),
@@ -131,8 +134,12 @@ impl Issuer {
 
     /// The metadata document (RFC 8414).
     pub fn metadata(&self) -> Value {
-        let url = &self.inner.settings.public_url;
-        let methods = json!(["client_secret_basic", "client_secret_post"]);
+        let settings = &self.inner.settings;
+        let url = &settings.public_url;
+        let mut methods = vec!["client_secret_basic", "client_secret_post", "private_key_jwt"];
+        methods.extend(settings.tls_client_auth.then_some("tls_client_auth"));
+        methods.extend(settings.self_signed_tls_client_auth.then_some("self_signed_tls_client_auth"));
+        let algorithms: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
         json!({
             "issuer": url,
             "dpop_signing_alg_values_supported": proof_algorithms().collect::<Vec<_>>(),
@@ -142,7 +149,10 @@ impl Issuer {
             "grant_types_supported": ["client_credentials", "password", "refresh_token"],
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+            "tls_client_certificate_bound_access_tokens": settings.shows_certificates(),
         })
     }
 }
@@ -164,6 +174,7 @@ impl Inner {
 
     async fn tidy(&self) -> Result<(), Error> {
         let now = unix_seconds();
+        self.used.tidy(now);
         self.keys.purge(now.saturating_sub(self.settings.longest_life() + 60)).await?;
         let mut write = self.store.write().await?;
         sqlx::query("DELETE FROM ended_families WHERE until < ?").bind(now.cast_signed()).execute(&mut *write).await?;

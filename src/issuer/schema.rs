@@ -25,6 +25,11 @@ const STEPS: &[&str] = &[
 ",
     "ALTER TABLE clients ADD COLUMN language TEXT",
     "ALTER TABLE clients ADD COLUMN dpop INTEGER NOT NULL DEFAULT 0",
+    "
+    ALTER TABLE clients ADD COLUMN auth TEXT NOT NULL DEFAULT 'secret';
+    ALTER TABLE clients ADD COLUMN auth_with TEXT;
+    ALTER TABLE clients ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {

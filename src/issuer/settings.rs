@@ -36,6 +36,10 @@ pub struct Settings {
     /// What every token is bound to; who can't show it gets none.
     pub require_bound: RequireBound,
     pub hash_cost: HashCost,
+    /// Clients can show certificates that an authority answers for.
+    pub tls_client_auth: bool,
+    /// Clients can show certificates of their own making.
+    pub self_signed_tls_client_auth: bool,
 }
 
 impl Settings {
@@ -48,7 +52,13 @@ impl Settings {
             refresh_for_client_credentials: true,
             require_bound: RequireBound::Nothing,
             hash_cost: HashCost::default(),
+            tls_client_auth: false,
+            self_signed_tls_client_auth: false,
         }
+    }
+
+    pub(super) fn shows_certificates(&self) -> bool {
+        self.tls_client_auth || self.self_signed_tls_client_auth
     }
 
     /// How long after its last use for signing a key may still be needed.

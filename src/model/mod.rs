@@ -4,6 +4,7 @@
 //! Does not know: HTTP, JSON, the MI socket, or how any of these values is written outside the process.
 
 mod call;
+mod certificate;
 mod charset;
 mod claim;
 mod conventions;
@@ -20,6 +21,7 @@ mod standing;
 mod value;
 
 pub use call::{Call, Input, Place};
+pub use certificate::ClientCertificate;
 pub use charset::{Charset, Uncarried};
 pub use claim::{Claim, ClaimKind, ClaimValue};
 pub use conventions::{Conventions, DateForm, DecimalSign};

@@ -12,8 +12,8 @@ use mi_gateway::config::{Backend, Settings};
 use mi_gateway::m3::RestSettings;
 use mi_gateway::mock_m3::{Faults, Mock};
 use mi_gateway::model::M3User;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -159,11 +159,25 @@ pub(crate) fn sockets_alone(why: &str) -> bool {
 
 /// A client that trusts the development authority and nothing else, over HTTP/2 or 1.1 as agreed.
 pub(crate) fn https(authority: &Path) -> Https {
+    over(trusting(authority))
+}
+
+/// The same, which shows this certificate on its connections; both PEM.
+pub(crate) fn https_showing(authority: &Path, (certificate, key): &(String, String)) -> Https {
+    let mut config = trusting(authority);
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>().expect("certificates");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let own = rustls::sign::CertifiedKey::from_der(chain, key, config.crypto_provider()).expect("a pair");
+    config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(own));
+    over(config)
+}
+
+fn over(tls: rustls::ClientConfig) -> Https {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(trusting(authority))
+        .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
         .enable_http2()
@@ -193,6 +207,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The same caller on other connections.
+    pub(crate) fn over(mut self, https: &Https) -> Self {
+        self.https = https.clone();
+        self
+    }
+
     pub(crate) fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self

@@ -26,7 +26,7 @@ pub(crate) struct Idp {
     pub(crate) issuer: String,
     /// Its authority, whose certificates clients may show too.
     pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     https: Https,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
@@ -65,7 +65,7 @@ impl Idp {
         let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let issuer = line(&mut answers).await;
         let https = https(&at("ca.pem"));
-        Self { issuer, authority, _folder: folder, https, orders, answers, _child: child }
+        Self { issuer, authority, folder, https, orders, answers, _child: child }
     }
 
     /// Settings that trust its tokens, whose clients are all MIDEMO in tenant DEMO_TST.
@@ -138,6 +138,17 @@ impl Idp {
         line(&mut self.answers).await
     }
 
+    /// The file of its authority.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A new access token of one of the script's clients, asked for over these connections.
+    pub(crate) async fn token_over(&self, https: &Https, client: &str) -> String {
+        let reply = self.post_over(https, "/token", client, &[("grant_type", "client_credentials")]).await;
+        reply.json()["access_token"].as_str().unwrap_or_else(|| panic!("{}", reply.text())).to_owned()
+    }
+
     /// A new access token of one of the script's clients.
     pub(crate) async fn token(&self, client: &str) -> String {
         let reply = self.ask_token(client, &[]).await;
@@ -151,14 +162,25 @@ impl Idp {
 
     /// The same with a proof of possession beside it.
     pub(crate) async fn ask_bound_token(&self, client: &str, proof: &str) -> Reply {
-        self.post_with("/token", client, &[("grant_type", "client_credentials")], &[("dpop", proof)]).await
+        self.post_with(&self.https, "/token", client, &[("grant_type", "client_credentials")], &[("dpop", proof)]).await
     }
 
     async fn post(&self, path: &str, client: &str, more: &[(&str, &str)]) -> Reply {
-        self.post_with(path, client, more, &[]).await
+        self.post_over(&self.https, path, client, more).await
     }
 
-    async fn post_with(&self, path: &str, client: &str, more: &[(&str, &str)], headers: &[(&str, &str)]) -> Reply {
+    async fn post_over(&self, https: &Https, path: &str, client: &str, more: &[(&str, &str)]) -> Reply {
+        self.post_with(https, path, client, more, &[]).await
+    }
+
+    async fn post_with(
+        &self,
+        https: &Https,
+        path: &str,
+        client: &str,
+        more: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let secret = format!("secret-of-{client}");
         let own = [("client_id", client), ("client_secret", secret.as_str())];
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(own).extend_pairs(more).finish();
@@ -168,7 +190,7 @@ impl Idp {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(form)).expect("a request");
-        crate::house::send(&self.https, request).await
+        crate::house::send(https, request).await
     }
 }
 

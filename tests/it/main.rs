@@ -20,6 +20,7 @@ mod idp;
 mod issuers;
 mod lists;
 mod main_job;
+mod mutual;
 mod outbox;
 mod outcomes;
 mod places;

@@ -8,6 +8,8 @@ use std::{path::Path, time::Duration};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use {http::Request, http_body_util::Full};
+#[path = "process_keys.rs"]
+mod keys;
 #[path = "process_log.rs"]
 mod log;
 #[path = "process_outbox.rs"]

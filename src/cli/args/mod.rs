@@ -103,14 +103,35 @@ pub(super) enum Client {
         /// Name or client id.
         client: String,
     },
-    /// Give a client new secrets. Live tokens stay good; the old secrets don't.
+    /// Give a client new secrets, or register another key or certificate for it. Live tokens stay good; the old secrets,
+    /// key or certificate don't.
     Rotate {
         /// Name or client id.
         client: String,
-        /// Where the new .ionapi file goes.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
+        /// Where the .ionapi file with new secrets goes.
+        #[arg(long, value_name = "FILE", required_unless_present_any = ["jwks", "subject", "dns", "certificate"])]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        shows: ClientShows,
     },
+}
+
+/// What a client without a secret proves itself by.
+#[derive(Debug, Args)]
+pub(super) struct ClientShows {
+    /// private_key_jwt: its public keys, a JWK, a JWKS, or one key or certificate in PEM.
+    #[arg(long, value_name = "FILE", group = "shows")]
+    pub(super) jwks: Option<PathBuf>,
+    /// tls_client_auth: the subject of its certificate as RFC 4514 writes it, like CN=web-shop,O=Acme
+    /// (openssl x509 -noout -subject -nameopt RFC2253).
+    #[arg(long, value_name = "DN", group = "shows")]
+    pub(super) subject: Option<String>,
+    /// tls_client_auth: a DNS name among the alternative names of its certificate.
+    #[arg(long, value_name = "NAME", group = "shows")]
+    pub(super) dns: Option<String>,
+    /// self_signed_tls_client_auth: its certificate, PEM.
+    #[arg(long, value_name = "FILE", group = "shows")]
+    pub(super) certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +174,14 @@ pub(super) struct ClientAdd {
     /// Give it tokens that are bound to a key of its own (DPoP, RFC 9449), and no others.
     #[arg(long)]
     pub(super) dpop: bool,
+    /// How it proves itself to the token endpoint, in this way and no other.
+    #[arg(long, value_name = "METHOD", default_value = "client_secret", value_parser = ["client_secret", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"])]
+    pub(super) auth: String,
+    #[command(flatten)]
+    pub(super) shows: ClientShows,
+    /// Bind its tokens to the certificate of the connection that they are asked for on: nobody else can use them.
+    #[arg(long)]
+    pub(super) bound: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,6 +259,15 @@ pub(super) struct Token {
     /// The authority to trust; without it the development one, where there is one, else the system's.
     #[arg(long, value_name = "PEM")]
     pub(super) cacert: Option<PathBuf>,
+    /// The private key of a client that proves itself by one (private_key_jwt), PEM.
+    #[arg(long, value_name = "PEM")]
+    pub(super) key: Option<PathBuf>,
+    /// The certificate to show on the connection, PEM: for a client that proves itself by it, or whose tokens it binds.
+    #[arg(long, value_name = "PEM")]
+    pub(super) cert: Option<PathBuf>,
+    /// The key of that certificate; without it in the same file.
+    #[arg(long, value_name = "PEM", requires = "cert")]
+    pub(super) cert_key: Option<PathBuf>,
     /// The whole answer as JSON, not the token alone.
     #[arg(long)]
     pub(super) json: bool,

@@ -1,5 +1,6 @@
 //! Promises of the edge, over real sockets. This file holds the words the others speak in.
 
+mod clients;
 mod drain;
 mod http;
 mod timers;
@@ -7,8 +8,8 @@ mod tls;
 
 use super::development::{DevelopmentFiles, ensure};
 use super::listener::{Drained, Edge};
-use super::settings::{Limits, Settings, TlsSource};
-use crate::model::Peer;
+use super::settings::{ClientCertificates, Limits, Settings, TlsSource};
+use crate::model::{ClientCertificate, Peer};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use ::http::{Request, Response};
@@ -113,6 +114,11 @@ async fn serve(request: Request<Incoming>, signals: Signals) -> Result<Response<
             let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
             Full::new(Bytes::from(peer.unwrap_or_default())).boxed_unsync()
         }
+        "/certificate" => {
+            let shown = request.extensions().get::<Arc<ClientCertificate>>();
+            let told = shown.map(|shown| format!("{} {} {}", shown.vouched, shown.subject, shown.dns_names.join(",")));
+            Full::new(Bytes::from(told.unwrap_or_default())).boxed_unsync()
+        }
         _ => Full::new(Bytes::from_static(b"hello")).boxed_unsync(),
     };
     Ok(Response::new(body))
@@ -136,19 +142,19 @@ pub(super) struct House {
 
 impl House {
     pub(super) async fn plain(limits: Limits) -> Self {
-        Self::open(limits, false).await
+        Self::open(limits, false, None).await
     }
 
     pub(super) async fn tls(limits: Limits) -> Self {
-        Self::open(limits, true).await
+        Self::open(limits, true, None).await
     }
 
-    async fn open(limits: Limits, tls: bool) -> Self {
+    pub(super) async fn open(limits: Limits, tls: bool, clients: Option<ClientCertificates>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = ensure(dir.path()).unwrap();
         let source = TlsSource::Files { chain: files.chain.clone(), key: files.key.clone() };
-        let settings =
-            Settings { door: "test", listen: vec!["127.0.0.1:0".parse().unwrap()], tls: tls.then_some(source), limits };
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let settings = Settings { door: "test", listen, tls: tls.then_some(source), clients, limits };
         let metrics = Metrics::new();
         let edge = Edge::bind(settings, metrics.clone()).unwrap();
         let addresses = edge.addresses().to_vec();

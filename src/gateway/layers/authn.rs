@@ -5,6 +5,7 @@ use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
 use crate::auth::{Presented, Scheme, Shown, Verifier};
 use crate::clock::unix_seconds;
+use crate::model::ClientCertificate;
 use crate::telemetry::Metrics;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -87,7 +88,9 @@ fn presented(request: &Request) -> Result<(&str, Presented<'_>), Problem> {
     let scheme =
         scheme.ok_or_else(|| missing("The Authorization header is not of the form Bearer TOKEN or DPoP TOKEN."))?;
     let (method, path) = (request.method().as_str(), request.uri().path());
-    Ok((token, Presented { scheme, certificate: None, proof: proof(request.headers()), method, path }))
+    // Of the handshake alone: what a header says of a certificate, anybody can say.
+    let certificate = request.extensions().get::<Arc<ClientCertificate>>().map(|shown| shown.thumbprint);
+    Ok((token, Presented { scheme, certificate, proof: proof(request.headers()), method, path }))
 }
 
 /// The proof of a request, to be looked at by whoever knows what it is for.

@@ -103,7 +103,7 @@ fn told(division: Division) -> String {
 /// The statuses of RFC 6749, 5.2, and what it leaves open.
 pub(in crate::gateway) fn token_status(error: &TokenError) -> StatusCode {
     match error {
-        TokenError::Client { .. } => StatusCode::UNAUTHORIZED,
+        TokenError::Client { .. } | TokenError::Assertion(_) => StatusCode::UNAUTHORIZED,
         TokenError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
         TokenError::Busy | TokenError::Proof(Unproven::Full) => StatusCode::SERVICE_UNAVAILABLE,
         TokenError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -39,6 +39,7 @@ async fn a_refresh_token_expires_and_belongs_to_one_client() {
     let (other, theirs) = house.running.clients.add(new_client("other"), now()).await.expect("a client");
     house.running.issuer.inner.refresh().await.expect("reads");
     let refresh = answer.refresh_token.as_deref().expect("a refresh token");
+    let theirs = theirs.expect("a secret");
     let secret = secrecy::ExposeSecret::expose_secret(&theirs.client_secret);
     let request = form(&[
         ("grant_type", "refresh_token"),
@@ -213,6 +214,7 @@ async fn a_client_with_everything_still_gets_a_token_that_is_read() {
     let new = super::NewClient { scopes: scopes.clone(), ..new_client("large") };
     let (client, credentials) = house.running.clients.add(new, now()).await.expect("a client");
     house.running.issuer.inner.refresh().await.expect("reads");
+    let credentials = credentials.expect("a secret");
     let secret = secrecy::ExposeSecret::expose_secret(&credentials.client_secret);
     let request = form(&[("grant_type", "client_credentials"), ("client_id", &client.id), ("client_secret", secret)]);
     let answer = house.ask(None, &request).await.expect("a token");
@@ -236,7 +238,7 @@ async fn a_stolen_file_holds_no_secret() {
 #[tokio::test]
 async fn the_ionapi_file_is_infors_and_private() {
     let house = House::new().await;
-    let text = IonApi { public_url: URL, environment: "dev" }.text(&house.client, &house.credentials);
+    let text = IonApi { public_url: URL, environment: "dev" }.text(&house.client, Some(&house.credentials));
     let path = house.folder.path().join("demo.ionapi");
     std::fs::write(&path, "older").expect("an older file, readable for all");
     write_private(&path, &text).expect("written");
@@ -258,6 +260,7 @@ async fn a_client_that_is_held_to_proofs_gets_no_token_without_one() {
     house.running.issuer.reload().await.expect("read");
     assert!(client.dpop && house.running.clients.find("bound").await.expect("kept").dpop);
     assert!(!house.running.clients.find("demo").await.expect("kept").dpop);
+    let credentials = credentials.expect("a secret");
     let secret = secrecy::ExposeSecret::expose_secret(&credentials.client_secret);
     let form = form(&[("grant_type", "client_credentials"), ("client_id", &client.id), ("client_secret", secret)]);
     assert_eq!(code(&house.ask(None, &form).await), "invalid_dpop_proof");

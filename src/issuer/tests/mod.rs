@@ -1,11 +1,13 @@
 //! The words of these tests: an issuer over a folder of its own, one client, and a verifier that trusts it.
 
+mod certificates;
 mod endpoints;
 mod life;
+mod own_keys;
 
 use super::{
-    Client, Clients, Credentials, HashCost, Issuer, NewClient, Settings, SigningAlgorithm, TokenAnswer, TokenAsk,
-    TokenError,
+    Authentication, Client, Clients, Credentials, HashCost, Issuer, NewClient, Settings, SigningAlgorithm, TokenAnswer,
+    TokenAsk, TokenError,
 };
 use crate::auth::{Directory, Error as Refused, IssuerRules, Keys, Presented, ProofSettings, Proofs, Shown, Verifier};
 pub(super) use crate::clock::unix_seconds as now;
@@ -71,6 +73,8 @@ pub(super) fn new_client(name: &str) -> NewClient {
             ..Standing::default()
         },
         dpop: false,
+        authentication: Authentication::Secret,
+        bound: false,
     }
 }
 
@@ -93,8 +97,18 @@ impl House {
         let store = Store::open(folder.path()).await.expect("a store");
         let clients = Clients::open(&store, CHEAP).await.expect("clients");
         let (client, credentials) = clients.add(new_client("demo"), now()).await.expect("a client");
+        let credentials = credentials.expect("a client with a secret");
         let running = Running::over(folder.path(), settings).await;
         Self { folder, running, client, credentials, now: now() }
+    }
+
+    /// Another client, which proves itself otherwise.
+    pub(super) async fn other(&self, name: &str, authentication: Authentication, bound: bool) -> Client {
+        let new = NewClient { authentication, bound, ..new_client(name) };
+        let (client, credentials) = self.running.clients.add(new, now()).await.expect("a client");
+        assert_eq!(credentials.is_some(), client.authentication == Authentication::Secret);
+        self.running.issuer.inner.refresh().await.expect("reads");
+        client
     }
 
     pub(super) fn secret(&self) -> &str {
@@ -115,7 +129,7 @@ impl House {
 
     pub(super) fn request<'a>(&self, authorization: Option<&'a str>, form: &'a str) -> TokenAsk<'a> {
         let (form, proof, path) = (form.as_bytes(), Shown::None, "/oauth2/token");
-        TokenAsk { tenant: None, authorization, form, proof, path, address: HERE, now: self.now }
+        TokenAsk { tenant: None, authorization, form, proof, path, certificate: None, address: HERE, now: self.now }
     }
 
     /// With the right credentials in the header.

@@ -1,6 +1,6 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
-use mi_gateway::auth::{KeySet, Metadata, proof_well_formed, says_active, well_formed};
+use mi_gateway::auth::{Assertion, ClientKeys, KeySet, Metadata, proof_well_formed, says_active, well_formed};
 use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::Heads;
@@ -108,6 +108,23 @@ pub fn proofs(bytes: &[u8]) {
         && proof_well_formed(text)
     {
         assert!(text.len() <= 4_096 && !well_formed(text));
+    }
+}
+
+/// What a client signs of itself, and the keys that it registers: an assertion names its client or is refused, it never
+/// proves anything by keys that did not sign it, and keys that are taken read as the same keys again, none of them private.
+pub fn assertions(bytes: &[u8]) {
+    // Of nobody who signs anything here.
+    const KEYS: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    static STRANGER: LazyLock<ClientKeys> = LazyLock::new(|| ClientKeys::parse(KEYS.as_bytes()).expect("a public key"));
+    if let Ok(keys) = ClientKeys::parse(bytes) {
+        assert!(!keys.document().contains("\"d\":"));
+        assert_eq!(ClientKeys::parse(keys.document().as_bytes()), Ok(keys));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(assertion) = Assertion::parse(text) {
+        assert!((1..=256).contains(&assertion.client().len()));
+        assert!(assertion.proves(&STRANGER, &["https://localhost".to_owned()], 1_700_000_000).is_err());
     }
 }
 

@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, bods, bulk, bundles, documents, forms, frames, heads, inbound, issuers, keysets, layouts, mappings,
-    proofs, replies, requests, settings, tokens, traceparent,
+    answers, assertions, bods, bulk, bundles, documents, forms, frames, heads, inbound, issuers, keysets, layouts,
+    mappings, proofs, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -29,6 +29,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("requests", requests),
     ("tokens", tokens),
     ("proofs", proofs),
+    ("assertions", assertions),
     ("keysets", keysets),
     ("issuers", issuers),
     ("forms", forms),
