@@ -29,6 +29,7 @@ mod refusals;
 mod rest;
 mod scan;
 mod sdk;
+mod smuggling;
 mod spellings;
 mod stops;
 mod surface;

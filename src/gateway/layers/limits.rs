@@ -6,7 +6,8 @@ use super::super::refused;
 use super::super::route::Route;
 use super::super::visit::Visit;
 use super::checkpoint::Below;
-use http::header::CONTENT_LENGTH;
+use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::{BodyExt, Limited};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -28,12 +29,23 @@ pub(crate) async fn size(bounds: Bounds, request: Request) -> ControlFlow<Respon
         let detail = format!("The URL may have {} bytes.", bounds.uri);
         return ControlFlow::Break(Problem::new(Kind::UriTooLong, detail).answer(&visit));
     }
+    let mut codings = request.headers().get_all(CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return ControlFlow::Break(packed(&visit));
+    }
     let most = if matches!(visit.route, Route::Bulk { .. }) { bounds.bulk } else { bounds.body };
     let said = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|length| length > most as u64) {
         return ControlFlow::Break(too_large(most).answer(&visit));
     }
     ControlFlow::Continue(request.map(|body: Body| Limited::new(body, most).map_err(Fault::new).boxed_unsync()))
+}
+
+/// Nothing of a caller's is unpacked here, so a small body can't become a large one.
+fn packed(visit: &Visit) -> Response {
+    let mut response = Problem::new(Kind::MediaTypeUnsupported, "The body may not be compressed.").answer(visit);
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
 }
 
 pub(crate) fn too_large(most: usize) -> Problem {
