@@ -1,17 +1,23 @@
 //! Files that only their owner may read.
 
 use aws_lc_rs::rand;
-use std::fs::{OpenOptions, rename};
+use std::fs::{OpenOptions, remove_file, rename};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
 /// Written beside its place first and then moved into it: whole, or as it was.
+/// What lies beside already is taken away and not written into: a mode is given to a file that is made, and a link leads
+/// elsewhere.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    match remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     rename(&beside, path)
@@ -32,5 +38,28 @@ pub fn ensure_key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
             Ok(key)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_private;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn what_was_laid_beside_lends_a_secret_neither_its_mode_nor_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, elsewhere) = (folder.path().join("key"), folder.path().join("elsewhere"));
+        let beside = folder.path().join(format!("key.{}", std::process::id()));
+        fs::write(&beside, "left over").expect("a file");
+        fs::set_permissions(&beside, Permissions::from_mode(0o644)).expect("a mode");
+        write_private(&path, b"secret").expect("written");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        fs::write(&elsewhere, "as it was").expect("a file");
+        symlink(&elsewhere, &beside).expect("a link");
+        write_private(&path, b"another").expect("written");
+        assert_eq!(fs::read(&elsewhere).expect("a file"), b"as it was");
+        assert!(fs::symlink_metadata(&path).expect("a file").is_file());
     }
 }
