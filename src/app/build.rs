@@ -201,6 +201,7 @@ pub(super) async fn policies(
     public_url: &str,
     catalog: &Catalog,
     metrics: &Arc<Metrics>,
+    store: &Store,
     tasks: &Tasks,
 ) -> Result<(Arc<Active>, Arc<Limits>), Error> {
     guard_policies(settings)?;
@@ -219,7 +220,7 @@ pub(super) async fn policies(
     let active = tokio::task::spawn_blocking(load).await.map_err(|_| Error::Task)?.map_err(Error::Policies)?;
     let parse = |source: &Source, issuer: &str| Plan::parse(&source.name, &source.text, issuer);
     let plan = parse(&active.limits(), public_url).map_err(Error::Limits)?;
-    let limits = Arc::new(Limits::new(plan));
+    let limits = Arc::new(Limits::kept(plan, store, tasks).await?);
     let (issuer, changed, refused) = (public_url.to_owned(), limits.clone(), metrics.reloads_refused.clone());
     active.watch(tasks, move |source| match parse(source, &issuer) {
         Ok(plan) => changed.replace(plan),

@@ -54,6 +54,7 @@ impl Watched {
         };
         let audit = self.audit.status();
         let outbox = self.outbox.status();
+        self.audit.tell_refusals();
         let good = m3.is_ok() && keys.is_ok() && audit.is_ok() && outbox.is_ok();
         self.health.set("m3", m3);
         self.health.set("issuers", keys);

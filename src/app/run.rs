@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::edge::{self, Drained, Edge, raise_open_files, small_pages};
 use crate::gateway::{self, BodyFault, Parts};
 use crate::issuer::{self, Authentication, Clients, IonApi, Issuer, NewClient, write_private};
+use crate::limit::Limits;
 use crate::mock_m3::Mock;
 use crate::model::{Standing, TenantId};
 use crate::outbox::Outbox;
@@ -68,6 +69,7 @@ pub struct Running {
     pub first_start: bool,
     settings: Settings,
     store: Store,
+    limits: Arc<Limits>,
     issuer: Option<Issuer>,
     catalog: Catalog,
     health: Health,
@@ -104,14 +106,14 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (m3, mock) = build::m3(&settings.backend, &metrics, &tasks).await?;
     let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics.clone(), tasks.clone()).await;
     let tokens = build::tokens(&settings, &public_url, &metrics, &tasks).await?;
-    let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tasks).await?;
+    let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tokens.store, &tasks).await?;
     let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
     let audit = build::audit(&settings, &metrics).await?;
     let (outbox, mappings) = build::outbox(&settings, &metrics, &tasks).await?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
-        limits,
+        limits: limits.clone(),
         policies: policies.clone(),
         catalog: catalog.clone(),
         m3,
@@ -152,6 +154,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         gateway: inside,
         first_start: tokens.first_start,
         store: tokens.store,
+        limits,
         issuer: tokens.issuer,
         catalog,
         health,
@@ -238,6 +241,10 @@ impl Running {
             tracing::warn!(%error, "catalog not saved; a restart will ask M3 again");
         }
         self.outbox.close().await;
+        // Nobody calls any more: what was used is known exactly.
+        if let Err(error) = self.limits.settle().await {
+            tracing::warn!(%error, "the usage of clients could not be written; what was reserved counts as used");
+        }
         self.store.close().await;
         // Behind the writes, whose outcomes it tells.
         if !self.audit.close(TASKS_END).await {

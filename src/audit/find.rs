@@ -27,7 +27,7 @@ impl Filter {
     fn holds(&self, line: &Value, hasher: Option<&Key>) -> bool {
         let is = |name: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| line[name] == *wanted);
         let call = line["call"].as_str().unwrap_or_default();
-        is("id", &self.id)
+        (is("id", &self.id) || self.id.as_ref().is_some_and(|id| line["first"] == *id))
             && self.call.as_deref().is_none_or(|wanted| {
                 call.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
             })

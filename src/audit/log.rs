@@ -3,6 +3,7 @@
 use super::decision::{Decision, DecisionId, now};
 use super::error::Error;
 use super::key::Key;
+use super::refusals::{Refusal, Refusals};
 use super::settings::{Required, Settings};
 use super::ticket::{Outcome, Ticket};
 use super::writer::{Message, Shared, Writer};
@@ -11,7 +12,7 @@ use crate::telemetry::Metrics;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, thread};
 use tokio::sync::oneshot;
 
@@ -29,6 +30,7 @@ struct Inner {
     key: Arc<Key>,
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
+    refusals: Refusals,
 }
 
 impl fmt::Debug for Log {
@@ -47,7 +49,7 @@ impl Log {
         // A thread, not a task: a disk blocks, and no worker of the runtime may.
         let run = move || writer.run(&messages);
         thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
-        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared }) })
+        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared, refusals: Refusals::default() }) })
     }
 
     /// Writes a decision down. The ticket of an allowed write tells its outcome later.
@@ -70,6 +72,16 @@ impl Log {
             self.write(words);
         }
         Ticket { id, log: self.clone(), kept, so_far: write.then_some(Outcome::NotSent) }
+    }
+
+    /// Writes down that a limit refused a call, or counts it for a later line. Gives the id of its line.
+    pub fn refused(&self, refusal: &Refusal<'_>) -> DecisionId {
+        self.inner.refusals.note(refusal, Instant::now(), |line| self.write(line))
+    }
+
+    /// Writes down refusals that were counted and wait for their line; to be called every few seconds.
+    pub fn tell_refusals(&self) {
+        self.inner.refusals.tell(Instant::now(), false, |line| self.write(line));
     }
 
     /// Writes down what an operator did, besides decisions: its kind, and members that name no secret.
@@ -104,6 +116,7 @@ impl Log {
     /// Signs the end and puts it on the disk; the folder is free for the next run then. Whoever has something to write
     /// after this has lost it, so it comes behind the last write.
     pub async fn close(&self, limit: Duration) -> bool {
+        self.inner.refusals.tell(Instant::now(), true, |line| self.write(line));
         let (told, ended) = oneshot::channel();
         if self.inner.queue.try_send(Message::End(told)).is_err() {
             return false;

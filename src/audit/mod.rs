@@ -12,6 +12,7 @@ mod error;
 mod find;
 mod key;
 mod log;
+mod refusals;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use error::Error;
 pub use find::{Filter, find};
 pub use key::{Key, PublicKey};
 pub use log::Log;
+pub use refusals::Refusal;
 pub use settings::{Fields, Required, Settings};
 pub use ticket::{Outcome, Ticket, Unwritten};
 pub use verify::{Broken, Head, Verified, verify};

@@ -1,7 +1,7 @@
 //! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
 //!
-//! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → value-level policy → program
-//! rate → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
+//! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → value-level policy →
+//! limits → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
 use super::blocked::{self, Blocking};
@@ -16,7 +16,7 @@ use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
-use crate::limit::Limits;
+use crate::limit::{Held, Limits};
 use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
 use crate::outbox::Outbox;
@@ -109,7 +109,7 @@ impl Exchange {
             self.refused_by_name(problem, reason, asked, who, visit, effect)
         })?;
         visit.learnt().user = Some(user.clone());
-        let (mut decided, mut charged) = (None, false);
+        let (mut decided, mut held) = (None, None);
         // A layout that the session does not confirm is fetched again once; nothing had been sent.
         for again in [false, true] {
             let layout = self.catalog.layout(asked.program, asked.transaction).await.map_err(refused::by_catalog)?;
@@ -136,9 +136,10 @@ impl Exchange {
             }
             let most = asked.options.max_records.unwrap_or(self.settings.default_records);
             let more = if most == 0 { 0 } else { 1 + u32::from(left_at.is_some()) };
-            if !std::mem::replace(&mut charged, true) {
-                self.program_rate(asked, who, visit)?;
-            }
+            let held = match &held {
+                Some(held) => Held::clone(held),
+                None => held.insert(self.charge(asked, who, visit).await?).clone(),
+            };
             // What a caller may not see in an answer is not repeated to him either.
             let repeated =
                 |input: &&Input| asked.options.extended && columns(layout.input.fields()[usize::from(input.at)].name);
@@ -154,11 +155,11 @@ impl Exchange {
                 language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
-            match self.send(call, visit, ticket).await {
+            match self.send(call, visit, ticket, held.clone()).await {
                 Ok((flow, reported)) => {
                     let most = (layout.multi && most > 0).then_some(u64::from(most));
                     let ceiling = self.settings.list_ceiling.filter(|_| layout.multi);
-                    let listing = Listing::new(flow, most, left_at, pen).under(ceiling);
+                    let listing = Listing::new(flow, most, left_at, pen).under(ceiling).holding(held);
                     return Ok(Answer { table, inputs: shown, listing, reported });
                 }
                 Err(Sent::LayoutChanged) => self.catalog.disagreed(asked.program, asked.transaction, again).await,
@@ -340,26 +341,7 @@ impl Exchange {
         Err(judged.refusal(decision.reason).decided(ticket.id))
     }
 
-    /// After policy: what is refused costs the client nothing of its program's rate.
-    fn program_rate(&self, asked: &Asked, who: &Principal, visit: &Visit) -> Result<(), Problem> {
-        let Some(verdict) = self.limits.check_program(&who.client, &who.groups, asked.program, 1) else {
-            return Ok(());
-        };
-        let (allowed, wait) = (verdict.allowed, verdict.wait);
-        let mut learnt = visit.learnt();
-        learnt.limit = Some(match learnt.limit.take() {
-            Some(known) => known.tighter(verdict),
-            None => verdict,
-        });
-        drop(learnt);
-        if allowed {
-            return Ok(());
-        }
-        let detail = format!("The client has used up its rate for {}.", asked.program);
-        Err(Problem::new(Kind::RateLimited, detail).retry_after(wait))
-    }
-
-    async fn send(&self, call: Call, visit: &Visit, mut ticket: Ticket) -> Result<(Flow, bool), Sent> {
+    async fn send(&self, call: Call, visit: &Visit, mut ticket: Ticket, held: Held) -> Result<(Flow, bool), Sent> {
         let intent = visit.intent();
         // What must stand in the log and in the outbox stands there before M3 sees anything.
         let begun = intent::written(&self.outbox, &call, visit, &mut ticket).await.map_err(Sent::Refused)?;
@@ -379,7 +361,8 @@ impl Exchange {
         };
         visit.begins_write();
         let wait = self.settings.write_wait;
-        match flow::write(self.m3.clone(), call, &self.tasks, wait, intent.clone(), ticket, pledge).await {
+        let book = (ticket, pledge, held);
+        match flow::write(self.m3.clone(), call, &self.tasks, wait, intent.clone(), book).await {
             Ok(Ok(flow)) => Ok(flow),
             Ok(Err(m3::Error::LayoutChanged { .. })) => Err(Sent::LayoutChanged),
             Ok(Err(error)) => Err(Sent::Refused(refused::by_m3(error, true, &intent))),

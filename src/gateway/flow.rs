@@ -5,6 +5,7 @@
 
 use super::intent;
 use crate::audit::{Outcome, Ticket};
+use crate::limit::Held;
 use crate::m3;
 use crate::model::{Call, Record};
 use crate::outbox::{self, Pledge};
@@ -86,12 +87,13 @@ pub(super) async fn write(
     tasks: &Tasks,
     wait: Duration,
     intent: String,
-    mut ticket: Ticket,
-    pledge: Option<Pledge>,
+    (mut ticket, pledge, held): (Ticket, Option<Pledge>, Held),
 ) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
     tasks.spawn(async move {
+        // The call is in flight until M3 has ended it, whoever has gone.
+        let _held = held;
         let (program, transaction) = (call.layout.program, call.layout.name);
         let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
         // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.

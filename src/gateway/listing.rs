@@ -6,6 +6,7 @@
 use super::cursor::{Bound, Seal};
 use super::flow::Flow;
 use crate::clock::unix_seconds;
+use crate::limit::Held;
 use crate::m3;
 use crate::model::Record;
 use crate::translate::Mark;
@@ -27,6 +28,9 @@ pub(super) struct Listing {
     truncated: bool,
     /// Records that came beyond what was wanted.
     unwanted: u32,
+    /// Of the client's limits; let go when the list has ended or its reader has gone.
+    #[expect(dead_code, reason = "held, and let go of by being dropped")]
+    held: Held,
 }
 
 /// So many records are read for nobody, before an M3 that goes on and on is left.
@@ -53,11 +57,16 @@ impl Listing {
             last: None,
             truncated: false,
             unwanted: 0,
+            held: Held::default(),
         }
     }
 
     pub(super) fn under(self, ceiling: Option<u64>) -> Self {
         Self { ceiling, ..self }
+    }
+
+    pub(super) fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Record>, m3::Error> {

@@ -16,6 +16,7 @@ mod intent;
 mod layers;
 mod listing;
 mod problem;
+mod rate;
 mod refused;
 mod route;
 mod routes;

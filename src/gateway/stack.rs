@@ -49,7 +49,10 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         // Who are you? Before quota, for rates are counted by client and not by address.
         .layer(checkpoint(authn::authn, authn::Authn { verifier: parts.verifier.clone(), metrics: metrics.clone() }))
         // How often? Before policy, so that a client that hammers at closed doors runs into its rate.
-        .layer(checkpoint(quota::quota, quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone() }))
+        .layer(checkpoint(
+            quota::quota,
+            quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone(), audit: parts.audit.clone() },
+        ))
         // Blocked by hand? Before any rule is asked; behind quota, so that who hammers on does not fill the audit log.
         .layer(checkpoint(block::block, blocking(parts)))
         // May you do anything here at all? What exactly is decided on typed values, in `exchange`.

@@ -1,5 +1,6 @@
 //! One request on its way through the house: who, where, since when, and what is learnt of it for the log.
 
+use super::rate::Pace;
 use super::route::Route;
 use crate::audit::DecisionId;
 use crate::limit::Verdict;
@@ -24,6 +25,8 @@ pub(super) struct Visit {
     key: OnceLock<IdempotencyKey>,
     /// A write of this request was handed on: whoever ends the waiting does not know what became of it.
     writing: Arc<AtomicBool>,
+    /// Of a transaction of a bulk call: how long limits may hold it back.
+    pace: Option<Arc<Pace>>,
     learnt: Mutex<Learnt>,
 }
 
@@ -54,11 +57,12 @@ pub(super) struct Learnt {
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
         let (started, writing, key) = (Instant::now(), Arc::default(), OnceLock::new());
-        Arc::new(Self { id, trace, started, peer, route, ordinal: None, key, writing, learnt: Mutex::default() })
+        let (ordinal, pace, learnt) = (None, None, Mutex::default());
+        Arc::new(Self { id, trace, started, peer, route, ordinal, key, writing, pace, learnt })
     }
 
     /// One transaction of this bulk call, with things of its own to learn.
-    pub(super) fn item(&self, ordinal: u32) -> Arc<Self> {
+    pub(super) fn item(&self, ordinal: u32, pace: Option<Arc<Pace>>) -> Arc<Self> {
         let route = self.route.clone();
         let key = OnceLock::new();
         if let Some(given) = self.key.get() {
@@ -75,8 +79,14 @@ impl Visit {
             ordinal,
             key,
             writing: self.writing.clone(),
+            pace,
             learnt: Mutex::default(),
         })
+    }
+
+    /// `None`: a spent limit is the answer at once.
+    pub(super) fn pace(&self) -> Option<&Pace> {
+        self.pace.as_deref()
     }
 
     pub(super) fn begins_write(&self) {

@@ -1,114 +1,93 @@
-//! The buckets: one for each client, one more for each client and limited program.
+//! One bucket: a GCRA level that can be looked at without taking, and given back to.
 
-use super::plan::Plan;
 use super::quota::{Quota, seconds};
 use super::verdict::{Policy, Verdict};
-use crate::model::{ClientId, ProgramName};
-use arc_swap::ArcSwap;
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::nanos::Nanos;
+use governor::state::StateStore;
 use governor::{Quota as Rate, RateLimiter};
 use http::HeaderValue;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Far above the clients of an ERP. The bucket unused for longest goes first; whoever comes back finds a full one.
-const MAX_BUCKETS: u64 = 65_536;
-
-pub struct Limits<C: Clock = DefaultClock> {
-    plan: ArcSwap<Plan>,
-    buckets: Cache<Key, Arc<Bucket<C>>>,
-    clock: C,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    client: ClientId,
-    program: Option<ProgramName>,
-}
-
-struct Bucket<C: Clock> {
-    quota: Quota,
+pub(super) struct Bucket<C: Clock> {
+    pub(super) quota: Quota,
     policy: Policy,
     header: HeaderValue,
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
+    level: Level,
+    limiter: RateLimiter<Step, Level, C, StateInformationMiddleware>,
 }
 
-impl Limits {
-    pub fn new(plan: Plan) -> Self {
-        Self::with_clock(plan, DefaultClock::default(), MAX_BUCKETS)
-    }
+/// What is done with the level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Step {
+    Take,
+    Look,
 }
 
-impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
-    pub(super) fn with_clock(plan: Plan, clock: C, most: u64) -> Self {
-        // Least recently used, and nothing cleverer: a policy that refuses newcomers would leave them unlimited.
-        let buckets = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru()).build();
-        Self { plan: ArcSwap::from_pointee(plan), buckets, clock }
-    }
+/// The time at which the bucket is full again, in nanoseconds since it was made; 0 is one that nobody took from.
+#[derive(Debug, Clone, Default)]
+struct Level(Arc<AtomicU64>);
 
-    /// New limits. A bucket whose quota stays the same keeps its level; the others start full.
-    pub fn replace(&self, plan: Plan) {
-        self.plan.store(Arc::new(plan));
-    }
+impl StateStore for Level {
+    type Key = Step;
 
-    /// Takes `weight` (0 counts as 1) from the client's own bucket. A weight above the burst takes a full bucket.
-    pub fn check(&self, client: &ClientId, groups: &[Box<str>], weight: u32) -> Verdict {
-        let quota = self.plan.load().own(client, groups);
-        self.bucket(client, None, quota).take(weight)
-    }
-
-    /// Takes `weight` from the client's bucket for this program; nothing where no limit speaks of it.
-    /// The client's own bucket isn't touched.
-    pub fn check_program(
-        &self,
-        client: &ClientId,
-        groups: &[Box<str>],
-        program: ProgramName,
-        weight: u32,
-    ) -> Option<Verdict> {
-        let quota = self.plan.load().program(client, groups, program)?;
-        Some(self.bucket(client, Some(program), quota).take(weight))
-    }
-
-    #[cfg(test)]
-    pub(super) fn held(&self) -> u64 {
-        self.buckets.run_pending_tasks();
-        self.buckets.entry_count()
-    }
-
-    fn bucket(&self, client: &ClientId, program: Option<ProgramName>, quota: Quota) -> Arc<Bucket<C>> {
-        let key = Key { client: client.clone(), program };
-        if let Some(bucket) = self.buckets.get(&key).filter(|bucket| bucket.quota == quota) {
-            return bucket;
+    fn measure_and_replace<T, F, E>(&self, step: &Step, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut known = self.0.load(Ordering::Acquire);
+        loop {
+            let (told, next) = measure((known > 0).then(|| Nanos::from(known)))?;
+            if *step == Step::Look {
+                return Ok(told);
+            }
+            match self.0.compare_exchange_weak(known, next.into(), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(told),
+                Err(now) => known = now,
+            }
         }
-        // One at a time for each key: two that come at once must share the bucket that is made.
-        let entry = self.buckets.entry(key).and_upsert_with(|known| match known {
-            Some(known) if known.value().quota == quota => known.into_value(),
-            Some(_) | None => Arc::new(Bucket::new(quota, program, &self.clock)),
-        });
-        entry.into_value()
     }
 }
 
 impl<C: Clock + Clone> Bucket<C> {
-    fn new(quota: Quota, program: Option<ProgramName>, clock: &C) -> Self {
+    pub(super) fn new(quota: Quota, policy: Policy, clock: &C) -> Self {
         let rate = Rate::with_period(quota.period).expect("a quota's period is never zero").allow_burst(quota.burst);
-        let policy = if program.is_some() { Policy::Program } else { Policy::Client };
-        let limiter = RateLimiter::direct_with_clock(rate, clock.clone());
-        let limiter = limiter.with_middleware::<StateInformationMiddleware>();
-        Self { quota, policy, header: quota.policy(policy.name()), limiter }
+        let level = Level::default();
+        let limiter = RateLimiter::new(rate, level.clone(), clock.clone());
+        Self { quota, policy, header: quota.policy(policy.name()), level, limiter }
     }
 
-    fn take(&self, weight: u32) -> Verdict {
+    /// A weight above the burst takes a full bucket.
+    pub(super) fn weight(&self, weight: u32) -> NonZeroU32 {
+        NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN).min(self.quota.burst)
+    }
+
+    pub(super) fn take(&self, weight: u32) -> Verdict {
+        self.ask(Step::Take, weight)
+    }
+
+    /// What `take` would say.
+    pub(super) fn look(&self, weight: u32) -> Verdict {
+        self.ask(Step::Look, weight)
+    }
+
+    /// Puts back what was taken for a call that another limit refused.
+    pub(super) fn give(&self, weight: u32) {
+        let taken = self.quota.period.as_nanos() as u64 * u64::from(self.weight(weight).get());
+        // It is never above `now`'s level: what was taken was added to this very number.
+        let _ = self.level.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |level| {
+            Some(level.saturating_sub(taken).max(u64::from(level > 0)))
+        });
+    }
+
+    fn ask(&self, step: Step, weight: u32) -> Verdict {
         let burst = self.quota.burst;
-        let weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN).min(burst);
-        let (allowed, remaining, until_full, wait) = match self.limiter.check_n(weight) {
+        let weight = self.weight(weight);
+        let (allowed, remaining, until_full, wait) = match self.limiter.check_key_n(&step, weight) {
             Ok(Ok(state)) => {
                 let remaining = state.remaining_burst_capacity();
                 (true, remaining, self.quota.period * burst.get().saturating_sub(remaining), Duration::ZERO)
@@ -129,15 +108,10 @@ impl<C: Clock + Clone> Bucket<C> {
             policy: self.policy,
             limit: burst.get(),
             remaining,
+            weight: weight.get(),
             reset_seconds: seconds(until_full),
             wait,
             policy_header: self.header.clone(),
         }
-    }
-}
-
-impl<C: Clock> fmt::Debug for Limits<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits").finish_non_exhaustive()
     }
 }

@@ -12,6 +12,13 @@ pub enum Policy {
     Client,
     /// The client's into one program.
     Program,
+    Transaction,
+    /// The client's calls that read, or that write, or that query any table.
+    Effect,
+    Daily,
+    Monthly,
+    /// Calls in flight.
+    Concurrent,
 }
 
 impl Policy {
@@ -19,6 +26,11 @@ impl Policy {
         match self {
             Self::Client => "client",
             Self::Program => "program",
+            Self::Transaction => "transaction",
+            Self::Effect => "effect",
+            Self::Daily => "daily",
+            Self::Monthly => "monthly",
+            Self::Concurrent => "concurrent",
         }
     }
 }
@@ -30,49 +42,58 @@ pub struct Verdict {
     /// The bucket's size.
     pub limit: u32,
     pub remaining: u32,
+    /// What the call costs here.
+    pub weight: u32,
     /// Seconds until the bucket is full again, if nothing else comes.
     pub reset_seconds: u64,
-    /// How long until this call would be allowed; zero if it is.
+    /// How long until this call would be allowed; zero if it is, and if nobody can know.
     pub wait: Duration,
     /// `RateLimit-Policy`, shared by all verdicts of the bucket.
     pub policy_header: HeaderValue,
 }
 
 impl Verdict {
-    /// `Retry-After` in seconds, at least one; nothing for a call that is allowed.
-    pub fn retry_after(&self) -> Option<u64> {
-        (!self.allowed).then(|| seconds(self.wait).max(1))
+    /// When to come back; nothing for a call that is allowed, and for one that waits for others to end.
+    pub fn wait(&self) -> Option<Duration> {
+        (!self.allowed && self.policy != Policy::Concurrent).then_some(self.wait)
     }
 
-    /// `RateLimit`: `"client";r=9999;t=1`.
+    /// `Retry-After` in seconds, at least one.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.wait().map(|wait| seconds(wait).max(1))
+    }
+
+    /// `RateLimit`: `"client";r=9999;t=1`. When a call in flight ends nobody knows.
     pub fn rate_header(&self) -> HeaderValue {
-        // The longest text has 47 characters.
+        // The longest text has 52 characters.
         let mut text = Text { held: [0; 64], len: 0 };
-        let fits = write!(text, "\"{}\";r={};t={}", self.policy.name(), self.remaining, self.reset_seconds);
+        let (name, left, reset) = (self.policy.name(), self.remaining, self.reset_seconds);
+        let fits = match self.policy {
+            Policy::Concurrent => write!(text, "\"{name}\";r={left}"),
+            _ => write!(text, "\"{name}\";r={left};t={reset}"),
+        };
         debug_assert!(fits.is_ok());
         HeaderValue::from_bytes(&text.held[..text.len]).expect("names and digits are header text")
     }
 
-    /// The one to tell when two limits have spoken: a refusal, else the one with less left.
+    /// How many more calls like this one it lets through.
+    fn left(&self) -> u32 {
+        self.remaining / self.weight.max(1)
+    }
+
+    /// The one to tell when two limits have spoken: a refusal, and of two the longer; else the one that fewer more such
+    /// calls would meet, and of two alike the one that lasts.
     pub fn tighter(self, other: Self) -> Self {
-        match (self.allowed, other.allowed) {
-            (true, false) => other,
-            (false, true) => self,
-            (false, false) => {
-                if other.wait > self.wait {
-                    other
-                } else {
-                    self
-                }
-            }
+        let others = match (self.allowed, other.allowed) {
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => other.wait > self.wait,
             (true, true) => {
-                if other.remaining < self.remaining {
-                    other
-                } else {
-                    self
-                }
+                (other.left(), std::cmp::Reverse(other.reset_seconds))
+                    < (self.left(), std::cmp::Reverse(self.reset_seconds))
             }
-        }
+        };
+        if others { other } else { self }
     }
 }
 

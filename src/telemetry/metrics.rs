@@ -16,6 +16,8 @@ pub struct Metrics {
     pub http_in_flight: IntGauge,
     /// Verdicts of the layers: `authn`, `tenant`, `quota`, `authz` × `allowed`, `refused`, `error`.
     pub verdicts: IntCounterVec,
+    /// By limit (`client`, `program`, `daily` …) × `refused`, or `shadow` for what would have been.
+    pub limit_refusals: IntCounterVec,
     pub panics: IntCounter,
     pub connections_open: IntGaugeVec,
     /// Connections that ended for a reason of ours, and hyper's own 4xx: `tls_handshake`, `idle`, `age`, `per_peer` …
@@ -127,6 +129,11 @@ impl Metrics {
             http_seconds: made.histograms("http_request_seconds", "Time to the answer's head.", &["route"], &quick),
             http_in_flight: made.gauge("http_requests_in_flight", "Requests being answered."),
             verdicts: made.counters("verdicts_total", "Verdicts of the layers.", &["layer", "verdict"]),
+            limit_refusals: made.counters(
+                "limit_refusals_total",
+                "Calls that limits refused, or would have.",
+                &["limit", "mode"],
+            ),
             panics: made.counter("panics_total", "Requests that met a bug."),
             connections_open: made.gauges("connections_open", "Open connections by door.", &["door"]),
             connections_ended: made.counters(

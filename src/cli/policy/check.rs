@@ -6,7 +6,7 @@ use super::super::show;
 use super::Bench;
 use crate::limit::{self, Plan};
 use crate::model::{Effect, ProgramName, TransactionName};
-use crate::policies::{self, Check, Files};
+use crate::policies::{self, Caller, Check, Files};
 use crate::policy::{Fault, Finding, Severity};
 use serde_json::json;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn findings(bench: &Bench, dir: &Path) -> Result<(Vec<Finding>, Strin
     let at_hand: policies::Layouts = Arc::new(move |program, name| super::layout(&layouts, program, name));
     Ok(match policies::check(&folder, &bench.site, &at_hand, &known(bench)) {
         Ok(Check { files, manifest, hash, rules, findings }) => {
-            let findings = findings.into_iter().chain(limits(&files, &bench.site.issuer)).collect::<Vec<_>>();
+            let findings = findings.into_iter().chain(limits(&files, bench)).collect::<Vec<_>>();
             let cases = if files.cases.is_empty() { ", no tests" } else { "" };
             let name = if manifest.name.is_empty() { String::new() } else { format!("{} ", manifest.name) };
             (findings, format!("{name}version {}: {rules} rules{cases}, {hash}", manifest.version))
@@ -64,12 +64,28 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
 }
 
 /// The limits stand beside the rules and are checked with them.
-fn limits(files: &Files, issuer: &str) -> Vec<Finding> {
-    let faults = Plan::parse(&files.limits.name, &files.limits.text, issuer).err().unwrap_or_default();
+fn limits(files: &Files, bench: &Bench) -> Vec<Finding> {
+    let source = &files.limits;
+    let faults = match Plan::parse(&source.name, &source.text, &bench.site.issuer) {
+        Ok(plan) => return limit::review(&plan, source, &people(bench)),
+        Err(faults) => faults,
+    };
     let fault = |fault: limit::Fault| {
         Finding::error(Fault { spot: fault.spot, code: "limit", message: fault.message, hint: fault.hint })
     };
     faults.into_iter().map(fault).collect()
+}
+
+/// Who is registered here or named in the settings, and what M3 is known to have.
+fn people(bench: &Bench) -> limit::Known {
+    let own = |caller: &&Caller| *caller.client.issuer == *bench.site.issuer;
+    limit::Known {
+        // Without any client this is a folder by itself, and not the gateway's own.
+        issuers: bench.callers.iter().find(own).map(|_| bench.site.issuer.clone()).into_iter().collect(),
+        clients: bench.callers.iter().map(|caller| caller.client.clone()).collect(),
+        groups: bench.callers.iter().flat_map(|caller| &caller.groups).map(|group| (**group).to_owned()).collect(),
+        calls: bench.layouts.keys().copied().collect(),
+    }
 }
 
 fn tell(finding: &Finding, as_json: bool) {

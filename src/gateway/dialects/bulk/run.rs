@@ -2,14 +2,14 @@
 
 use super::super::super::exchange::{Answer, Exchange};
 use super::super::super::problem::{Kind, Problem};
+use super::super::super::rate::{Pace, caller};
 use super::super::super::refused::Refused;
 use super::super::super::visit::Visit;
-use super::Settings;
-use super::item::{self, Done, Pace};
+use super::item::{self, Done, is_write};
 use super::out::{Gone, Out};
-use super::read::Read;
+use super::{Settings, read::Read};
 use crate::m3;
-use crate::model::{Effect, Principal};
+use crate::model::Principal;
 use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -105,7 +105,9 @@ impl Run {
     async fn results(&mut self, read: &mut mpsc::UnboundedReceiver<Read>) -> Result<(), Stop> {
         self.document.head(&mut self.chunk);
         let mut under_way: FuturesOrdered<BoxFuture<'static, Done>> = FuturesOrdered::new();
-        let parallel = self.settings.parallel.min(self.exchange.m3.share()).max(1);
+        // More than the client may have in flight would only wait, and for one another.
+        let at_once = self.exchange.limits.at_once(caller(&self.who)).map_or(usize::MAX, |calls| calls as usize);
+        let parallel = self.settings.parallel.min(self.exchange.m3.share()).min(at_once).max(1);
         let mut alone = false;
         let mut next: Option<Item> = None;
         loop {
@@ -254,25 +256,29 @@ impl Run {
             self.document.cut_short("The operators have blocked this client.".to_owned(), "Blocked");
             return Ok(false);
         }
-        if self.begun > 0 {
-            loop {
-                let verdict = self.exchange.limits.check(&self.who.client, &self.who.groups, 1);
-                if verdict.allowed {
-                    break;
+        while self.begun > 0 {
+            let said = self.exchange.limits.check(&self.who.client, &self.who.groups, 1);
+            match said.verdict.as_ref().and_then(|verdict| verdict.wait()) {
+                Some(wait) if self.pace.take(wait) => {
+                    tokio::time::sleep(wait).await;
+                    continue;
                 }
-                if !self.pace.take(verdict.wait) {
-                    self.limited();
+                Some(_) | None => {}
+            }
+            match self.exchange.ears(&self.who, &self.visit, None).hear(said) {
+                Ok(_) => break,
+                Err(problem) => {
+                    self.limited(&problem);
                     return Ok(false);
                 }
-                tokio::time::sleep(verdict.wait).await;
             }
         }
         self.begun += 1;
         Ok(true)
     }
 
-    fn limited(&mut self) {
-        self.document.cut_short("The client has used up its rate.".to_owned(), "RateLimited");
+    fn limited(&mut self, problem: &Problem) {
+        self.document.cut_short(problem.told(), problem.kind.error_type());
     }
 
     fn begin_item(&self, item: Item) -> BoxFuture<'static, Done> {
@@ -283,19 +289,19 @@ impl Run {
         }
         // The first one's rate was paid for at the door, so it does not wait for it.
         let pace = (self.begun > 1).then(|| self.pace.clone());
-        item::begin(self.exchange.clone(), self.who.clone(), self.visit.item(self.begun), pace, item)
+        item::begin(self.exchange.clone(), self.who.clone(), self.visit.item(self.begun, pace), item)
     }
 
     async fn write(&mut self, done: Done) -> Result<(), Stop> {
         let answer = match done.answer {
             Ok(answer) => answer,
-            Err(Refused::Problem(problem)) if problem.kind == Kind::RateLimited => {
+            Err(Refused::Problem(problem)) if problem.kind.is_of_limits() => {
                 // Others that were begun beside the first are reads: nothing of them is missed.
                 if self.begin.is_some() {
                     self.refuse(problem);
                     return Err(Stop::Refused);
                 }
-                self.limited();
+                self.limited(&problem);
                 self.document.left_out(&done.name, &mut self.chunk);
                 self.begin();
                 return Ok(());
@@ -391,8 +397,4 @@ impl Run {
             }
         }
     }
-}
-
-fn is_write(item: &Item) -> bool {
-    item.asked.as_ref().is_ok_and(|asked| Effect::of(asked.program, asked.transaction).is_write())
 }
