@@ -18,6 +18,11 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Scheme, host and port, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Where [`Self::metadata`] is served.
     pub fn metadata_url(&self) -> String {
         format!("{}{WELL_KNOWN}", self.url)

@@ -43,7 +43,7 @@ pub struct DevelopmentFiles {
 
 const CA_DAYS: i64 = 3650;
 /// Clients refuse server certificates of more than about two years.
-const SERVER_DAYS: i64 = 397;
+const SERVER_DAYS: i64 = 364;
 const RENEW_DAYS: i64 = 30;
 
 /// Makes what is missing or near its end in `dir` and says where everything is.

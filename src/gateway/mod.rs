@@ -15,6 +15,7 @@ mod flow;
 mod intent;
 mod layers;
 mod listing;
+mod openapi;
 mod problem;
 mod rate;
 mod refused;

@@ -27,6 +27,13 @@ pub(super) enum Route {
         tenant: Option<TenantId>,
         program: Option<usize>,
     },
+    /// A program as an OpenAPI document; its name begins at `program`.
+    Described {
+        tenant: Option<TenantId>,
+        program: usize,
+    },
+    /// What holds for every caller, as an OpenAPI document.
+    Contract,
     /// The token of who asks, as M3's own web client gives it to apps.
     Session,
     Token {
@@ -54,6 +61,7 @@ impl Route {
             "/oauth2/token" => return Self::Token { tenant: None },
             "/oauth2/revoke" => return Self::Revoke { tenant: None },
             "/oauth2/jwks" => return Self::Keys,
+            "/openapi.json" => return Self::Contract,
             "/grid/rest/security/sessions/oauth" => return Self::Session,
             "/.well-known/oauth-protected-resource" => return Self::Resource,
             "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
@@ -92,6 +100,9 @@ impl Route {
                 return Self::Metadata { tenant, program: Some(path.len() - name.len()) };
             }
         }
+        if let Some(name) = rest.strip_prefix("openapi/") {
+            return Self::Described { tenant, program: path.len() - name.len() };
+        }
         for (word, version) in [("v2/execute/", Version::V2), ("execute/", Version::V1)] {
             if let Some(tail) = rest.strip_prefix(word) {
                 return Self::Execute { version, tenant, tail: path.len() - tail.len() };
@@ -108,11 +119,17 @@ impl Route {
     /// Reached without a token: where tokens come from.
     pub(super) fn is_open(&self) -> bool {
         match self {
-            Self::Token { .. } | Self::Revoke { .. } | Self::Keys | Self::ServerMetadata | Self::Resource => true,
+            Self::Token { .. }
+            | Self::Revoke { .. }
+            | Self::Keys
+            | Self::ServerMetadata
+            | Self::Resource
+            | Self::Contract => true,
             Self::Execute { .. }
             | Self::Bulk { .. }
             | Self::Csrf { .. }
             | Self::Metadata { .. }
+            | Self::Described { .. }
             | Self::Session
             | Self::Unknown => false,
         }
@@ -124,9 +141,10 @@ impl Route {
             | Self::Bulk { tenant, .. }
             | Self::Csrf { tenant }
             | Self::Metadata { tenant, .. }
+            | Self::Described { tenant, .. }
             | Self::Token { tenant }
             | Self::Revoke { tenant } => tenant.as_ref(),
-            Self::Keys | Self::ServerMetadata | Self::Resource | Self::Session | Self::Unknown => None,
+            Self::Keys | Self::ServerMetadata | Self::Resource | Self::Contract | Self::Session | Self::Unknown => None,
         }
     }
 
@@ -138,6 +156,8 @@ impl Route {
             Self::Bulk { .. } => "/m3api-rest/v2/execute (bulk)",
             Self::Csrf { .. } => "/m3api-rest/csrf",
             Self::Metadata { .. } => "/m3api-rest/metadata",
+            Self::Described { .. } => "/m3api-rest/openapi",
+            Self::Contract => "/openapi.json",
             Self::Session => "/grid/rest/security/sessions/oauth",
             Self::Token { .. } => "/oauth2/token",
             Self::Revoke { .. } => "/oauth2/revoke",

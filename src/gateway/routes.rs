@@ -4,10 +4,11 @@ use super::body::{Request, Response};
 use super::dialects::execute::execute;
 use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
+use super::openapi::OpenApi;
 use super::problem::{Kind, Problem};
 use super::route::Route;
 use super::stack::blocking;
-use super::token::TokenDoor;
+use super::token::{TokenDoor, document};
 use super::visit::Visit;
 use super::{Parts, Settings};
 use futures_util::future::BoxFuture;
@@ -21,6 +22,7 @@ struct Rooms {
     exchange: Arc<Exchange>,
     bulk: bulk::Settings,
     tokens: TokenDoor,
+    openapi: OpenApi,
 }
 
 impl Routes {
@@ -40,7 +42,8 @@ impl Routes {
             blocking: blocking(parts),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
-        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens }))
+        let openapi = OpenApi::new(parts.verifier.resource().url(), parts.issuer.is_some());
+        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens, openapi }))
     }
 }
 
@@ -67,6 +70,11 @@ impl Rooms {
                 let name = program.map(|at| request.uri().path()[at..].to_owned());
                 surface::metadata(&self.exchange, name.as_deref(), request, &visit).await
             }
+            Route::Described { program, .. } => {
+                let name = request.uri().path()[*program..].to_owned();
+                surface::described(&self.exchange, &self.openapi, &name, request, &visit).await
+            }
+            Route::Contract => document(&request, &visit, || self.openapi.contract()),
             Route::Session => surface::session(&request, &visit),
             Route::Token { tenant } => self.tokens.token(tenant.as_ref(), request, &visit).await,
             Route::Revoke { tenant } => self.tokens.revoke(tenant.as_ref(), request, &visit).await,

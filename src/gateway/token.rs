@@ -124,7 +124,8 @@ impl TokenDoor {
     }
 }
 
-fn document(request: &Request, visit: &Visit, text: impl Fn() -> Bytes) -> Response {
+/// What anybody may read, and keep for a while.
+pub(super) fn document(request: &Request, visit: &Visit, text: impl Fn() -> Bytes) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Problem::new(Kind::MethodNotAllowed, "This document is read with GET.")
             .allow("GET, HEAD")

@@ -5,6 +5,7 @@
 use super::super::blocked;
 use super::super::body::{Request, Response, full};
 use super::super::exchange::Exchange;
+use super::super::openapi::OpenApi;
 use super::super::problem::{self, Kind, Problem};
 use super::super::refused;
 use super::super::visit::Visit;
@@ -65,6 +66,37 @@ pub(in crate::gateway) async fn metadata(
     request: Request,
     visit: &Visit,
 ) -> Response {
+    told(request, visit, async |who| match program {
+        None => programs(exchange, who).await,
+        Some(name) => {
+            let (program, layouts) = one_program(exchange, who, visit, name).await?;
+            let told: Vec<Value> = layouts.iter().map(|layout| transaction(layout)).collect();
+            Ok(json!({ "Program": program.as_str(), "Transaction": told }))
+        }
+    })
+    .await
+}
+
+/// The same of one program, as an OpenAPI document.
+pub(in crate::gateway) async fn described(
+    exchange: &Exchange,
+    openapi: &OpenApi,
+    program: &str,
+    request: Request,
+    visit: &Visit,
+) -> Response {
+    told(request, visit, async |who| {
+        let (program, layouts) = one_program(exchange, who, visit, program).await?;
+        Ok(openapi.of_program(program, &layouts))
+    })
+    .await
+}
+
+async fn told(
+    request: Request,
+    visit: &Visit,
+    tell: impl AsyncFnOnce(&Principal) -> Result<Value, Problem>,
+) -> Response {
     if let Err(problem) = only_get(&request) {
         return problem.answer(visit);
     }
@@ -73,11 +105,7 @@ pub(in crate::gateway) async fn metadata(
     let Some(who) = request.extensions.get::<Arc<Principal>>() else {
         return Problem::new(Kind::TokenMissing, "The call has no principal.").challenge(None).answer(visit);
     };
-    let told = match program {
-        None => programs(exchange, who).await,
-        Some(name) => one_program(exchange, who, visit, name).await,
-    };
-    match told {
+    match tell(who).await {
         Ok(told) => {
             visit.learnt().outcome = Some("ok");
             tagged(told.to_string(), &request.headers)
@@ -103,7 +131,12 @@ async fn programs(exchange: &Exchange, who: &Principal) -> Result<Value, Problem
     Ok(json!({ "Program": told }))
 }
 
-async fn one_program(exchange: &Exchange, who: &Principal, visit: &Visit, name: &str) -> Result<Value, Problem> {
+async fn one_program(
+    exchange: &Exchange,
+    who: &Principal,
+    visit: &Visit,
+    name: &str,
+) -> Result<(ProgramName, Vec<Arc<TransactionLayout>>), Problem> {
     let unknown = || Problem::new(Kind::RouteUnknown, "There is no such program, or nothing of it may be called.");
     let program = ProgramName::parse(name).map_err(|_| unknown())?;
     // Whoever may call nothing of it learns of no block either.
@@ -125,8 +158,7 @@ async fn one_program(exchange: &Exchange, who: &Principal, visit: &Visit, name: 
             catalog::Error::Disagreement { .. } => refused::layout_unstable(),
             catalog::Error::ProgramNotFound(_) | catalog::Error::TransactionNotFound { .. } => unknown(),
         })?;
-    let told: Vec<Value> = layouts.iter().map(|layout| transaction(layout)).collect();
-    Ok(json!({ "Program": program.as_str(), "Transaction": told }))
+    Ok((program, layouts))
 }
 
 fn transaction(layout: &TransactionLayout) -> Value {

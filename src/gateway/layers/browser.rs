@@ -15,23 +15,25 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Only for the origins that are named, and without cookies: the token is in a header that the page itself sets.
 pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    const ASKED: [HeaderName; 10] = [
+    const ASKED: [HeaderName; 11] = [
         ACCEPT,
         AUTHORIZATION,
         CONTENT_TYPE,
         IF_NONE_MATCH,
         HeaderName::from_static("dpop"),
         HeaderName::from_static("fnd-csrf-token"),
+        HeaderName::from_static("idempotency-key"),
         HeaderName::from_static("mi-next"),
         HeaderName::from_static("positionkey"),
         HeaderName::from_static("traceparent"),
         HeaderName::from_static("x-infor-ionapi-platform"),
     ];
-    const TOLD: [HeaderName; 10] = [
+    const TOLD: [HeaderName; 11] = [
         ETAG,
         RETRY_AFTER,
         WWW_AUTHENTICATE,
         HeaderName::from_static("dpop-nonce"),
+        HeaderName::from_static("mi-decision"),
         HeaderName::from_static("mi-truncated"),
         HeaderName::from_static("mi-next"),
         HeaderName::from_static("mi-outcome"),
