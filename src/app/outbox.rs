@@ -1,8 +1,9 @@
 //! The outbox at the operations door: what `mi-gateway outbox` does, in JSON.
 
 use crate::admin::{Action, ActionError};
-use crate::outbox::{Error, Ledger, Outbox, Resolution, Wanted};
+use crate::outbox::{Error, Ledger, Outbox, Resolution, Selection, Wanted};
 use http::Method;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,9 +29,16 @@ struct One {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Again {
-    id: String,
+    id: Option<String>,
     #[serde(default)]
     fresh: bool,
+    noun: Option<String>,
+    key: Option<String>,
+    /// Instants, like `2026-03-01T12:00:00Z`.
+    since: Option<String>,
+    until: Option<String>,
+    point: Option<String>,
+    state: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,11 +76,7 @@ pub(super) fn actions(outbox: &Outbox) -> Vec<Action> {
         }),
         Action::new(Method::POST, "/outbox/replay", move |body| {
             let ledger = replay.clone();
-            async move {
-                let Again { id, fresh } = read(body)?;
-                ledger.replay(&id, fresh).await.map_err(failed)?;
-                Ok(json!({ "replayed": id }))
-            }
+            async move { again(&ledger, read(body)?).await }
         }),
         Action::new(Method::POST, "/outbox/park", move |body| {
             let ledger = park.clone();
@@ -103,6 +107,27 @@ async fn listed(ledger: &Ledger, body: Value) -> Result<Value, ActionError> {
     let wanted = Wanted { state, noun, key, most: most.unwrap_or(100).min(MOST) };
     let found = ledger.list(&wanted).await.map_err(failed)?;
     Ok(json!({ "entries": found }))
+}
+
+/// One that is named, or all that are meant.
+async fn again(ledger: &Ledger, order: Again) -> Result<Value, ActionError> {
+    let Again { id, fresh, noun, key, since, until, point, state } = order;
+    let at = |text: Option<String>| match text.map(|text| text.parse::<Timestamp>()).transpose() {
+        Ok(time) => Ok(time.map(Timestamp::as_millisecond)),
+        Err(error) => Err(ActionError::Refused(format!("this is no instant: {error}"))),
+    };
+    let meant = Selection { noun, key, since: at(since)?, until: at(until)?, point, state };
+    match id {
+        Some(id) if meant.is_empty() => {
+            ledger.replay(&id, fresh).await.map_err(failed)?;
+            Ok(json!({ "replayed": id }))
+        }
+        None if !meant.is_empty() => {
+            let many = ledger.replay_all(&meant, fresh).await.map_err(failed)?;
+            Ok(json!({ "replayed": many }))
+        }
+        _ => Err(ActionError::Refused("say an id, or what is meant: noun, key, since, until, point, state".to_owned())),
+    }
 }
 
 fn read<T: DeserializeOwned>(body: Value) -> Result<T, ActionError> {

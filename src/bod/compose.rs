@@ -14,6 +14,8 @@ use std::fmt::Write as _;
 pub enum Verb {
     Sync,
     Process,
+    /// What is said of a document of somebody else's.
+    Confirm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +89,7 @@ impl Verb {
         match self {
             Self::Sync => "Sync",
             Self::Process => "Process",
+            Self::Confirm => "Confirm",
         }
     }
 }

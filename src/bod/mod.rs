@@ -8,6 +8,7 @@
 //! Does not know: how records are read, when a document is due, where it goes, what time it is.
 
 mod check;
+mod code;
 mod compile;
 mod compose;
 mod condition;
@@ -26,6 +27,7 @@ mod validate;
 mod value;
 mod xml;
 
+pub use code::ConfirmationCode;
 pub use compose::{Action, Bound, Composed, Envelope, Rows, Unbound, Verb};
 pub use condition::BadCondition;
 pub use confirm::{Confirmation, confirm};

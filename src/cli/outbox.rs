@@ -4,7 +4,7 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::settings;
-use crate::outbox::{Error, Ledger, Resolution, Wanted};
+use crate::outbox::{Error, Ledger, Resolution, Selection, Wanted};
 use serde_json::Value;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,20 +28,26 @@ async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> 
             }
         }
         args::Outbox::Show { id, json } => {
-            let mut shown = ledger.show(&id).await.map_err(failed)?;
+            let shown = ledger.show(&id).await.map_err(failed)?;
             if json {
                 show::line(&shown.to_string());
                 return Ok(ExitCode::SUCCESS);
             }
-            let xml = shown.as_object_mut().and_then(|members| members.remove("xml"));
-            show::line(&serde_json::to_string_pretty(&shown).unwrap_or_default());
-            if let Some(xml) = xml.as_ref().and_then(Value::as_str) {
-                show::line(xml);
+            if shown["kind"] == "message" {
+                told(&shown).iter().for_each(|line| show::line(line));
+            } else {
+                show::line(&serde_json::to_string_pretty(&shown).unwrap_or_default());
             }
         }
-        args::Outbox::Replay { ids, fresh } => {
+        args::Outbox::Replay { ids, noun, key, since, until, point, state, fresh } => {
             for id in &ids {
                 ledger.replay(id, fresh).await.map_err(failed)?;
+            }
+            let at = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
+            let meant = Selection { noun, key, since: at(since), until: at(until), point, state };
+            if !meant.is_empty() {
+                let many = ledger.replay_all(&meant, fresh).await.map_err(failed)?;
+                show::note(&format!("{many} are sent again."));
             }
             show::note("A running gateway takes it up within a second.");
         }
@@ -61,12 +67,36 @@ async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(one: &Value) -> String {
-    let word = |name: &str| match &one[name] {
+/// A message with where it stands at each point, and how it came there.
+fn told(message: &Value) -> Vec<String> {
+    let of = |name: &str| word(message, name);
+    let mut lines = vec![
+        format!("{}  {} {} {}", of("id"), of("document"), of("action"), of("document_id")),
+        format!("entity {}  variation {}  made {}  cause {}", of("entity"), of("variation"), of("made"), of("cause")),
+    ];
+    for point in message["points"].as_array().into_iter().flatten() {
+        let due = word(point, "answer_by");
+        let due = if due.is_empty() { due } else { format!("  to be answered by {due}") };
+        lines.push(format!("{}: {}{due}  {}", word(point, "point"), word(point, "state"), word(point, "reason")));
+        for entry in point["history"].as_array().into_iter().flatten() {
+            lines.push(format!("  {}  {:<9}  {}", word(entry, "at"), word(entry, "state"), word(entry, "words")));
+        }
+    }
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
+    lines.push(of("xml"));
+    lines
+}
+
+fn word(of: &Value, name: &str) -> String {
+    match &of[name] {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
-    };
+    }
+}
+
+fn row(one: &Value) -> String {
+    let word = |name: &str| word(one, name);
     let what = if one["kind"] == "write" { word("call") } else { word("document") };
     let name = if one["kind"] == "document" { word("key") } else { word("document_id") };
     let (kind, state, id, since, point, company) =

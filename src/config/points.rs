@@ -4,9 +4,11 @@ use super::issuers::authorities;
 use super::keys::{flag, needed, number, path, seconds, set};
 use super::m3::{first_line, readable};
 use super::reader::Reader;
-use crate::bod::Filter;
+use crate::bod::{ConfirmationCode, Filter};
 use crate::outbound::TokenSource;
-use crate::points::{DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Pattern, Settings, Target};
+use crate::points::{
+    Answers, DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Pattern, Settings, Target,
+};
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,12 +35,14 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool) -> Vec<Sett
         let most_bytes = number(reader, &key("most_bytes"), 1_024..=1_073_741_824).unwrap_or(usual);
         let right = "a logical id, like lid://infor.wms.north";
         let receiver = reader.one(&key("receiver"), right, logical_id);
+        let mut answers = Answers { code: confirmation(reader, &key("confirmation")), ..Answers::default() };
+        set(&mut answers.within, seconds(reader, &key("answer_seconds"), 1..=2_592_000));
         if let Some(name) = name.as_ref().filter(|name| !names.insert(name.to_ascii_lowercase())) {
             let place = reader.place(&key("name"));
             reader.faults.add(place, key("name"), format!("{name} is the name of another point"), "name each once");
         }
         if let (Some(name), Some(target)) = (name, target) {
-            points.push(Settings { name, filter, most_bytes, receiver, target });
+            points.push(Settings { name, filter, most_bytes, receiver, answers, target });
         }
     }
     if points.is_empty() && trial {
@@ -48,7 +52,14 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool) -> Vec<Sett
             keep: Some((KEPT_FILES, KEPT_MIB * MIB as u64)),
         };
         let (name, filter, target) = (TRIAL.to_owned(), Filter::default(), Target::File(file));
-        points.push(Settings { name, filter, most_bytes: 64 * MIB, receiver: None, target });
+        points.push(Settings {
+            name,
+            filter,
+            most_bytes: 64 * MIB,
+            receiver: None,
+            answers: Answers::default(),
+            target,
+        });
     }
     points
 }
@@ -62,6 +73,10 @@ fn name(reader: &mut Reader, key: &str) -> Option<String> {
     let place = reader.place(key);
     reader.faults.add(place, key, "can't be a name", "write at most 40 letters, digits, _ and -");
     None
+}
+
+pub(super) fn confirmation(reader: &mut Reader, key: &str) -> Option<ConfirmationCode> {
+    reader.one(key, "Always, OnError or Never", ConfirmationCode::parse)
 }
 
 pub(super) fn logical_id(text: &str) -> Option<String> {

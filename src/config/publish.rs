@@ -1,7 +1,7 @@
 //! The keys of `[outbox]` and `[publish]`.
 
 use super::keys::{flag, number, seconds, set};
-use super::points::logical_id;
+use super::points::{confirmation, logical_id};
 use super::reader::Reader;
 use crate::bod::{Action, shipped};
 use crate::model::{Company, Division, M3User};
@@ -60,12 +60,6 @@ pub(super) fn publish(reader: &mut Reader, trial: bool) -> relay::Settings {
 fn word(text: &str) -> Option<String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     (!text.is_empty() && text.len() <= 22 && text.bytes().all(fits)).then(|| text.to_owned())
-}
-
-fn confirmation(reader: &mut Reader, key: &str) -> Option<String> {
-    reader.one(key, "Always, OnError or Never", |text| {
-        ["Always", "OnError", "Never"].contains(&text).then(|| text.to_owned())
-    })
 }
 
 fn rule(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Rule {

@@ -13,7 +13,7 @@ use std::path::Path;
 /// What is looked for; nothing said is everything.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// `pending`, `delivered`, `filtered`, `failed`, `parked`, `due`, `open`, `unknown`.
+    /// Of a message ([`super::State`]) or `no-route`, of a document `due` or `parked`, of a write `open`, `unknown` or `parked`.
     pub state: Option<String>,
     pub noun: Option<String>,
     /// A part of the record's key.
@@ -74,7 +74,7 @@ impl Ledger {
             "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.document_id, m.variation, m.made, m.cause,
                 d.point, d.state, d.tries, d.reference, d.reason
              FROM messages m LEFT JOIN deliveries d ON d.message = m.id
-             WHERE (?1 IS NULL OR d.state = ?1) AND (?2 IS NULL OR m.noun = ?2)
+             WHERE (?1 IS NULL OR coalesce(d.state, 'no-route') = ?1) AND (?2 IS NULL OR m.noun = ?2)
                 AND (?3 IS NULL OR instr(m.document_id, ?3) > 0)
              ORDER BY m.id DESC, d.point LIMIT ?4",
         );
@@ -124,98 +124,6 @@ impl Ledger {
         }))
     }
 
-    async fn message(&self, row: &SqliteRow) -> Result<Value, Error> {
-        let id: i64 = row.try_get("id")?;
-        let mut ways = Vec::new();
-        for way in sqlx::query("SELECT * FROM deliveries WHERE message = ? ORDER BY point")
-            .bind(id)
-            .fetch_all(self.store.read())
-            .await?
-        {
-            let point = text(&way, "point")?;
-            let tried = sqlx::query("SELECT * FROM attempts WHERE message = ? AND point = ? ORDER BY id")
-                .bind(id)
-                .bind(point.clone())
-                .fetch_all(self.store.read())
-                .await?;
-            let mut attempts = Vec::new();
-            for one in &tried {
-                attempts.push(json!({
-                    "at": time(one.try_get("at")?), "milliseconds": one.try_get::<i64, _>("took_ms")?,
-                    "arrived": one.try_get::<i64, _>("arrived")? == 1, "words": text(one, "words")?,
-                }));
-            }
-            ways.push(json!({ "point": point, "state": text(&way, "state")?, "attempts": attempts }));
-        }
-        Ok(json!({
-            "kind": "message", "id": text(row, "bod_id")?,
-            "document": format!("{}.{}", text(row, "verb")?, text(row, "noun")?), "action": text(row, "action")?,
-            "entity": text(row, "entity")?, "location": text(row, "location")?, "document_id": text(row, "document_id")?,
-            "variation": row.try_get::<i64, _>("variation")?, "cause": text(row, "cause")?,
-            "made": time(row.try_get("made")?), "points": ways, "xml": text(row, "xml")?,
-        }))
-    }
-
-    /// Sends a message again as it was, or tells its record anew with a new number. A document that could not be made is
-    /// tried again.
-    pub async fn replay(&self, id: &str, fresh: bool) -> Result<(), Error> {
-        let mut write = self.store.write().await?;
-        let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
-        let changed = if let Some(document) = document {
-            sqlx::query("UPDATE documents SET parked = 0, tries = 0, next_try = 0, since = coalesce(since, ?1), last = ?1, marks = marks + 1 WHERE id = ?2")
-                .bind(now())
-                .bind(document)
-                .execute(&mut *write)
-                .await?
-        } else if fresh {
-            sqlx::query(
-                "UPDATE documents SET parked = 0, tries = 0, next_try = 0, since = coalesce(since, ?1), last = ?1, marks = marks + 1
-                 WHERE id IN (SELECT document FROM messages WHERE bod_id = ?2)",
-            )
-            .bind(now())
-            .bind(id)
-            .execute(&mut *write)
-            .await?
-        } else {
-            sqlx::query(
-                "UPDATE deliveries SET state = 'pending', tries = 0, next_try = 0, changed = ?1
-                 WHERE state <> 'filtered' AND message IN (SELECT id FROM messages WHERE bod_id = ?2)",
-            )
-            .bind(now())
-            .bind(id)
-            .execute(&mut *write)
-            .await?
-        };
-        if changed.rows_affected() == 0 {
-            return Err(unknown(id));
-        }
-        Ok(write.commit().await?)
-    }
-
-    /// Nothing more is tried with it until somebody replays or resolves it.
-    pub async fn park(&self, id: &str, why: &str) -> Result<(), Error> {
-        let mut write = self.store.write().await?;
-        let messages = sqlx::query(
-            "UPDATE deliveries SET state = 'parked', changed = ?1, reason = ?2
-             WHERE state = 'pending' AND message IN (SELECT id FROM messages WHERE bod_id = ?3)",
-        )
-        .bind(now())
-        .bind(why)
-        .bind(id)
-        .execute(&mut *write)
-        .await?;
-        let writes =
-            sqlx::query("UPDATE intents SET state = 'parked', reason = ?1 WHERE name = ?2 AND state = 'unknown'")
-                .bind(why)
-                .bind(id)
-                .execute(&mut *write)
-                .await?;
-        if messages.rows_affected() + writes.rows_affected() == 0 {
-            return Err(unknown(id));
-        }
-        Ok(write.commit().await?)
-    }
-
     /// Somebody looked, and knows what became of a write: its documents follow, and who asks again with its key is told.
     pub async fn resolve(&self, id: &str, resolution: Resolution) -> Result<(), Error> {
         let mut write = self.store.write().await?;
@@ -259,7 +167,7 @@ fn bound(query: Query, wanted: &Wanted) -> Query {
     query.bind(wanted.state.clone()).bind(wanted.noun.clone()).bind(wanted.key.clone()).bind(wanted.most)
 }
 
-fn text(row: &SqliteRow, name: &str) -> Result<String, Error> {
+pub(super) fn text(row: &SqliteRow, name: &str) -> Result<String, Error> {
     Ok(row.try_get(name)?)
 }
 
@@ -267,10 +175,10 @@ fn read(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-fn unknown(id: &str) -> Error {
+pub(super) fn unknown(id: &str) -> Error {
     Error::Unknown { name: id.to_owned() }
 }
 
-fn time(millis: i64) -> String {
+pub(super) fn time(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis).map(|time| format!("{time:.3}")).unwrap_or_default()
 }

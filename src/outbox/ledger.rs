@@ -4,7 +4,8 @@
 
 use super::error::Error;
 use super::intent::{Due, Outcome};
-use super::message::{Made, State};
+use super::message::Made;
+use super::state::State;
 use super::writer::{mark_rows, now, settle_rows};
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;

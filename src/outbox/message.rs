@@ -1,5 +1,6 @@
 //! A document that was made, and its ways to the points.
 
+use super::state::State;
 use super::writer::now;
 use std::time::Duration;
 
@@ -46,31 +47,6 @@ pub struct Delivery {
     pub kept: Kept,
 }
 
-/// Where one message stands on its way to one point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Pending,
-    Delivered,
-    /// The point's filter keeps it away.
-    Filtered,
-    /// It will never be taken as it is.
-    Failed,
-    /// Tried as often as may be.
-    Parked,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Filtered => "filtered",
-            Self::Failed => "failed",
-            Self::Parked => "parked",
-        }
-    }
-}
-
 /// One try, and what it changes.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -81,4 +57,6 @@ pub struct Attempt {
     pub took: Duration,
     /// Where it lies now, or why it did not arrive.
     pub words: String,
+    /// How long its receiver has for an answer; `None`: none is asked for.
+    pub answer_within: Option<Duration>,
 }

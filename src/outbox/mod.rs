@@ -6,23 +6,31 @@
 //! Invariant: a key of a client's names one write for ever; what can't be settled stays, is shown, and is bounded.
 //! Does not know: how a document looks, where it goes, what HTTP is.
 
+mod answers;
 mod book;
 mod coverage;
 mod desk;
 mod error;
+mod history;
 mod intent;
 mod ledger;
 mod message;
+mod replay;
 mod schema;
+mod state;
 #[cfg(test)]
 mod tests;
 mod ways;
 mod writer;
 
+pub use answers::{Answered, Arrival, Own, Taken, Word};
 pub use book::{Resolution, Wanted};
 pub use coverage::{Coverage, Told};
 pub use desk::{Outbox, Settings};
 pub use error::Error;
 pub use intent::{Due, IdempotencyKey, Intent, Opened, Outcome, Pledge};
 pub use ledger::{DueDocument, Ledger, Question, Verdict};
-pub use message::{Attempt, Delivery, Kept, Made, State};
+pub use message::{Attempt, Delivery, Kept, Made};
+pub use replay::Selection;
+pub use state::{Change, State};
+pub use ways::Depth;

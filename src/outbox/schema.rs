@@ -52,4 +52,31 @@ pub(super) const STEPS: &[&str] = &["
         point TEXT NOT NULL, at INTEGER NOT NULL, took_ms INTEGER NOT NULL, arrived INTEGER NOT NULL, words TEXT NOT NULL
     ) STRICT;
     CREATE INDEX attempts_of ON attempts (message, point);
+",
+    // What receivers say of what they were sent, and the history of each delivery.
+    "
+    ALTER TABLE deliveries ADD COLUMN sent INTEGER;
+    ALTER TABLE deliveries ADD COLUMN answer_by INTEGER;
+    UPDATE deliveries SET sent = changed WHERE tries > 0;
+    ALTER TABLE attempts ADD COLUMN state TEXT;
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY, message INTEGER NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+        point TEXT NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL, words TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX changes_of ON changes (message, point);
+    CREATE TABLE inbound (
+        issuer TEXT NOT NULL, client TEXT NOT NULL, message TEXT NOT NULL, digest TEXT NOT NULL, document TEXT NOT NULL,
+        outcome TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (issuer, client, message)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX inbound_by_age ON inbound (at);
+
+    DROP INDEX deliveries_pending;
+    DROP INDEX deliveries_in_order;
+    DROP INDEX deliveries_next;
+    CREATE INDEX deliveries_waiting ON deliveries (point, document, message)
+        WHERE state IN ('pending', 'replayed', 'sent');
+    CREATE INDEX deliveries_in_order ON deliveries (point, message) WHERE state IN ('pending', 'replayed', 'sent');
+    CREATE INDEX deliveries_next ON deliveries (point, next_try) WHERE state IN ('pending', 'replayed', 'sent');
+    CREATE INDEX deliveries_unanswered ON deliveries (answer_by) WHERE state = 'delivered' AND answer_by IS NOT NULL;
+    CREATE INDEX deliveries_expired ON deliveries (point) WHERE state = 'expired';
 "];

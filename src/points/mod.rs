@@ -22,4 +22,4 @@ pub use failure::Failure;
 pub use message::Message;
 pub use pattern::{BadPattern, Pattern};
 pub use point::{Delivered, Point};
-pub use settings::{DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Settings, Target};
+pub use settings::{Answers, DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Settings, Target};

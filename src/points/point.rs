@@ -6,9 +6,11 @@ use super::file::FileDrop;
 use super::http::Webhook;
 use super::ims::Ims;
 use super::message::Message;
-use super::settings::{Settings, Target};
-use crate::bod::Filter;
+use super::settings::{Answers, Settings, Target};
+use crate::bod::{ConfirmationCode, Filter};
 use crate::outbound;
+use std::borrow::Cow;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Point {
@@ -16,6 +18,7 @@ pub struct Point {
     filter: Filter,
     most_bytes: usize,
     receiver: String,
+    answers: Answers,
     way: Way,
 }
 
@@ -38,14 +41,15 @@ const ANYBODY: &str = "lid://default";
 impl Point {
     /// Asks nobody yet: a target that is away now is no reason not to start.
     pub fn open(settings: Settings) -> Result<Self, outbound::Error> {
-        let way = match settings.target {
+        let Settings { name, filter, most_bytes, receiver, answers, target } = settings;
+        let way = match target {
             Target::File(file) => Way::File(FileDrop::new(file)),
             Target::Http(http) => Way::Http(Box::new(Webhook::new(http)?)),
             Target::Ims(ims) => Way::Ims(Box::new(Ims::new(*ims)?)),
             Target::Database(database) => Way::Database(Tables::new(database)),
         };
-        let receiver = settings.receiver.unwrap_or_else(|| ANYBODY.to_owned());
-        Ok(Self { name: settings.name, filter: settings.filter, most_bytes: settings.most_bytes, receiver, way })
+        let receiver = receiver.unwrap_or_else(|| ANYBODY.to_owned());
+        Ok(Self { name, filter, most_bytes, receiver, answers, way })
     }
 
     pub fn name(&self) -> &str {
@@ -55,6 +59,13 @@ impl Point {
     /// What a message to it names as its receiver.
     pub fn receiver(&self) -> &str {
         &self.receiver
+    }
+
+    /// The document as this point's receiver gets it, and how long that has for an answer, where it must give one.
+    pub fn asks<'x>(&self, xml: &'x str) -> (Cow<'x, str>, Option<Duration>) {
+        let xml = self.answers.code.map_or(Cow::Borrowed(xml), |code| code.asked_by(xml));
+        let always = ConfirmationCode::stands_in(&xml) == Some(ConfirmationCode::Always);
+        (xml, always.then_some(self.answers.within))
     }
 
     /// `Err` names the rule of the point's filter that keeps the message away.

@@ -1,7 +1,7 @@
 //! What a connection point is made of, as the settings say.
 
 use super::pattern::Pattern;
-use crate::bod::Filter;
+use crate::bod::{ConfirmationCode, Filter};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -16,7 +16,23 @@ pub struct Settings {
     pub most_bytes: usize,
     /// `lid://…` of the receiver; without one whoever is routed to.
     pub receiver: Option<String>,
+    pub answers: Answers,
     pub target: Target,
+}
+
+/// Whether the point's receiver shall answer what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    /// `None`: as each document says.
+    pub code: Option<ConfirmationCode>,
+    /// How long it has, where an answer is asked for always.
+    pub within: Duration,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { code: None, within: Duration::from_secs(3_600) }
+    }
 }
 
 #[derive(Debug, Clone)]

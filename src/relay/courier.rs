@@ -10,6 +10,7 @@ use crate::points::{Message, Point};
 use crate::telemetry::Metrics;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ impl Courier {
         let mut away_until: Option<Instant> = None;
         let mut under_way = FuturesUnordered::new();
         let mut busy: HashMap<i64, i64> = HashMap::new();
+        let mut ended: Vec<Attempt> = Vec::new();
         loop {
             let now = Instant::now();
             let away = away_until.is_some();
@@ -48,16 +50,24 @@ impl Courier {
             } else {
                 BESIDE - under_way.len()
             };
-            if may > 0 {
-                let held: Vec<i64> = busy.values().copied().collect();
-                match self.ledger.pending(point.name(), &held, may).await {
-                    Ok(pending) => {
-                        for delivery in pending {
+            if may > 0 || !ended.is_empty() {
+                let over: Vec<i64> = ended.iter().map(|attempt| attempt.message).collect();
+                let held: Vec<i64> =
+                    busy.iter().filter(|(id, _)| !over.contains(id)).map(|(_, document)| *document).collect();
+                match self.ledger.turn(point.name(), &ended, &held, may).await {
+                    Ok(taken) => {
+                        ended.clear();
+                        busy.retain(|id, _| !over.contains(id));
+                        for delivery in taken {
                             busy.insert(delivery.kept.id, delivery.document);
                             under_way.push(self.attempt(point, delivery));
                         }
                     }
-                    Err(error) => tracing::error!(%error, point = point.name(), "the outbox can't be read"),
+                    // What came of attempts is kept, and written down as soon as it can be.
+                    Err(error) => {
+                        tracing::error!(%error, point = point.name(), "deliveries can't be read or written down");
+                        tokio::time::sleep(LOOK).await;
+                    }
                 }
             }
             let pause = self.pause(point, away_until).await;
@@ -66,11 +76,12 @@ impl Courier {
                 () = self.made[self.at].notified(), if !away => continue,
                 () = tokio::time::sleep(pause) => continue,
             };
-            let mut ended = vec![first];
+            let before = ended.len();
+            ended.push(first);
             while let Some(Some(next)) = under_way.next().now_or_never() {
                 ended.push(next);
             }
-            for attempt in &ended {
+            for attempt in &ended[before..] {
                 match attempt.state {
                     State::Delivered => (failing, away_until) = (0, None),
                     State::Pending | State::Parked => {
@@ -80,16 +91,8 @@ impl Courier {
                                 Some(Instant::now() + wait(failing - AWAY_AFTER, PROBE).max(attempt.wait.min(PROBE)));
                         }
                     }
-                    State::Filtered | State::Failed => {}
+                    _ => {}
                 }
-            }
-            // What can't be written down now is tried again, and its receiver knows it by its id.
-            if let Err(error) = self.ledger.attempted(point.name(), &ended).await {
-                tracing::error!(%error, point = point.name(), "deliveries can't be written down");
-                tokio::time::sleep(LOOK).await;
-            }
-            for attempt in &ended {
-                busy.remove(&attempt.message);
             }
         }
     }
@@ -105,7 +108,12 @@ impl Courier {
     async fn attempt(&self, point: &Point, delivery: Delivery) -> Attempt {
         let kept = &delivery.kept;
         let begun = Instant::now();
-        let delivered = point.deliver(&message(point, kept)).await;
+        let (xml, answer_within) = match kept.verb.as_str() {
+            // Nobody answers an answer.
+            "Confirm" => (Cow::Borrowed(kept.made.xml.as_str()), None),
+            _ => point.asks(&kept.made.xml),
+        };
+        let delivered = point.deliver(&message(point, kept, &xml)).await;
         let took = begun.elapsed();
         let name = format!("{}.{}", kept.verb, kept.noun);
         let (state, wait, words) = match delivered {
@@ -121,7 +129,7 @@ impl Courier {
         self.metrics.publishing.deliveries.with_label_values(&[point.name(), &name, outcome]).inc();
         if state == State::Delivered {
             let since = kept.age().as_secs_f64();
-            self.metrics.publishing.delivery_seconds.with_label_values(&[point.name()]).observe(since);
+            self.metrics.publishing.delivery_seconds.with_label_values(&[point.name(), &name]).observe(since);
             tracing::info!(
                 point = point.name(),
                 document = name,
@@ -140,18 +148,22 @@ impl Courier {
                 "a document was not delivered"
             );
         }
-        Attempt { message: kept.id, state, wait, took, words }
+        Attempt { message: kept.id, state, wait, took, words, answer_within }
     }
 }
 
-fn message<'a>(point: &'a Point, kept: &'a outbox::Kept) -> Message<'a> {
+fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, xml: &'a str) -> Message<'a> {
     let made = &kept.made;
     let action =
         [Action::Add, Action::Change, Action::Delete].into_iter().find(|action| action.as_str() == made.action);
     Message {
         id: &made.bod_id,
         bod_id: &made.bod_id,
-        verb: if kept.verb == "Process" { Verb::Process } else { Verb::Sync },
+        verb: match kept.verb.as_str() {
+            "Process" => Verb::Process,
+            "Confirm" => Verb::Confirm,
+            _ => Verb::Sync,
+        },
         noun: &kept.noun,
         action: action.unwrap_or(Action::Replace),
         tenant: &made.tenant,
@@ -165,6 +177,6 @@ fn message<'a>(point: &'a Point, kept: &'a outbox::Kept) -> Message<'a> {
         variation: made.variation,
         created: &made.created,
         correlation: &kept.cause,
-        xml: &made.xml,
+        xml,
     }
 }

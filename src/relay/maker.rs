@@ -207,7 +207,7 @@ impl Maker {
             logical_id: &self.settings.logical_id,
             component: "mi-gateway",
             reference: &due.cause,
-            confirmation: &plan.confirmation,
+            confirmation: plan.confirmation.as_str(),
             created: &created,
             bod_id: &bod_id,
             variation,

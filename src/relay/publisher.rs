@@ -1,6 +1,6 @@
 //! What is published, how, and for which companies and divisions: what M3 has in its own publisher's table.
 
-use crate::bod::{Action, Deletes, Mapping};
+use crate::bod::{Action, ConfirmationCode, Deletes, Mapping};
 use crate::model::{Company, M3User, ProgramName, TransactionName};
 use crate::outbox::{Coverage, Told};
 use std::time::Duration;
@@ -18,8 +18,7 @@ pub struct Settings {
     /// `lid://…`: whose documents they are.
     pub logical_id: String,
     pub bod_id: BodId,
-    /// `Always`, `OnError` or `Never`.
-    pub confirmation: String,
+    pub confirmation: ConfirmationCode,
     /// Reads records back; `None`: the gateway's own user.
     pub user: Option<M3User>,
     /// Tries before a message or a document is parked.
@@ -59,7 +58,7 @@ pub struct Rule {
     pub mode: Option<Mode>,
     pub action: Option<Action>,
     pub entity: Option<Entity>,
-    pub confirmation: Option<String>,
+    pub confirmation: Option<ConfirmationCode>,
 }
 
 /// What holds for one document.
@@ -68,7 +67,7 @@ pub struct Plan {
     pub mode: Mode,
     pub action: Action,
     pub entity: Option<Entity>,
-    pub confirmation: String,
+    pub confirmation: ConfirmationCode,
 }
 
 /// M3's own, as its publisher writes it.
@@ -84,7 +83,7 @@ impl Default for Settings {
             tenant: String::new(),
             logical_id: "lid://mi-gateway.m3".to_owned(),
             bod_id: BodId::Uuid,
-            confirmation: "OnError".to_owned(),
+            confirmation: ConfirmationCode::OnError,
             user: None,
             tries: 20,
             rules: Vec::new(),
@@ -100,12 +99,8 @@ impl Settings {
     }
 
     pub fn plan(&self, document: &str, company: Company, division: &str) -> Plan {
-        let mut plan = Plan {
-            mode: Mode::Publish,
-            action: Action::Replace,
-            entity: None,
-            confirmation: self.confirmation.clone(),
-        };
+        let mut plan =
+            Plan { mode: Mode::Publish, action: Action::Replace, entity: None, confirmation: self.confirmation };
         for rule in &self.rules {
             let fits = rule.document.as_deref().is_none_or(|named| named == document)
                 && rule.company.is_none_or(|named| named == company)
@@ -114,7 +109,7 @@ impl Settings {
                 plan.mode = rule.mode.unwrap_or(plan.mode);
                 plan.action = rule.action.unwrap_or(plan.action);
                 plan.entity = rule.entity.or(plan.entity);
-                plan.confirmation = rule.confirmation.clone().unwrap_or(plan.confirmation);
+                plan.confirmation = rule.confirmation.unwrap_or(plan.confirmation);
             }
         }
         plan

@@ -5,7 +5,7 @@ use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
 use crate::bod::Mapping;
-use crate::outbox::Outbox;
+use crate::outbox::{Depth, Ledger, Outbox};
 use crate::points::Point;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -14,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 const TIDY: Duration = Duration::from_secs(5);
+/// How often it is asked whose answers are overdue.
+const OVERDUE: Duration = Duration::from_millis(500);
 
 /// Ends with the house; what was under way then is done again by the next one.
 pub fn start(
@@ -29,6 +31,7 @@ pub fn start(
     if !settings.enabled {
         return;
     }
+    tasks.spawn_until_stop(silence(outbox.ledger(), metrics.clone()));
     let points = Arc::new(points);
     let made: Arc<Vec<Notify>> = Arc::new(points.iter().map(|_| Notify::new()).collect());
     for at in 0..points.len() {
@@ -38,6 +41,29 @@ pub fn start(
     }
     let (ledger, due, metrics) = (outbox.ledger(), outbox.due(), metrics.clone());
     tasks.spawn_until_stop(Maker { ledger, reader, mappings, settings, points, metrics, due, made }.run());
+}
+
+/// Whoever had to answer, and did not in his time: that is told as loudly as an error.
+async fn silence(ledger: Ledger, metrics: Arc<Metrics>) {
+    loop {
+        match ledger.expire().await {
+            Ok(expired) => {
+                for one in &expired {
+                    let labels = [one.point.as_str(), one.document.as_str(), one.result];
+                    metrics.publishing.confirmations.with_label_values(&labels).inc();
+                    tracing::warn!(
+                        point = one.point,
+                        document = one.document,
+                        bod_id = one.bod_id,
+                        cause = one.cause,
+                        "a document had to be answered, and was not"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "nobody can tell which answers are overdue"),
+        }
+        tokio::time::sleep(OVERDUE).await;
+    }
 }
 
 async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
@@ -55,13 +81,14 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
         }
         if let Ok(depths) = ledger.depths().await {
             // A point that has nothing left is not among them.
-            metrics.publishing.deliveries_pending.reset();
-            metrics.publishing.deliveries_parked.reset();
-            metrics.publishing.deliveries_oldest.reset();
-            for (point, pending, parked, oldest) in depths {
-                metrics.publishing.deliveries_pending.with_label_values(&[&point]).set(pending);
-                metrics.publishing.deliveries_parked.with_label_values(&[&point]).set(parked);
-                metrics.publishing.deliveries_oldest.with_label_values(&[&point]).set(oldest);
+            let told = &metrics.publishing;
+            let gauges =
+                [&told.deliveries_pending, &told.deliveries_parked, &told.deliveries_expired, &told.deliveries_oldest];
+            gauges.iter().for_each(|gauge| gauge.reset());
+            for Depth { point, document, waiting, parked, expired, oldest } in &depths {
+                for (gauge, value) in gauges.iter().zip([waiting, parked, expired, oldest]) {
+                    gauge.with_label_values(&[point, document]).set(*value);
+                }
             }
         }
         tokio::time::sleep(TIDY).await;

@@ -83,16 +83,20 @@ pub struct Publishing {
     pub documents: IntCounterVec,
     /// By point and document: `delivered`, `retry`, `failed`, `parked`.
     pub deliveries: IntCounterVec,
-    /// By point, from the making of a document to its arrival.
+    /// By point and document, as all that follow: from the making of a document to its arrival.
     pub delivery_seconds: HistogramVec,
     pub deliveries_pending: IntGaugeVec,
     pub deliveries_parked: IntGaugeVec,
+    pub deliveries_expired: IntGaugeVec,
     pub deliveries_oldest: IntGaugeVec,
+    /// What receivers said: `confirmed`, `failed`, `late`, `expired`, and `refused` for a word on somebody else's document.
+    pub confirmations: IntCounterVec,
 }
 
 impl Publishing {
     fn new(made: &Make<'_>) -> Self {
         let slow = vec![0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0];
+        let of = &["point", "document"];
         Self {
             parked: made.gauges("outbox_parked", "Writes and documents that somebody has to look at.", &["what"]),
             documents: made.counters("documents_total", "Documents by what became of them.", &["document", "outcome"]),
@@ -104,15 +108,21 @@ impl Publishing {
             delivery_seconds: made.histograms(
                 "delivery_seconds",
                 "Time from a document's making to its arrival.",
-                &["point"],
+                &["point", "document"],
                 &slow,
             ),
-            deliveries_pending: made.gauges("deliveries_pending", "Messages on their way.", &["point"]),
-            deliveries_parked: made.gauges("deliveries_parked", "Messages parked or failed.", &["point"]),
-            deliveries_oldest: made.gauges(
-                "deliveries_oldest_seconds",
-                "Age of the oldest message on its way.",
-                &["point"],
+            deliveries_pending: made.gauges("deliveries_pending", "Messages on their way.", of),
+            deliveries_parked: made.gauges("deliveries_parked", "Messages parked or failed.", of),
+            deliveries_expired: made.gauges(
+                "deliveries_expired",
+                "Messages whose receivers had to answer and did not.",
+                of,
+            ),
+            deliveries_oldest: made.gauges("deliveries_oldest_seconds", "Age of the oldest message on its way.", of),
+            confirmations: made.counters(
+                "confirmations_total",
+                "What receivers said of what they were sent, and their silence.",
+                &["point", "document", "result"],
             ),
         }
     }

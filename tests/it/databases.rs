@@ -1,7 +1,7 @@
 //! Out-box tables in a real PostgreSQL: an instance of the test's own, reached by a socket in its folder.
 
 use mi_gateway::bod::{Action, Filter, Verb};
-use mi_gateway::points::{DatabaseSettings, Failure, Message, Point, Settings, Target};
+use mi_gateway::points::{Answers, DatabaseSettings, Failure, Message, Point, Settings, Target};
 use sqlx::{Connection, PgConnection};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -88,8 +88,15 @@ impl Postgres {
         let timeout = Duration::from_secs(10);
         let database = DatabaseSettings { url: self.url().into(), connections: 2, timeout, priority: 4 };
         let (filter, target) = (Filter::default(), Target::Database(database));
-        Point::open(Settings { name: "tables".into(), filter, most_bytes: 5_000_000, receiver: None, target })
-            .expect("a point")
+        Point::open(Settings {
+            name: "tables".into(),
+            filter,
+            most_bytes: 5_000_000,
+            receiver: None,
+            answers: Answers::default(),
+            target,
+        })
+        .expect("a point")
     }
 }
 

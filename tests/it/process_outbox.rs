@@ -157,7 +157,8 @@ async fn whenever_it_is_killed_every_committed_write_is_told_and_no_refused_one(
     let live = Live::start(folder.path()).await;
     until("everything is told", || async {
         let open = listed(folder.path(), &[]).await;
-        let waits = |state: &Value| ["open", "unknown", "due", "pending"].contains(&state.as_str().unwrap_or_default());
+        let waits =
+            |state: &Value| ["open", "unknown", "due", "pending", "sent"].contains(&state.as_str().unwrap_or_default());
         !open.iter().any(|entry| waits(&entry["state"]))
     })
     .await;

@@ -1,12 +1,13 @@
 //! The words of `outbox`.
 
 use clap::{Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Outbox {
     /// List writes whose outcome is open, documents that are still to be made, and messages by point, the newest first.
     List {
-        /// pending, delivered, filtered, failed, parked, due, open or unknown.
+        /// pending, sent, delivered, confirmed, failed, expired, replayed, parked, filtered or no-route; due; open or unknown.
         #[arg(long)]
         state: Option<String>,
         /// ItemMaster, PurchaseOrder …
@@ -30,11 +31,28 @@ pub(in crate::cli) enum Outbox {
         #[arg(long)]
         json: bool,
     },
-    /// Send messages again.
+    /// Send messages again: those that are named, or all that the words below mean together.
     Replay {
         /// BOD ids, or document:N for a document that could not be made.
-        #[arg(required = true)]
+        #[arg(required_unless_present_any = ["noun", "key", "since", "until", "point", "state"])]
         ids: Vec<String>,
+        /// ItemMaster, PurchaseOrder …
+        #[arg(long, conflicts_with = "ids")]
+        noun: Option<String>,
+        /// A part of the record's key.
+        #[arg(long, conflicts_with = "ids")]
+        key: Option<String>,
+        /// Made at or after this instant, like 2026-03-01T12:00:00Z.
+        #[arg(long, conflicts_with = "ids")]
+        since: Option<Timestamp>,
+        /// Made before this instant.
+        #[arg(long, conflicts_with = "ids")]
+        until: Option<Timestamp>,
+        #[arg(long, conflicts_with = "ids")]
+        point: Option<String>,
+        /// As list shows it: failed, parked, expired …
+        #[arg(long, conflicts_with = "ids")]
+        state: Option<String>,
         /// Read the record again and tell it with a new variation, instead of the same bytes.
         #[arg(long)]
         fresh: bool,

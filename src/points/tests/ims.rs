@@ -1,6 +1,6 @@
 //! ION's messaging service, played as its public pages tell: what it gets, and what its answers mean.
 
-use super::super::{Failure, ImsPaths, ImsSettings, Message, Point, Settings, Target};
+use super::super::{Answers, Failure, ImsPaths, ImsSettings, Message, Point, Settings, Target};
 use super::message;
 use super::server::{Got, Receiver, Says};
 use crate::bod::Filter;
@@ -29,7 +29,8 @@ fn point(receiver: &Receiver, paths: ImsPaths) -> Point {
     };
     let (name, filter) = ("ion".to_owned(), Filter::default());
     let target = Target::Ims(Box::new(ims));
-    Point::open(Settings { name, filter, most_bytes: 5_000_000, receiver: None, target }).expect("a point")
+    Point::open(Settings { name, filter, most_bytes: 5_000_000, receiver: None, answers: Answers::default(), target })
+        .expect("a point")
 }
 
 /// What every ION answers, besides what a test says of messages.

@@ -1,6 +1,6 @@
 //! Webhooks: signed, never to an address that nobody allowed, and failures by what they mean.
 
-use super::super::{Failure, HttpSettings, Message, Point, Settings, Target};
+use super::super::{Answers, Failure, HttpSettings, Message, Point, Settings, Target};
 use super::message;
 use super::server::{Receiver, Says};
 use crate::bod::Filter;
@@ -15,7 +15,14 @@ fn settings(url: &str, allow_private: bool) -> Settings {
     let timeout = Duration::from_secs(5);
     let http = HttpSettings { url: url.into(), secret: SECRET.into(), timeout, allow_private, roots: Vec::new() };
     let filter = Filter::default();
-    Settings { name: "hook".into(), filter, most_bytes: 1_000, receiver: None, target: Target::Http(http) }
+    Settings {
+        name: "hook".into(),
+        filter,
+        most_bytes: 1_000,
+        receiver: None,
+        answers: Answers::default(),
+        target: Target::Http(http),
+    }
 }
 
 async fn delivered(says: Says, sent: &Message<'_>) -> (Result<String, Failure>, Receiver) {
