@@ -199,9 +199,22 @@ pub(super) fn reload(
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = None;
+        let mut gone = false;
         loop {
             ticks.tick().await;
-            let Ok(bytes) = tokio::fs::read(&path).await else { continue };
+            let bytes = match tokio::fs::read(&path).await {
+                Ok(bytes) => bytes,
+                // Told once: whoever took the file away to stop clients has to learn that it did not.
+                Err(error) => {
+                    if !std::mem::replace(&mut gone, true) {
+                        let path = path.display();
+                        tracing::warn!(%error, %path, "the authorities of clients can't be read, the old ones stay trusted");
+                        counted.inc();
+                    }
+                    continue;
+                }
+            };
+            gone = false;
             if seen.as_ref() == Some(&bytes) {
                 continue;
             }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long a run may be held back by limits, in all.
 const PACE: Duration = Duration::from_secs(2);
 
+/// Whoever asks for more records than this asks for all of them, and pays for all.
+const MOST_COUNTED: u32 = 10_000;
+
 /// The time that limits may still cost a run.
 #[derive(Debug)]
 pub(super) struct Pace(AtomicU64);
@@ -130,7 +133,7 @@ impl Exchange {
             program: asked.program,
             transaction: asked.transaction,
             effect: Effect::of(asked.program, asked.transaction),
-            all: asked.options.max_records == Some(0),
+            all: asked.options.max_records.is_some_and(|most| most == 0 || most > MOST_COUNTED),
         };
         loop {
             let said = self.limits.charge(&charge, unix_seconds()).await.map_err(|_| uncounted())?;

@@ -148,10 +148,12 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
             let plan = self.plan.load();
             (plan.own(client, groups), plan.own_shadow(client, groups))
         };
-        let verdict = Some(self.bucket(client, What::Own, false, own).take(weight));
+        let verdict = self.bucket(client, What::Own, false, own).take(weight);
+        // What the real limit refused was no call, so it is none to the shadow either.
+        let shadow = shadow.filter(|_| verdict.allowed);
         let shadow = shadow.map(|quota| self.bucket(client, What::Own, true, quota).take(weight));
         let shadows = shadow.filter(|verdict| !verdict.allowed).map(|verdict| verdict.policy).into_iter().collect();
-        Said { verdict, shadows, held: Held::default() }
+        Said { verdict: Some(verdict), shadows, held: Held::default() }
     }
 
     /// The door of a call: one unit of its rate, and a look at what else is counted for the client as a whole, so that

@@ -21,6 +21,7 @@
 //! [[concurrent]]                   # calls = 16: in flight at once
 //! [[quota]]                        # per = "day" or "month"; units = 100000
 //! [[cost]]                         # program, program and transaction, or effect; units = 5, all = 20
+//!                                  # all: of a list with maxrecs=0 or above 10,000
 //! ```
 //!
 //! A client's own table holds, else that of its groups with the widest limit, else everybody's. A table with

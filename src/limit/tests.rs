@@ -350,6 +350,18 @@ fn a_shadow_counts_and_refuses_nobody() {
 }
 
 #[test]
+fn what_the_real_limit_refuses_is_no_call_to_its_shadow() {
+    let text = "[default]\nrate = \"1/hour\"\nburst = 1\n[client.a]\nrate = \"1/hour\"\nburst = 2\nshadow = true\n";
+    let (limits, _) = limits(plan(text));
+    let client = client("a");
+    assert!(limits.check(&client, &[], 1).is_allowed());
+    for _ in 0..5 {
+        let said = limits.check(&client, &[], 1);
+        assert_eq!((said.is_allowed(), said.shadows), (false, vec![]));
+    }
+}
+
+#[test]
 fn calls_in_flight_are_held_until_the_last_that_holds_them_lets_go() {
     let (limits, _) = limits(plan("[default]\nrate = \"1000/second\"\nburst = 1000\n[[concurrent]]\ncalls = 2\n"));
     let call = || once(&limits, "a", "CRS610MI", "GetBasicData", 0);

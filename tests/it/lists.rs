@@ -205,3 +205,14 @@ fn every_list_of_the_table_has_its_fields_on_both_sides() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_list_of_more_records_than_anybody_has_costs_what_all_of_them_cost() {
+    let limits = "rate = \"1/hour\"\nburst = 60\n[[cost]]\nprogram = \"CRS610MI\"\nunits = 2\nall = 50";
+    let (_house, caller) = House::open_to_all("MIDEMO", limits, |_| {}).await;
+    let ask = async |most: &str| caller.m3(&format!("CRS610MI/LstByNumber?maxrecs={most}")).await.status;
+    assert_eq!(ask("10000").await, StatusCode::OK, "2 of 60");
+    assert_eq!(ask("4294967295").await, StatusCode::OK, "52 of 60");
+    assert_eq!(ask("4294967295").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask("10").await, StatusCode::OK, "54 of 60");
+}

@@ -131,3 +131,21 @@ async fn a_bulk_that_is_sent_again_is_done_once_transaction_by_transaction() {
     assert_eq!(answers[0]["results"], answers[1]["results"]);
     assert_eq!(times(&house, "AddItmViaItmTyp"), 2);
 }
+
+#[tokio::test]
+async fn nothing_runs_of_a_bulk_with_a_key_whose_body_breaks_off() {
+    let house = House::start().await;
+    let demo = house.demo().await;
+    let first = r#"{"program":"MMS200MI","transactions":[
+        {"transaction":"AddItmViaItmTyp","record":{"ITTY":"001","ITNO":"K1","ITDS":"One"}},"#;
+    let (path, json) = ("/DEMO_TST/M3/m3api-rest/v2/execute", ("content-type", "application/json"));
+    let cut = demo.send(Method::POST, path, &[json, ("idempotency-key", "cut")], first.into()).await;
+    assert_eq!((cut.status, cut.problem().as_str()), (StatusCode::BAD_REQUEST, "request-unreadable"), "{}", cut.text());
+    assert_eq!(times(&house, "AddItmViaItmTyp"), 0, "{:?}", house.asked());
+    let whole = format!("{}]}}", first.trim_end_matches(','));
+    let mended = demo.send(Method::POST, path, &[json, ("idempotency-key", "cut")], whole.into()).await;
+    assert_eq!(mended.json()["nrOfSuccessfullTransactions"], 1, "{}", mended.text());
+    // Without a key it had run while the rest was awaited.
+    let open = demo.send(Method::POST, path, &[json], first.replace("K1", "K2").into()).await;
+    assert_eq!(open.json()["nrOfSuccessfullTransactions"], 1, "{}", open.text());
+}

@@ -185,6 +185,29 @@ fn a_running_gateway_takes_up_what_is_signed_and_newer_and_nothing_else() {
 }
 
 #[test]
+fn other_limits_under_the_same_version_are_another_set_and_refused() {
+    let office = Office::new();
+    office.write("limits.toml", "[default]\nper_second = 5\nburst = 5\n");
+    office.give_out(&["one"]);
+    let active = office.start(&["one"]).expect("a signed set");
+    office.write("limits.toml", "[default]\nper_second = 5000\nburst = 5000\n");
+    office.give_out(&["one"]);
+    let taken = std::cell::Cell::new(false);
+    active.look(&|_| taken.set(true));
+    assert!(!taken.get(), "nothing of it comes into force");
+    assert!(
+        active.in_force().trouble.as_ref().is_some_and(|why| why.contains("count it up")),
+        "{:?}",
+        active.in_force()
+    );
+    office.version(2);
+    office.give_out(&["one"]);
+    active.look(&|_| taken.set(true));
+    assert!(taken.get(), "with a version of its own it does");
+    assert_eq!((active.in_force().version, trouble(&active).as_str()), (2, ""));
+}
+
+#[test]
 fn an_older_version_stays_refused_over_a_restart_and_going_back_is_said() {
     let office = Office::new();
     office.give_out(&["one"]);

@@ -84,8 +84,10 @@ pub struct Bulk {
     /// What came behind a fault: never run.
     behind: VecDeque<Vec<u8>>,
     begun: bool,
-    /// `transactions` began before the program was known.
+    /// Nothing is given out before the body has ended.
     held: bool,
+    /// So the caller wants it, whatever the body's order.
+    whole: bool,
     /// An item may run: what it is decided on can't change any more.
     settled: bool,
     ended: bool,
@@ -105,6 +107,7 @@ impl Bulk {
             behind: VecDeque::new(),
             begun: false,
             held: false,
+            whole: false,
             settled: false,
             ended: false,
             broken: None,
@@ -113,6 +116,11 @@ impl Bulk {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Nothing runs of a body that is not whole: what is sent again under one name has to be one and the same.
+    pub fn whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     /// The next part of the body, as [`BULK_PATH`] splits it. Behind a fault only the transactions are counted.
@@ -135,7 +143,7 @@ impl Bulk {
             Part::Open { depth: 1, array: true, key } => {
                 self.once(key.as_deref().unwrap_or_default())?;
                 self.begun = true;
-                self.held = self.program.is_none();
+                self.held = self.whole || self.program.is_none();
                 Ok(())
             }
             Part::Value { depth: 1, key: Some(name), raw } => self.property(&name, &raw),

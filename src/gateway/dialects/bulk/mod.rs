@@ -65,6 +65,8 @@ pub(in crate::gateway) async fn bulk(
     if let Err(problem) = intent::take_key(&request.headers, visit) {
         return problem.answer(visit);
     }
+    // With a key the body is read to its end first, or a repaired body would mix stored outcomes with new writes.
+    let bulk = if visit.key().is_some() { bulk.whole() } else { bulk };
     let (parts, read) = mpsc::unbounded_channel();
     let (begin, begun) = oneshot::channel();
     let (out, answer) = out::pipe();
