@@ -126,7 +126,9 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         group_users: Arc::new(settings.group_users.clone()),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
     };
-    let inside = gateway::service(&parts, &settings.gateway);
+    let mut door = settings.gateway.clone();
+    door.inbound.own_issuer.clone_from(&public_url);
+    let inside = gateway::service(&parts, &door);
     let service = ServiceBuilder::new().map_request(incoming).service(inside.clone());
 
     let at = operations.addresses().to_vec();

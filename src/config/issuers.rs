@@ -137,7 +137,7 @@ fn one_kind_each(reader: &mut Reader, issuers: &[(String, Foreign)]) {
 }
 
 /// RFC 6749, 3.3.
-fn scope(text: &str) -> Option<String> {
+pub(super) fn scope(text: &str) -> Option<String> {
     let good = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
     (!text.is_empty() && text.bytes().all(good)).then(|| text.to_owned())
 }

@@ -1,6 +1,7 @@
 //! Every key of the settings, with its default and its bounds. `deploy/gateway.example.toml` is held against this file.
 
 use super::audit::audit;
+use super::inbound::inbound;
 use super::issuers::{clients, issuers};
 use super::m3;
 use super::points::points;
@@ -35,11 +36,14 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let issuers = issuers(reader);
     let (policies, policy_trust) = policy::whence(reader);
     let clients = clients(reader, &issuers);
+    let (outbox, publish) = (outbox(reader, &state), publish(reader, trial));
+    let points = points(reader, &state, trial);
+    let inbound = inbound(reader, &issuers, &points, &publish, &outbox);
     Settings {
         public_url,
         edge,
         certificate,
-        gateway: gateway::Settings { client_certificates, ..gateway(reader) },
+        gateway: gateway::Settings { client_certificates, inbound, ..gateway(reader) },
         operations: Operations {
             listen: reader
                 .one("operations.listen", "an address and a port, like 127.0.0.1:9090", |text| text.parse().ok())
@@ -65,9 +69,9 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         backend,
         group_users,
         audit: audit(reader, &state),
-        outbox: outbox(reader, &state),
-        publish: publish(reader, trial),
-        points: points(reader, &state, trial),
+        outbox,
+        publish,
+        points,
         log: LogSettings {
             level: reader
                 .one("log.level", "a level: error, warn, info, debug or trace, with module filters", |text| {

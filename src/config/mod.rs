@@ -5,6 +5,7 @@
 
 mod audit;
 mod fault;
+mod inbound;
 mod issuers;
 mod keys;
 mod m3;

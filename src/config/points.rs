@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// In a trial without points of its own: so that whoever starts it sees what is published.
 const TRIAL: &str = "bods";
+/// A folder answers nothing, whatever documents ask for.
+const NOBODY: Answers = Answers { code: Some(ConfirmationCode::OnError), within: Duration::from_secs(3_600) };
 const PATTERN: &str = "{verb}{noun}_{document}_{entity}_{variation}.xml";
 const KEPT_FILES: usize = 10_000;
 const KEPT_MIB: u64 = 256;
@@ -52,14 +54,7 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool) -> Vec<Sett
             keep: Some((KEPT_FILES, KEPT_MIB * MIB as u64)),
         };
         let (name, filter, target) = (TRIAL.to_owned(), Filter::default(), Target::File(file));
-        points.push(Settings {
-            name,
-            filter,
-            most_bytes: 64 * MIB,
-            receiver: None,
-            answers: Answers::default(),
-            target,
-        });
+        points.push(Settings { name, filter, most_bytes: 64 * MIB, receiver: None, answers: NOBODY, target });
     }
     points
 }

@@ -251,3 +251,43 @@ fn a_point_is_read_with_its_filter_and_every_fault_of_it_is_told() {
     let real = parse(Some(("gateway.toml", real)), secret.into_iter()).expect("no fault");
     assert!(real.points.is_empty(), "and nobody else's folder is filled");
 }
+
+/// A house with one point, `wms`, and what a test says besides.
+fn with_point(more: &str) -> String {
+    let publish = "[publish]\nenabled = true\n";
+    let point = "[[points]]\nname = \"wms\"\nkind = \"file\"\nfolder = \"/tmp/x\"\n";
+    format!("{publish}{point}{more}")
+}
+
+const SENDER: &str = "[[inbound.senders]]\nclient = \"T~1\"\nlogical_ids = [\"lid://infor.wms.*\"]\npoint = \"wms\"\n";
+
+#[test]
+fn who_answers_is_somebody_known_for_a_point_that_is_there() {
+    let good = with(&with_point(SENDER)).expect("no fault");
+    assert_eq!(good.gateway.inbound.senders.len(), 1);
+    assert_eq!(good.gateway.inbound.logical_id, good.publish.logical_id);
+    for (right, wrong, why) in [
+        ("\"wms\"", "\"wmz\"", "wmz is none of points"),
+        ("lid://infor.wms.*", "infor.wms", "has an element that can't be used"),
+        ("client = \"T~1\"", "issuer = \"https://x\"", "is missing"),
+        ("client = \"T~1\"", "client = \"a\"\nissuer = \"https://x\"", "https://x is none of issuers"),
+    ] {
+        let found = faults(&with_point(&SENDER.replacen(right, wrong, 1))).join("\n");
+        assert!(found.contains(why), "{why} in {found}");
+    }
+}
+
+#[test]
+fn who_must_always_answer_must_be_able_to_and_in_time() {
+    let always = "confirmation = \"Always\"\n";
+    let alone = faults(&with_point(always)).join("\n");
+    assert!(alone.contains("must always answer, and nobody may answer for wms"), "{alone}");
+    assert!(with(&with_point(&format!("{always}{SENDER}"))).is_ok());
+    let row = "[[publish.documents]]\ndocument = \"Sync.ItemMaster\"\nconfirmation = \"Always\"\n";
+    let by_row = faults(&with_point(row)).join("\n");
+    assert!(by_row.contains("nobody may answer for wms"), "{by_row}");
+    assert!(with(&with_point(&format!("confirmation = \"OnError\"\n{row}"))).is_ok(), "the point asks for less");
+    let slow = faults(&with_point(&format!("{always}answer_seconds = 864000\n{SENDER}"))).join("\n");
+    assert!(slow.contains("is longer than documents are kept"), "{slow}");
+    assert!(with("[publish]\nconfirmation = \"Always\"\n").is_ok(), "a trial's folder answers nothing");
+}

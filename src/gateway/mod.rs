@@ -12,6 +12,7 @@ mod cursor;
 mod dialects;
 mod exchange;
 mod flow;
+mod inbound;
 mod intent;
 mod layers;
 mod listing;
@@ -30,6 +31,7 @@ pub use body::{Body, Fault as BodyFault, Request, Response};
 pub use cursor::Seal;
 pub use dialects::bulk::Settings as BulkSettings;
 pub use exchange::Settings as ExchangeSettings;
+pub use inbound::{Sender as InboundSender, Settings as InboundSettings};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use stack::Service;
 
@@ -93,6 +95,7 @@ pub struct Settings {
     pub client_certificates: bool,
     pub exchange: ExchangeSettings,
     pub bulk: BulkSettings,
+    pub inbound: InboundSettings,
 }
 
 impl Default for Settings {
@@ -107,6 +110,7 @@ impl Default for Settings {
             client_certificates: false,
             exchange: ExchangeSettings::default(),
             bulk: BulkSettings::default(),
+            inbound: InboundSettings::default(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Which of the gateway's few routes a path is. Exact prefixes, no decoding, no clean-up: what is not one of them is none.
 
+use super::inbound::ImsCall;
 use crate::model::TenantId;
 
 /// The three places of the execute contract: behind a tenant, behind the product, or bare.
 const PRODUCT: &str = "/M3/m3api-rest/";
 const BARE: &str = "/m3api-rest/";
+/// The messaging service, with the product in front or bare.
+const MESSAGING: &str = "/IONSERVICES/api/ion/messaging/service/";
+const SERVICE: &str = "/service/";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
@@ -46,6 +50,11 @@ pub(super) enum Route {
     ServerMetadata,
     /// RFC 9728: whose tokens are taken here.
     Resource,
+    /// What receivers of documents say of them.
+    Inbound {
+        tenant: Option<TenantId>,
+        call: ImsCall,
+    },
     Unknown,
 }
 
@@ -74,6 +83,11 @@ impl Route {
                 return Self::product(None, path, rest);
             }
         }
+        for prefix in [MESSAGING, SERVICE] {
+            if let Some(rest) = path.strip_prefix(prefix) {
+                return Self::messaging(None, rest);
+            }
+        }
         let Some((tenant, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
             return Self::Unknown;
         };
@@ -83,10 +97,17 @@ impl Route {
             "as/revoke_token.oauth2" => return Self::Revoke { tenant: Some(tenant) },
             _ => {}
         }
+        if let Some(rest) = rest.strip_prefix(&MESSAGING[1..]) {
+            return Self::messaging(Some(tenant), rest);
+        }
         match rest.strip_prefix(&PRODUCT[1..]) {
             Some(rest) => Self::product(Some(tenant), path, rest),
             None => Self::Unknown,
         }
+    }
+
+    fn messaging(tenant: Option<TenantId>, rest: &str) -> Self {
+        ImsCall::of(rest).map_or(Self::Unknown, |call| Self::Inbound { tenant, call })
     }
 
     fn product(tenant: Option<TenantId>, path: &str, rest: &str) -> Self {
@@ -131,6 +152,7 @@ impl Route {
             | Self::Metadata { .. }
             | Self::Described { .. }
             | Self::Session
+            | Self::Inbound { .. }
             | Self::Unknown => false,
         }
     }
@@ -143,7 +165,8 @@ impl Route {
             | Self::Metadata { tenant, .. }
             | Self::Described { tenant, .. }
             | Self::Token { tenant }
-            | Self::Revoke { tenant } => tenant.as_ref(),
+            | Self::Revoke { tenant }
+            | Self::Inbound { tenant, .. } => tenant.as_ref(),
             Self::Keys | Self::ServerMetadata | Self::Resource | Self::Contract | Self::Session | Self::Unknown => None,
         }
     }
@@ -164,6 +187,7 @@ impl Route {
             Self::Keys => "/oauth2/jwks",
             Self::ServerMetadata => "/.well-known/oauth-authorization-server",
             Self::Resource => "/.well-known/oauth-protected-resource",
+            Self::Inbound { .. } => "/messaging/service",
             Self::Unknown => "unknown",
         }
     }
@@ -185,6 +209,23 @@ mod tests {
             };
             assert_eq!(found.as_ref().map(TenantId::as_str), tenant);
             assert_eq!(&path[at..], tail);
+        }
+    }
+
+    #[test]
+    fn the_messaging_service_is_reached_with_its_product_and_bare() {
+        for (path, tenant) in [
+            ("/DEMO_TST/IONSERVICES/api/ion/messaging/service/v3/message/multipart", Some("DEMO_TST")),
+            ("/IONSERVICES/api/ion/messaging/service/v3/multipartMessage", None),
+            ("/service/v3/multipartMessage", None),
+        ] {
+            let Route::Inbound { tenant: found, call: ImsCall::Multipart { accepted: 202 } } = Route::of(path) else {
+                panic!("{path} takes messages");
+            };
+            assert_eq!(found.as_ref().map(TenantId::as_str), tenant);
+        }
+        for path in ["/service/v1/message", "/service/ping/", "/T/service/ping", "/service/", "/service/v3/message"] {
+            assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }
     }
 

@@ -4,6 +4,7 @@ use super::body::{Request, Response};
 use super::dialects::execute::execute;
 use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
+use super::inbound::Inbound;
 use super::openapi::OpenApi;
 use super::problem::{Kind, Problem};
 use super::route::Route;
@@ -23,6 +24,7 @@ struct Rooms {
     bulk: bulk::Settings,
     tokens: TokenDoor,
     openapi: OpenApi,
+    inbound: Arc<Inbound>,
 }
 
 impl Routes {
@@ -43,7 +45,8 @@ impl Routes {
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
         let openapi = OpenApi::new(parts.verifier.resource().url(), parts.issuer.is_some());
-        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens, openapi }))
+        let inbound = Arc::new(Inbound::new(parts, &settings.inbound));
+        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens, openapi, inbound }))
     }
 }
 
@@ -81,6 +84,7 @@ impl Rooms {
             Route::Keys => self.tokens.keys(&request, &visit),
             Route::ServerMetadata => self.tokens.metadata(&request, &visit),
             Route::Resource => self.tokens.resource(&request, &visit),
+            Route::Inbound { call, .. } => self.inbound.answer(*call, request, &visit).await,
             Route::Unknown => Problem::new(Kind::RouteUnknown, "No route of the gateway has this path.").answer(&visit),
         }
     }

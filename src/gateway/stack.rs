@@ -22,6 +22,7 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
     let bounds = limits::Bounds {
         body: settings.body_limit,
         bulk: settings.bulk.body,
+        inbound: settings.inbound.body,
         uri: settings.uri_limit,
         wait: settings.wait,
     };
@@ -58,7 +59,12 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
         // May you do anything here at all? What exactly is decided on typed values, in `exchange`.
         .layer(checkpoint(
             authz::authz,
-            authz::Authz { policies: parts.policies.clone(), metrics: metrics.clone(), audit: parts.audit.clone() },
+            authz::Authz {
+                policies: parts.policies.clone(),
+                metrics: metrics.clone(),
+                audit: parts.audit.clone(),
+                inbound_scope: settings.inbound.scope.as_str().into(),
+            },
         ))
         .service(tower::service_fn(routes(Routes::new(parts, settings))));
     BoxCloneSyncService::new(service)

@@ -93,6 +93,7 @@ impl Maker {
             Ok((made, points)) => {
                 self.ledger.made(&due, &made, &points).await?;
                 counted("made");
+                tracing::info!(document = name, company = %due.company, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
                 self.made.iter().for_each(Notify::notify_one);
                 Ok(())
             }

@@ -91,6 +91,8 @@ pub struct Publishing {
     pub deliveries_oldest: IntGaugeVec,
     /// What receivers said: `confirmed`, `failed`, `late`, `expired`, and `refused` for a word on somebody else's document.
     pub confirmations: IntCounterVec,
+    /// Messages of receivers by what came of them: `answered`, `useless`, `not-taken`, `again`, `unreadable`, `refused`.
+    pub inbound: IntCounterVec,
 }
 
 impl Publishing {
@@ -123,6 +125,11 @@ impl Publishing {
                 "confirmations_total",
                 "What receivers said of what they were sent, and their silence.",
                 &["point", "document", "result"],
+            ),
+            inbound: made.counters(
+                "inbound_messages_total",
+                "Messages of receivers by what came of them.",
+                &["outcome"],
             ),
         }
     }

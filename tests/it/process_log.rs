@@ -188,3 +188,52 @@ async fn no_secret_is_written_anywhere_whatever_goes_wrong_and_however_much_is_l
         assert!(found.is_empty(), "{secret}: {found:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_leads_from_the_call_through_m3_to_its_document_and_its_delivery() {
+    use tokio::io::AsyncReadExt;
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let mut process = Process::start(at, &[]).await;
+    let token = token(at).await;
+    let call = "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=TRACED&ITDS=Traced";
+    let request = Request::get(format!("{}/m3api-rest/v2/execute/{call}", process.word("public_url")))
+        .header("authorization", format!("Bearer {token}"))
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+        .body(Full::default())
+        .expect("a request");
+    let reply = send(&https(&at.join("certs/dev/ca.pem")), request).await;
+    assert_eq!(reply.json()["nrOfSuccessfullTransactions"], 1, "{}", reply.text());
+    let id = reply.header("x-request-id").to_owned();
+    let delivered = async {
+        loop {
+            let listed = run(at, &["outbox", "list", "--json", "--key", "TRACED", "--state", "delivered"], &[]).await;
+            if !listed.stdout.is_empty() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), delivered).await.expect("it is delivered");
+    process.signal("TERM");
+    let mut log = String::new();
+    process.output.take().expect("a pipe").read_to_string(&mut log).await.expect("text");
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let find = |what: &dyn Fn(&Value) -> bool| lines.iter().find(|line| what(line)).unwrap_or_else(|| panic!("{log}"));
+    let access = find(&|line| line["request_id"] == id.as_str());
+    assert_eq!((&access["transaction"], &access["trace_id"]), (&"AddItmViaItmTyp".into(), &TRACE.into()));
+    let made = find(&|line| line["message"] == "a document was made");
+    let gone = find(&|line| line["message"] == "a document was delivered");
+    assert_eq!((&made["cause"], &gone["cause"]), (&id.as_str().into(), &id.as_str().into()));
+    assert_eq!(made["bod_id"], gone["bod_id"]);
+    let document = written(&at.join(".mi-gateway/bods"));
+    for word in [&id, made["bod_id"].as_str().expect("an id")] {
+        assert!(document.contains(word), "{word} in {document}");
+    }
+    let audit = written(&at.join(".mi-gateway/audit"));
+    let of_call = audit.lines().find(|line| line.contains(&id)).expect("the decision on the call");
+    assert!(of_call.contains("AddItmViaItmTyp"), "{of_call}");
+    // By the decision's id, which the caller was told as well, the log tells what M3 made of it.
+    let outcome = audit.lines().find(|line| line.contains(reply.header("mi-decision")) && line.contains("outcome"));
+    assert!(outcome.is_some(), "{audit}");
+}

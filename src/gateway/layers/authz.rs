@@ -2,6 +2,7 @@
 
 use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
+use super::super::route::Route;
 use super::super::visit::Visit;
 use crate::audit::{self, Step};
 use crate::model::Principal;
@@ -16,6 +17,8 @@ pub(crate) struct Authz {
     pub(crate) policies: Arc<Active>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) audit: audit::Log,
+    /// What a token must have to speak of documents: rules speak of M3's programs alone.
+    pub(crate) inbound_scope: Arc<str>,
 }
 
 pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Response, Request> {
@@ -23,7 +26,11 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
     let set = state.policies.set();
     let allowed = match request.extensions().get::<Arc<Principal>>() {
         Some(principal) => {
-            let allowed = set.may_call_anything(Asker::from(&**principal));
+            let of_documents = matches!(visit.route, Route::Inbound { .. });
+            let allowed = match of_documents {
+                true => principal.scopes.iter().any(|scope| **scope == *state.inbound_scope),
+                false => set.may_call_anything(Asker::from(&**principal)),
+            };
             if !allowed {
                 let refused = audit::Decision {
                     call: &visit.intent(),
@@ -41,13 +48,13 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                     inputs: None,
                     step: Step::Door,
                     allowed,
-                    reason: "no-permit",
+                    reason: if of_documents { "scope-missing" } else { "no-permit" },
                     rules: &[],
                     micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
                 };
                 let id = state.audit.record(&refused).id;
                 visit.learnt().decision = Some(id);
-                if let Some(shadow) = state.policies.shadow() {
+                if let Some(shadow) = state.policies.shadow().filter(|_| !of_documents) {
                     shadow.door(principal, id);
                 }
             }
@@ -60,6 +67,12 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
     state.metrics.verdicts.with_label_values(&["authz", word]).inc();
     if allowed {
         return ControlFlow::Continue(request);
+    }
+    if matches!(visit.route, Route::Inbound { .. }) {
+        let detail = format!("The token lacks the scope {}.", state.inbound_scope);
+        let problem = Problem::new(Kind::ScopeMissing, detail);
+        let problem = problem.challenge(Some(("insufficient_scope", "the token lacks a scope")));
+        return ControlFlow::Break(problem.challenge_with("scope", &state.inbound_scope).answer(&visit));
     }
     ControlFlow::Break(Problem::new(Kind::PolicyDenied, "No rule permits this client anything.").answer(&visit))
 }

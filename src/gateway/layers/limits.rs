@@ -17,6 +17,8 @@ pub(crate) struct Bounds {
     pub(crate) body: usize,
     /// A bulk call's.
     pub(crate) bulk: usize,
+    /// A message's of a receiver of documents.
+    pub(crate) inbound: usize,
     pub(crate) uri: usize,
     pub(crate) wait: Duration,
 }
@@ -33,7 +35,11 @@ pub(crate) async fn size(bounds: Bounds, request: Request) -> ControlFlow<Respon
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return ControlFlow::Break(packed(&visit));
     }
-    let most = if matches!(visit.route, Route::Bulk { .. }) { bounds.bulk } else { bounds.body };
+    let most = match visit.route {
+        Route::Bulk { .. } => bounds.bulk,
+        Route::Inbound { .. } => bounds.inbound,
+        _ => bounds.body,
+    };
     let said = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|length| length > most as u64) {
         return ControlFlow::Break(too_large(most).answer(&visit));

@@ -12,6 +12,7 @@ pub enum Kind {
     CursorNotPossible,
     CursorInvalid,
     CharacterNotInCharset,
+    MessageUnreadable,
     TokenMissing,
     TokenInvalid,
     ProofInvalid,
@@ -23,10 +24,13 @@ pub enum Kind {
     UserMissing,
     RunAsRefused,
     CompanyNotProvable,
+    SenderUnknown,
+    NotItsDocument,
     RouteUnknown,
     MethodNotAllowed,
     RequestInFlight,
     KeyReused,
+    NotConfigured,
     BodyTooLarge,
     MediaTypeUnsupported,
     UriTooLong,
@@ -56,6 +60,7 @@ impl Kind {
         Self::CursorNotPossible,
         Self::CursorInvalid,
         Self::CharacterNotInCharset,
+        Self::MessageUnreadable,
         Self::TokenMissing,
         Self::TokenInvalid,
         Self::ProofInvalid,
@@ -67,10 +72,13 @@ impl Kind {
         Self::UserMissing,
         Self::RunAsRefused,
         Self::CompanyNotProvable,
+        Self::SenderUnknown,
+        Self::NotItsDocument,
         Self::RouteUnknown,
         Self::MethodNotAllowed,
         Self::RequestInFlight,
         Self::KeyReused,
+        Self::NotConfigured,
         Self::BodyTooLarge,
         Self::MediaTypeUnsupported,
         Self::UriTooLong,
@@ -96,9 +104,11 @@ impl Kind {
 
     pub fn status(self) -> StatusCode {
         match self {
-            Self::RequestUnreadable | Self::CursorNotPossible | Self::CursorInvalid | Self::CharacterNotInCharset => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::RequestUnreadable
+            | Self::CursorNotPossible
+            | Self::CursorInvalid
+            | Self::CharacterNotInCharset
+            | Self::MessageUnreadable => StatusCode::BAD_REQUEST,
             Self::TokenMissing | Self::TokenInvalid | Self::ProofInvalid => StatusCode::UNAUTHORIZED,
             Self::ScopeMissing
             | Self::TenantMismatch
@@ -107,11 +117,14 @@ impl Kind {
             | Self::ValueNotComparable
             | Self::UserMissing
             | Self::RunAsRefused
-            | Self::CompanyNotProvable => StatusCode::FORBIDDEN,
+            | Self::CompanyNotProvable
+            | Self::SenderUnknown
+            | Self::NotItsDocument => StatusCode::FORBIDDEN,
             Self::RouteUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestInFlight => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotConfigured => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -153,6 +166,24 @@ impl Kind {
                 "character-not-in-charset",
                 "M3 can't hold a character of the request",
                 "Replace the character; nothing was sent to M3.",
+            ),
+            Self::MessageUnreadable => {
+                ("message-unreadable", "The message can't be read", "Correct the message; it was not taken.")
+            }
+            Self::SenderUnknown => (
+                "sender-unknown",
+                "The client may not speak under this logical id",
+                "Ask the operators to name the client, its logical ids and its point in [[inbound.senders]].",
+            ),
+            Self::NotItsDocument => (
+                "not-its-document",
+                "The message speaks of a document that was not sent to this client's point",
+                "Answer documents that were sent to you, by the BODID in them.",
+            ),
+            Self::NotConfigured => (
+                "document-not-configured",
+                "The message is for no connection point and no document that is taken here",
+                "Take the document or the receiver out of what is sent to this gateway.",
             ),
             Self::TokenMissing => (
                 "token-missing",
@@ -304,6 +335,10 @@ impl Kind {
             Self::CursorNotPossible => "CursorNotPossible",
             Self::CursorInvalid => "CursorInvalid",
             Self::CharacterNotInCharset => "CharacterNotInCharset",
+            Self::MessageUnreadable => "MessageUnreadable",
+            Self::SenderUnknown => "SenderUnknown",
+            Self::NotItsDocument => "NotItsDocument",
+            Self::NotConfigured => "DocumentNotConfigured",
             Self::TokenMissing => "TokenMissing",
             Self::TokenInvalid => "TokenInvalid",
             Self::ScopeMissing => "ScopeMissing",

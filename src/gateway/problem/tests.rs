@@ -16,6 +16,7 @@ fn the_one_table_of_problems() {
     400 cursor-not-possible: This list can't be taken up where it was left
     400 cursor-invalid: The cursor is not good for this call
     400 character-not-in-charset: M3 can't hold a character of the request
+    400 message-unreadable: The message can't be read
     401 token-missing: No bearer token
     401 token-invalid: The bearer token is not accepted
     401 proof-invalid: The proof of the token's key is not accepted
@@ -27,10 +28,13 @@ fn the_one_table_of_problems() {
     403 m3-user-missing: The client has no M3 user
     403 run-as-refused: The client may not run as another M3 user
     403 company-not-provable: M3 would run this in another company
+    403 sender-unknown: The client may not speak under this logical id
+    403 not-its-document: The message speaks of a document that was not sent to this client's point
     404 route-unknown: There is nothing at this path
     405 method-not-allowed: The method is not one of this path's
     409 request-in-flight: The same request is being done
     422 idempotency-key-reused: The Idempotency-Key stands for another request
+    412 document-not-configured: The message is for no connection point and no document that is taken here
     413 body-too-large: The request body is too large
     415 media-type-unsupported: The body is of a type that this path does not read
     414 uri-too-long: The URL is too long
