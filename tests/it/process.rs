@@ -8,6 +8,8 @@ use std::{path::Path, time::Duration};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use {http::Request, http_body_util::Full};
+#[path = "process_crash.rs"]
+mod crash;
 #[path = "process_keys.rs"]
 mod keys;
 #[path = "process_log.rs"]
@@ -49,14 +51,19 @@ struct Process {
 }
 
 impl Process {
+    /// With what a newcomer is shown.
     async fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        // The block ends with the line on the metrics.
+        Self::up(folder, environment, |line| line.ends_with("/metrics")).await
+    }
+
+    async fn up(folder: &Path, environment: &[(&str, &str)], last: impl Fn(&str) -> bool) -> Self {
         let mut child =
             command(folder, &[], environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut errors = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let output = child.stdout.take();
         let mut welcome = Vec::new();
-        // The block ends with the line on the metrics.
-        while !welcome.last().is_some_and(|line: &String| line.ends_with("/metrics")) {
+        while !welcome.last().is_some_and(|line: &String| last(line)) {
             let line =
                 tokio::time::timeout(PATIENCE, errors.next_line()).await.expect("it is up in time").expect("a line");
             welcome.push(line.unwrap_or_else(|| panic!("it ended: {welcome:?}")));

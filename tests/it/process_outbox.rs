@@ -14,8 +14,8 @@ const FIXED: [(&str, &str); 2] =
     [("MI_GATEWAY__PUBLIC_URL", "https://gateway.test"), ("MI_GATEWAY__PUBLISH__SETTLE_AFTER_SECONDS", "0")];
 
 /// A gateway and somebody who may write through it.
-struct Live {
-    process: Process,
+pub(super) struct Live {
+    pub(super) process: Process,
     client: Https,
     url: String,
     token: String,
@@ -24,10 +24,14 @@ struct Live {
 impl Live {
     async fn start(folder: &Path) -> Self {
         let process = Process::start(folder, &FIXED).await;
+        Self::of(process, folder, ".mi-gateway/clients/demo.ionapi").await
+    }
+
+    pub(super) async fn of(process: Process, folder: &Path, ionapi: &str) -> Self {
         let port = process.addresses["public"][0].as_str().and_then(|a| a.rsplit(':').next()).unwrap_or_default();
         let url = format!("https://localhost:{port}");
         let client = https(&folder.join("certs/dev/ca.pem"));
-        let file = std::fs::read(folder.join(".mi-gateway/clients/demo.ionapi")).expect("a file");
+        let file = std::fs::read(folder.join(ionapi)).expect("a file");
         let ionapi: Value = serde_json::from_slice(&file).expect("JSON");
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
@@ -53,9 +57,18 @@ impl Live {
         send(&self.client, self.request(call)).await
     }
 
+    /// Of the operations door: the sum of what has this label.
+    pub(super) async fn metric(&self, name: &str, label: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.process.word("operations"));
+        let reply = send(&self.client, Request::get(url).body(Full::default()).expect("a request")).await;
+        let text = reply.text();
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
     /// `None`: the gateway went away.
     #[expect(clippy::disallowed_methods, reason = "a test reads its own gateway's answers, up to a bound")]
-    async fn succeeded(&self, call: &str) -> Option<bool> {
+    pub(super) async fn succeeded(&self, call: &str) -> Option<bool> {
         let response = self.client.request(self.request(call)).await.ok()?;
         let (parts, body) = response.into_parts();
         let body = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, 65_536)).await.ok()?.to_bytes();
@@ -87,7 +100,7 @@ fn documents(folder: &Path) -> BTreeMap<String, BTreeMap<u64, String>> {
     found
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
+pub(super) async fn until<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
     let wait = async {
         while !look().await {
             tokio::task::yield_now().await;
@@ -131,10 +144,16 @@ async fn a_document_lies_in_the_folder_a_moment_after_the_write() {
 
 /// What callers know of the items they wrote.
 #[derive(Default)]
-struct Known {
-    committed: Mutex<BTreeSet<String>>,
-    refused: Mutex<BTreeSet<String>>,
-    answered: AtomicUsize,
+pub(super) struct Known {
+    pub(super) committed: Mutex<BTreeSet<String>>,
+    pub(super) refused: Mutex<BTreeSet<String>>,
+    pub(super) answered: AtomicUsize,
+}
+
+impl Known {
+    pub(super) fn commits(&self, item: &str) {
+        self.committed.lock().expect("kept").insert(item.to_owned());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,13 +206,13 @@ async fn whenever_it_is_killed_every_committed_write_is_told_and_no_refused_one(
 }
 
 /// New items, one of them shared by all, and adds that M3 refuses, until the gateway is gone.
-async fn writes(live: &Live, known: &Known, round: usize, writer: usize) {
+pub(super) async fn writes(live: &Live, known: &Known, round: usize, writer: usize) {
     for at in 0.. {
         let item = format!("K{round}W{writer}N{at}");
         let add = format!("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO={item}&ITDS=First");
         let Some(added) = live.succeeded(&add).await else { return };
         assert!(added, "{item} is new");
-        known.committed.lock().expect("kept").insert(item);
+        known.commits(&item);
         let bad = format!("R{round}W{writer}N{at}");
         // No such item: M3 says no.
         let Some(added) = live.succeeded(&format!("MMS200MI/UpdItmBasic?ITNO={bad}&ITDS=x")).await else { return };
