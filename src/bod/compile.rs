@@ -19,7 +19,7 @@ pub(super) fn compile(source: &Source, file: &Written, base: Option<&Mapping>) -
     let outline = Outline::shipped();
     let mut compiler = Compiler {
         source,
-        outline: &outline,
+        outline,
         faults: Vec::new(),
         key: base.map(|base| base.key.clone()).unwrap_or_default(),
         reads: base.map(|base| base.reads.clone()).unwrap_or_default(),

@@ -37,7 +37,7 @@ pub(super) const NAMES: &str =
     "date, instant, nonzero, flag, days, upper, lower, times(N), map(TABLE), plus(VALUE), or(VALUE)";
 
 impl Function {
-    pub(super) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
+    pub(super) fn apply<'a>(&'a self, text: Cow<'a, str>) -> Cow<'a, str> {
         if text.is_empty() {
             return text;
         }
@@ -59,7 +59,7 @@ impl Function {
                 product.map_or(Cow::Borrowed(""), |product| Cow::Owned(product.to_string()))
             }
             Self::Map(table) => match table.words.get(text.as_ref()).or(table.other.as_ref()) {
-                Some(word) => Cow::Owned(word.to_string()),
+                Some(word) => Cow::Borrowed(word),
                 None => text,
             },
         }
@@ -85,8 +85,9 @@ fn date(text: &str) -> Option<String> {
     if !digits || text == "99999999" || is_zero(text) {
         return None;
     }
-    let day = jiff::civil::Date::strptime("%Y%m%d", text).ok()?;
-    Some(day.to_string())
+    let (year, month, day) = (&text[..4], &text[4..6], &text[6..]);
+    jiff::civil::Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
+    Some([year, month, day].join("-"))
 }
 
 fn instant(text: &str) -> Option<String> {

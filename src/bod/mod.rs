@@ -25,6 +25,7 @@ mod shipped;
 mod tree;
 mod validate;
 mod value;
+mod write;
 mod xml;
 
 pub use code::ConfirmationCode;

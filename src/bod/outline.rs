@@ -1,7 +1,8 @@
 //! Which element has which children, in which order: the one description that mappings are compiled against, documents
 //! are validated against, and schemas are written from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 const TEXT: &str = include_str!("outline.txt");
 
@@ -52,10 +53,15 @@ pub(super) struct Element {
 impl Element {
     /// Where a child stands among its siblings.
     pub(super) fn place(&self, child: &str) -> Option<usize> {
-        match &self.content {
-            Content::Leaf(_) => None,
-            Content::Children(children) => children.iter().position(|known| known.name == child),
-        }
+        self.place_from(child, 0)
+    }
+
+    /// The same, looked for behind this place first: that is where it mostly is.
+    pub(super) fn place_from(&self, child: &str, begin: usize) -> Option<usize> {
+        let children = self.children();
+        let (before, behind) = children.split_at(begin.min(children.len()));
+        let found = behind.iter().position(|known| known.name == child).map(|at| begin + at);
+        found.or_else(|| before.iter().position(|known| known.name == child))
     }
 
     pub(super) fn must_have(&self, attribute: &str) -> bool {
@@ -75,14 +81,23 @@ pub(super) struct Outline {
     elements: HashMap<&'static str, Element>,
     /// In the order of the text, for whoever writes them out.
     names: Vec<&'static str>,
+    nouns: HashSet<&'static str>,
 }
 
+/// Every document is checked against it: it is read once.
+static SHIPPED: LazyLock<Outline> = LazyLock::new(Outline::read);
+
 impl Outline {
-    pub(super) fn shipped() -> Self {
-        let mut outline = Self { elements: HashMap::new(), names: Vec::new() };
+    pub(super) fn shipped() -> &'static Self {
+        &SHIPPED
+    }
+
+    fn read() -> Self {
+        let mut outline = Self { elements: HashMap::new(), names: Vec::new(), nouns: HashSet::new() };
         for line in TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             outline.line(line);
         }
+        outline.nouns = outline.names.iter().copied().filter(|name| outline.stands_alone(name)).collect();
         outline
     }
 
@@ -94,8 +109,12 @@ impl Outline {
         &self.names
     }
 
-    /// A noun is what has children and is a child of nothing but a document.
     pub(super) fn is_noun(&self, name: &str) -> bool {
+        self.nouns.contains(name)
+    }
+
+    /// A noun is what has children and is a child of nothing but a document.
+    fn stands_alone(&self, name: &str) -> bool {
         let is_child = |element: &Element| element.children().iter().any(|child| child.name == name);
         const AROUND: [&str; 7] =
             ["ApplicationArea", "Sync", "Process", "Acknowledge", "Confirm", "BOD", "OriginalApplicationArea"];

@@ -32,7 +32,7 @@ pub fn schema(noun: &str) -> Option<String> {
              </xs:complexType></xs:element>"
         );
     }
-    for name in reached(&outline, noun) {
+    for name in reached(outline, noun) {
         if let Some(element) = outline.element(name) {
             write(&mut out, name, element);
         }

@@ -7,7 +7,6 @@ use super::xml::text;
 use crate::model::Spot;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What is wrong in a document, and where.
@@ -32,8 +31,16 @@ pub fn validate(name: &str, text: &str) -> Vec<Flaw> {
     let outline = Outline::shipped();
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
-    let mut validator =
-        Validator { name, text, at: 0, outline: &outline, open: Vec::new(), flaws: Vec::new(), ended: false };
+    let mut validator = Validator {
+        name,
+        text,
+        at: 0,
+        outline,
+        open: Vec::new(),
+        held: String::new(),
+        flaws: Vec::new(),
+        ended: false,
+    };
     loop {
         validator.at = usize::try_from(reader.buffer_position()).unwrap_or(text.len());
         match reader.read_event() {
@@ -59,39 +66,55 @@ struct Validator<'a> {
     text: &'a str,
     /// Where the event in hand begins.
     at: usize,
-    outline: &'a Outline,
-    open: Vec<Open<'a>>,
+    outline: &'static Outline,
+    open: Vec<Open>,
+    /// The text of the innermost element, as far as it has come.
+    held: String,
     flaws: Vec<Flaw>,
     ended: bool,
 }
 
 /// An element whose end has not come.
-struct Open<'a> {
-    name: String,
-    known: Known<'a>,
-    /// Where the last child stood, and how many of each there were.
+struct Open {
+    name: Box<str>,
+    known: Known,
+    /// Where the last child stood, and how many there were at each place.
     place: usize,
-    count: BTreeMap<String, usize>,
-    text: String,
+    count: Vec<u32>,
+    /// Text before or between its children.
+    has_text: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Known<'a> {
+enum Known {
     /// Verb and noun in one word.
     Root {
-        verb: &'a str,
-        noun: &'a str,
+        verb: &'static str,
+        noun: &'static str,
     },
     DataArea {
-        verb: &'a str,
-        noun: &'a str,
+        verb: &'static str,
+        noun: &'static str,
     },
-    Element(&'a Element),
+    Element(&'static Element),
     /// Of another namespace, or a stranger that was told already: what is in it is not looked at.
     Beyond,
 }
 
-impl<'a> Validator<'a> {
+impl Open {
+    fn counts(&mut self, at: usize) {
+        if self.count.len() <= at {
+            self.count.resize(at + 1, 0);
+        }
+        self.count[at] += 1;
+    }
+
+    fn counted(&self, at: usize) -> u32 {
+        self.count.get(at).copied().unwrap_or_default()
+    }
+}
+
+impl Validator<'_> {
     fn flaw(&mut self, message: String) {
         let begin = self.text.get(self.at..).map_or(0, |rest| rest.len() - rest.trim_start().len());
         let spot = Spot::at(self.name, self.text, self.at + begin);
@@ -113,14 +136,17 @@ impl<'a> Validator<'a> {
 
     fn add(&mut self, text: &str) {
         match self.open.last_mut() {
-            Some(open) => open.text.push_str(text),
+            Some(open) => {
+                open.has_text |= !text.trim().is_empty();
+                self.held.push_str(text);
+            }
             None if text.trim().is_empty() => {}
             None => self.flaw("has text outside of its root element".to_owned()),
         }
     }
 
     fn start(&mut self, start: &BytesStart<'_>) {
-        let name = start.name().as_ref().to_owned();
+        let name: Box<str> = start.name().as_ref().into();
         if self.open.len() == MOST_DEPTH {
             self.flaw(format!("{name} is nested more than {MOST_DEPTH} deep"));
         }
@@ -131,10 +157,11 @@ impl<'a> Validator<'a> {
         if let Known::Element(element) = known {
             self.attributes(&name, &element.attributes, start);
         }
-        self.open.push(Open { name, known, place: 0, count: BTreeMap::new(), text: String::new() });
+        self.held.clear();
+        self.open.push(Open { name, known, place: 0, count: Vec::new(), has_text: false });
     }
 
-    fn root(&mut self, name: &str, start: &BytesStart<'_>) -> Known<'a> {
+    fn root(&mut self, name: &str, start: &BytesStart<'_>) -> Known {
         if self.ended {
             self.flaw(format!("{name} is a second root element"));
             return Known::Beyond;
@@ -157,9 +184,8 @@ impl<'a> Validator<'a> {
         }
     }
 
-    fn child(&mut self, parent: usize, name: &str) -> Known<'a> {
+    fn child(&mut self, parent: usize, name: &str) -> Known {
         let (known, place) = (self.open[parent].known, self.open[parent].place);
-        *self.open[parent].count.entry(name.to_owned()).or_default() += 1;
         let (at, next) = match known {
             Known::Beyond => return Known::Beyond,
             _ if name.contains(':') => return Known::Beyond,
@@ -172,7 +198,7 @@ impl<'a> Validator<'a> {
                 (Some(usize::from(name == noun)), self.element(name))
             }
             Known::DataArea { .. } => (None, Known::Beyond),
-            Known::Element(element) => (element.place(name), self.element(name)),
+            Known::Element(element) => (element.place_from(name, place), self.element(name)),
         };
         let Some(at) = at else {
             self.flaw(format!("{} holds no {name}", self.open[parent].name));
@@ -181,36 +207,40 @@ impl<'a> Validator<'a> {
         if at < place {
             self.flaw(format!("{name} stands too late in {}", self.open[parent].name));
         }
-        self.open[parent].place = place.max(at);
+        let open = &mut self.open[parent];
+        open.place = place.max(at);
+        open.counts(at);
         next
     }
 
-    fn element(&self, name: &str) -> Known<'a> {
+    fn element(&self, name: &str) -> Known {
         self.outline.element(name).map_or(Known::Beyond, Known::Element)
     }
 
     fn attributes(&mut self, name: &str, known: &[Attribute], start: &BytesStart<'_>) {
-        let mut given = Vec::new();
+        let mut given = 0_u64;
         for attribute in start.attributes() {
             let Ok(attribute) = attribute else {
                 self.flaw(format!("{name} has an attribute that is none"));
                 continue;
             };
-            let key = attribute.key.as_ref().to_owned();
+            let key: &str = attribute.key.as_ref();
             if key.contains(':') || key == "xmlns" {
                 continue;
             }
-            match known.iter().find(|known| known.name == key) {
-                None => self.flaw(format!("{name} has no attribute {key}")),
-                Some(known) if !fits(known.kind, &attribute.value) => {
-                    self.flaw(format!("{name}: the attribute {key} is no {:?}", known.kind));
-                }
-                Some(_) => {}
+            let Some(at) = known.iter().position(|known| known.name == key) else {
+                self.flaw(format!("{name} has no attribute {key}"));
+                continue;
+            };
+            if !fits(known[at].kind, &attribute.value) {
+                self.flaw(format!("{name}: the attribute {key} is no {:?}", known[at].kind));
             }
-            given.push(key);
+            given |= 1 << at.min(63);
         }
-        for known in known.iter().filter(|known| known.required && !given.iter().any(|key| key == known.name)) {
-            self.flaw(format!("{name} lacks its attribute {}", known.name));
+        for (at, known) in known.iter().enumerate().filter(|(_, known)| known.required) {
+            if given & (1 << at.min(63)) == 0 {
+                self.flaw(format!("{name} lacks its attribute {}", known.name));
+            }
         }
     }
 
@@ -219,19 +249,19 @@ impl<'a> Validator<'a> {
         let missing = |validator: &mut Self, what: &str| validator.flaw(format!("{} lacks {what}", open.name));
         match open.known {
             Known::Beyond => {}
-            Known::Root { .. } | Known::DataArea { .. } if !open.text.trim().is_empty() => {
+            Known::Root { .. } | Known::DataArea { .. } if open.has_text => {
                 self.flaw(format!("{} holds elements, and has text", open.name));
             }
             Known::Root { .. } => {
-                for part in ["ApplicationArea", "DataArea"] {
-                    if open.count.get(part) != Some(&1) {
+                for (at, part) in ["ApplicationArea", "DataArea"].into_iter().enumerate() {
+                    if open.counted(at) != 1 {
                         missing(self, part);
                     }
                 }
             }
             Known::DataArea { verb, noun } => {
-                for part in [verb, noun] {
-                    if !open.count.contains_key(part) {
+                for (at, part) in [verb, noun].into_iter().enumerate() {
+                    if open.counted(at) == 0 {
                         missing(self, part);
                     }
                 }
@@ -240,20 +270,20 @@ impl<'a> Validator<'a> {
         }
     }
 
-    fn whole(&mut self, open: &Open<'_>, element: &Element) {
+    fn whole(&mut self, open: &Open, element: &Element) {
         match &element.content {
             Content::Leaf(kind) => {
-                if !fits(*kind, open.text.trim()) {
-                    let shown: String = open.text.trim().chars().take(40).collect();
+                if !fits(*kind, self.held.trim()) {
+                    let shown: String = self.held.trim().chars().take(40).collect();
                     self.flaw(format!("{} is no {kind:?}: {shown:?}", open.name));
                 }
             }
             Content::Children(children) => {
-                if !open.text.trim().is_empty() {
+                if open.has_text {
                     self.flaw(format!("{} holds elements, and has text", open.name));
                 }
-                for child in children {
-                    let count = open.count.get(child.name).copied().unwrap_or_default();
+                for (at, child) in children.iter().enumerate() {
+                    let count = open.counted(at);
                     match (child.occurs, count) {
                         (Occurs::Once, 0) => self.flaw(format!("{} lacks {}", open.name, child.name)),
                         (Occurs::Once | Occurs::AtMostOnce, 2..) => {
@@ -267,6 +297,9 @@ impl<'a> Validator<'a> {
     }
 }
 
+/// `2026-03-01`, which most dates are.
+const DAY: usize = 10;
+
 pub(super) fn fits(kind: Kind, text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -277,6 +310,7 @@ pub(super) fn fits(kind: Kind, text: &str) -> bool {
             unsigned.split_once('.').map_or(digits(unsigned), |(whole, part)| digits(whole) && digits(part))
         }
         Kind::Flag => matches!(text, "true" | "false" | "0" | "1"),
+        Kind::Date if text.len() == DAY => text.parse::<jiff::civil::Date>().is_ok(),
         Kind::Date => text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::DateTime>().is_ok(),
         Kind::Duration => text.starts_with('P') && text.parse::<jiff::Span>().is_ok(),
     }

@@ -31,27 +31,37 @@ impl Record {
     /// Appends the value where it goes into a JSON string as it stands: printable ASCII without anything to escape or to
     /// convert, which is nearly every value of M3. `false`: nothing was appended, and `value` is the way.
     pub fn append_plain(&self, field: &FieldLayout, out: &mut Vec<u8>) -> bool {
+        let plain = self.plain(field, |low| (low != b'"') & (low != b'\\'));
+        out.extend(plain.unwrap_or_default().iter().map(|[_, low]| *low));
+        plain.is_some()
+    }
+
+    /// The same for the text of an XML element or attribute.
+    pub fn append_plain_xml(&self, field: &FieldLayout, out: &mut String) -> bool {
+        let plain = self.plain(field, |low| (low != b'"') & (low != b'&') & (low != b'<') & (low != b'>'));
+        out.extend(plain.unwrap_or_default().iter().map(|[_, low]| char::from(*low)));
+        plain.is_some()
+    }
+
+    /// The field's columns, where they are its value as they stand; `goes` says which printable characters may.
+    fn plain(&self, field: &FieldLayout, goes: impl Fn(u8) -> bool) -> Option<&[[u8; 2]]> {
         if self.charset != Charset::Ucs2 {
-            return false;
+            return None;
         }
         let (mut pairs, _) = self.columns(field).as_chunks::<2>();
         while let [rest @ .., [0, b' ' | 0]] = pairs {
             pairs = rest;
         }
         // One pass without a branch in it: many characters at a time.
-        let plain = pairs.iter().fold(true, |all, [high, low]| {
-            all & (*high == 0) & (*low >= b' ') & (*low < 0x7f) & (*low != b'"') & (*low != b'\\')
-        });
+        let plain = pairs
+            .iter()
+            .fold(true, |all, [high, low]| all & (*high == 0) & (*low >= b' ') & (*low < 0x7f) & goes(*low));
         let as_it_stands = match field.kind {
             FieldKind::Alphanumeric => true,
             FieldKind::Number => pairs.iter().all(|[_, low]| low.is_ascii_digit() || *low == b'.'),
             FieldKind::Date => pairs.first() != Some(&[0, b' ']),
         };
-        if !plain || !as_it_stands {
-            return false;
-        }
-        out.extend(pairs.iter().map(|[_, low]| *low));
-        true
+        (plain && as_it_stands).then_some(pairs)
     }
 
     fn columns(&self, field: &FieldLayout) -> &[u8] {

@@ -159,10 +159,8 @@ async fn with_messages(folder: &Path, messages: u64) -> (Outbox, Ledger) {
             created: String::new(),
             xml: "<a/>".into(),
         };
-        ledger
-            .made(due, &made, &[("point".into(), None), ("other".into(), Some("a rule".into()))])
-            .await
-            .expect("kept");
+        let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
+        ledger.ended(&[(due.clone(), Ending::Made { made: Box::new(made), points })]).await.expect("kept");
     }
     (outbox, ledger)
 }
@@ -188,9 +186,9 @@ async fn a_write_while_its_record_is_read_causes_another_document_with_a_higher_
         marked.push(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read")[0].clone());
     }
     // What was begun before the second write does not cover it.
-    ledger.nothing_to_tell(&marked[0], "read before").await.expect("kept");
+    ledger.ended(&[(marked[0].clone(), Ending::Nothing("read before"))]).await.expect("kept");
     assert_eq!(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read").len(), 1);
-    ledger.nothing_to_tell(&marked[1], "read after").await.expect("kept");
+    ledger.ended(&[(marked[1].clone(), Ending::Nothing("read after"))]).await.expect("kept");
     assert!(ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read").is_empty());
     assert!(ledger.due(Duration::from_secs(60), Duration::from_secs(60), 10).await.expect("read").is_empty());
 }

@@ -8,22 +8,30 @@ use crate::bod::{Action, Verb};
 use crate::outbox::{self, Attempt, Delivery, Ledger, State};
 use crate::points::{Message, Point};
 use crate::telemetry::Metrics;
+use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Messages to one point beside each other.
-const BESIDE: usize = 16;
+const BESIDE: usize = 32;
+/// Messages that are fetched ahead of their turn, and when it is time to fetch more.
+const AHEAD: usize = 256;
+const LOW: usize = AHEAD / 4;
+/// Of what is fetched and not yet done with.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Failures behind each other, of whatever document, after which the point counts as away.
 const AWAY_AFTER: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(600);
 const PROBE: Duration = Duration::from_secs(60);
 /// Nothing tells the relay of what another process wrote.
 const LOOK: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(10);
 
 pub(super) struct Courier {
     pub(super) ledger: Ledger,
@@ -34,78 +42,162 @@ pub(super) struct Courier {
     pub(super) made: Arc<Vec<Notify>>,
 }
 
+/// Whether a point takes anything at the moment.
+#[derive(Debug, Default)]
+struct Health {
+    failing: u32,
+    away_until: Option<Instant>,
+}
+
+impl Health {
+    fn learn(&mut self, attempt: &Attempt) {
+        match attempt.state {
+            State::Delivered => *self = Self::default(),
+            State::Pending | State::Parked => {
+                self.failing = self.failing.saturating_add(1);
+                if self.failing >= AWAY_AFTER {
+                    let pause = wait(self.failing - AWAY_AFTER, PROBE).max(attempt.wait.min(PROBE));
+                    self.away_until = Some(Instant::now() + pause);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        self.away_until.is_some()
+    }
+
+    /// How many may be taken beside those on their way, `over` of them having ended: one alone asks whether the point is
+    /// back.
+    fn room(&self, busy: &Busy, over: usize) -> usize {
+        let held = busy.documents.len() - over;
+        match self.away_until {
+            None if busy.bytes < MOST_BYTES => AHEAD.saturating_sub(held),
+            None => 0,
+            Some(until) => usize::from(held == 0 && until <= Instant::now()),
+        }
+    }
+
+    /// How long until somebody has to look.
+    fn rest(&self, busy: &Busy, pause: Duration) -> Duration {
+        let now = Instant::now();
+        let usual = if busy.documents.is_empty() { pause } else { LOOK };
+        let rest = self.away_until.filter(|until| *until > now).map_or(usual, |until| until - now);
+        rest.clamp(SOON, LOOK)
+    }
+}
+
+/// Documents that are on their way, with the size of the message.
+#[derive(Debug, Default)]
+struct Busy {
+    documents: HashMap<i64, usize>,
+    bytes: usize,
+}
+
+impl Busy {
+    fn begin(&mut self, delivery: &Delivery) {
+        let bytes = delivery.kept.made.xml.len();
+        self.bytes += bytes;
+        self.documents.insert(delivery.document, bytes);
+    }
+
+    fn end(&mut self, document: i64) {
+        self.bytes -= self.documents.remove(&document).unwrap_or_default();
+    }
+}
+
+/// What a turn gave: what may go now, what is written down, and when there may be more.
+struct Turned {
+    taken: Vec<Delivery>,
+    written: Vec<i64>,
+    more: bool,
+    pause: Duration,
+}
+
 impl Courier {
+    /// Two things go on beside each other, each in its own batches: messages are taken there, and with one commit it is
+    /// written down what came of some and which others are sent next. A document is busy from the one to the other.
     pub(super) async fn run(self) {
         let point = &self.points[self.at];
-        let mut failing = 0_u32;
-        let mut away_until: Option<Instant> = None;
+        let (mut health, mut busy) = (Health::default(), Busy::default());
+        let mut queue: VecDeque<Delivery> = VecDeque::new();
         let mut under_way = FuturesUnordered::new();
-        let mut busy: HashMap<i64, i64> = HashMap::new();
-        let mut ended: Vec<Attempt> = Vec::new();
+        let mut ended: Vec<(i64, Attempt)> = Vec::new();
+        let mut turning = pin!(Fuse::terminated());
+        // What waits may have changed since it was last looked at; and when to look all the same.
+        let (mut look, mut pause) = (true, LOOK);
         loop {
-            let now = Instant::now();
-            let away = away_until.is_some();
-            let may = if away {
-                usize::from(under_way.is_empty() && away_until.is_some_and(|until| until <= now))
-            } else {
-                BESIDE - under_way.len()
-            };
-            if may > 0 || !ended.is_empty() {
-                let over: Vec<i64> = ended.iter().map(|attempt| attempt.message).collect();
-                let held: Vec<i64> =
-                    busy.iter().filter(|(id, _)| !over.contains(id)).map(|(_, document)| *document).collect();
-                match self.ledger.turn(point.name(), &ended, &held, may).await {
-                    Ok(taken) => {
-                        ended.clear();
-                        busy.retain(|id, _| !over.contains(id));
-                        for delivery in taken {
-                            busy.insert(delivery.kept.id, delivery.document);
-                            under_way.push(self.attempt(point, delivery));
-                        }
+            let away = health.is_away();
+            if away && busy.documents.len() > 1 {
+                // Not begun, so nothing came of them.
+                queue.drain(..).for_each(|left| busy.end(left.document));
+            }
+            while let Some(next) = if under_way.len() < BESIDE { queue.pop_front() } else { None } {
+                under_way.push(self.attempt(point, next));
+            }
+            if turning.is_terminated() {
+                let hungry = queue.len() <= LOW && (look || !ended.is_empty());
+                let room = if hungry { health.room(&busy, ended.len()) } else { 0 };
+                if room > 0 || !ended.is_empty() {
+                    look &= room == 0;
+                    turning.set(self.turn(point, std::mem::take(&mut ended), &busy, room).fuse());
+                }
+            }
+            tokio::select! {
+                Some(first) = under_way.next(), if !under_way.is_empty() => {
+                    let mut next = Some(first);
+                    while let Some(one) = next {
+                        health.learn(&one.1);
+                        ended.push(one);
+                        next = under_way.next().now_or_never().flatten();
                     }
-                    // What came of attempts is kept, and written down as soon as it can be.
+                }
+                turned = &mut turning, if !turning.is_terminated() => {
+                    turned.written.iter().for_each(|document| busy.end(*document));
+                    (look, pause) = (look || turned.more || !turned.written.is_empty(), turned.pause);
+                    turned.taken.iter().for_each(|delivery| busy.begin(delivery));
+                    queue.extend(turned.taken);
+                }
+                () = self.made[self.at].notified(), if !away => look = true,
+                () = tokio::time::sleep(health.rest(&busy, pause)) => look = true,
+            }
+        }
+    }
+
+    /// Ends once what came of the attempts is on the disk: it is tried for as long as it takes, and until then nothing
+    /// more of those documents goes out.
+    fn turn<'a>(
+        &'a self,
+        point: &'a Point,
+        ended: Vec<(i64, Attempt)>,
+        busy: &Busy,
+        room: usize,
+    ) -> impl Future<Output = Turned> + use<'a> {
+        let (written, ended): (Vec<i64>, Vec<Attempt>) = ended.into_iter().unzip();
+        let held: Vec<i64> = busy.documents.keys().copied().filter(|document| !written.contains(document)).collect();
+        async move {
+            loop {
+                match self.ledger.turn(point.name(), &ended, &held, (room, MOST_BYTES)).await {
+                    Ok((taken, more)) => {
+                        let pause = if taken.is_empty() { self.pause(point).await } else { LOOK };
+                        return Turned { taken, written, more, pause };
+                    }
                     Err(error) => {
                         tracing::error!(%error, point = point.name(), "deliveries can't be read or written down");
                         tokio::time::sleep(LOOK).await;
                     }
                 }
             }
-            let pause = self.pause(point, away_until).await;
-            let first = tokio::select! {
-                Some(first) = under_way.next(), if !under_way.is_empty() => first,
-                () = self.made[self.at].notified(), if !away => continue,
-                () = tokio::time::sleep(pause) => continue,
-            };
-            let before = ended.len();
-            ended.push(first);
-            while let Some(Some(next)) = under_way.next().now_or_never() {
-                ended.push(next);
-            }
-            for attempt in &ended[before..] {
-                match attempt.state {
-                    State::Delivered => (failing, away_until) = (0, None),
-                    State::Pending | State::Parked => {
-                        failing = failing.saturating_add(1);
-                        if failing >= AWAY_AFTER {
-                            away_until =
-                                Some(Instant::now() + wait(failing - AWAY_AFTER, PROBE).max(attempt.wait.min(PROBE)));
-                        }
-                    }
-                    _ => {}
-                }
-            }
         }
     }
 
-    async fn pause(&self, point: &Point, away_until: Option<Instant>) -> Duration {
-        if let Some(until) = away_until {
-            return until.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(10), LOOK);
-        }
-        let next = self.ledger.until_pending(point.name()).await.ok().flatten().unwrap_or(LOOK);
-        next.clamp(Duration::from_millis(10), LOOK)
+    async fn pause(&self, point: &Point) -> Duration {
+        let next = self.ledger.until_pending(point.name()).await.ok().flatten();
+        next.unwrap_or(LOOK).clamp(SOON, LOOK)
     }
 
-    async fn attempt(&self, point: &Point, delivery: Delivery) -> Attempt {
+    async fn attempt(&self, point: &Point, delivery: Delivery) -> (i64, Attempt) {
         let kept = &delivery.kept;
         let begun = Instant::now();
         let (xml, answer_within) = match kept.verb.as_str() {
@@ -148,7 +240,7 @@ impl Courier {
                 "a document was not delivered"
             );
         }
-        Attempt { message: kept.id, state, wait, took, words, answer_within }
+        (delivery.document, Attempt { message: kept.id, state, wait, took, words, answer_within })
     }
 }
 

@@ -10,7 +10,7 @@ use super::read_back::{Back, Reader};
 use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
 use crate::clock::unix_micros;
 use crate::model::Place;
-use crate::outbox::{self, DueDocument, Ledger, Made};
+use crate::outbox::{self, DueDocument, Ending, Ledger, Made};
 use crate::points::{Message, Point};
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
@@ -27,6 +27,11 @@ const TOGETHER: u32 = 256;
 /// Nothing tells the relay of what another process wrote.
 const LOOK: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(600);
+/// The longest between two looks at an M3 that is away.
+const AWAY: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_millis(10);
+/// Documents of one commit.
+const COMMITTED: usize = 64;
 
 pub(super) struct Maker {
     pub(super) ledger: Ledger,
@@ -46,28 +51,48 @@ enum NotMade {
     /// And there will be none.
     Nothing(&'static str),
     Trouble(String),
+    /// M3 can't be asked: that is no fault of the document, and it is tried for as long as it takes.
+    Away(String),
 }
 
 impl From<Error> for NotMade {
     fn from(error: Error) -> Self {
-        Self::Trouble(error.to_string())
+        if error.is_away() { Self::Away(error.to_string()) } else { Self::Trouble(error.to_string()) }
     }
 }
 
 impl Maker {
     pub(super) async fn run(self) {
+        let Settings { quiet, most_wait, settle_after, .. } = self.settings;
+        let mut away = 0;
         loop {
-            if let Err(error) = self.pass().await {
-                tracing::error!(%error, "documents can't be made: the outbox can't be read or written");
-                tokio::time::sleep(LOOK).await;
+            match self.pass().await {
+                Ok(true) => away = 0,
+                // One look after the other at an M3 that is not there helps nobody.
+                Ok(false) => {
+                    tokio::time::sleep(wait(away, AWAY)).await;
+                    away = away.saturating_add(1);
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "documents can't be made: the outbox can't be read or written");
+                    tokio::time::sleep(LOOK).await;
+                }
             }
-            let Settings { quiet, most_wait, settle_after, .. } = self.settings;
-            let next = self.ledger.until_due(quiet, most_wait, settle_after).await.ok().flatten().unwrap_or(LOOK);
-            let _ = tokio::time::timeout(next.min(LOOK), self.due.notified()).await;
+            // What is settled from now on is due when its quiet time is over, and not before.
+            let fresh = quiet.min(settle_after).clamp(SOON, LOOK);
+            match self.ledger.until_due(quiet, most_wait, settle_after).await.ok().flatten() {
+                Some(next) => tokio::time::sleep(next.clamp(SOON, fresh)).await,
+                None if tokio::time::timeout(LOOK, self.due.notified()).await.is_ok() => {
+                    tokio::time::sleep(fresh).await;
+                }
+                None => {}
+            }
         }
     }
 
-    async fn pass(&self) -> Result<(), outbox::Error> {
+    /// `false`: M3 was asked and is not there.
+    async fn pass(&self) -> Result<bool, outbox::Error> {
         for question in self.ledger.questions(self.settings.settle_after, TOGETHER).await? {
             let verdict = self.judge(&question).await;
             tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
@@ -76,38 +101,49 @@ impl Maker {
         loop {
             let due = self.ledger.due(self.settings.quiet, self.settings.most_wait, TOGETHER).await?;
             let all = due.len() < usize::try_from(TOGETHER).unwrap_or(usize::MAX);
-            let mut done = stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE);
-            while let Some(kept) = done.next().await {
-                kept?;
+            let (mut failed, mut asked) = (0, 0);
+            let mut done =
+                stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE).ready_chunks(COMMITTED);
+            while let Some(ended) = done.next().await {
+                asked += ended.len();
+                failed += ended.iter().filter(|(_, _, away)| *away).count();
+                let ended: Vec<_> = ended.into_iter().map(|(due, ending, _)| (due, ending)).collect();
+                self.ledger.ended(&ended).await?;
+                if ended.iter().any(|(_, ending)| matches!(ending, Ending::Made { .. })) {
+                    self.made.iter().for_each(Notify::notify_one);
+                }
+                if failed >= BESIDE && failed == asked {
+                    return Ok(false);
+                }
             }
             if all {
-                return Ok(());
+                return Ok(failed == 0 || failed < asked);
             }
         }
     }
 
-    async fn document(&self, due: DueDocument) -> Result<(), outbox::Error> {
+    /// What became of it, and whether M3 was away.
+    async fn document(&self, due: DueDocument) -> (DueDocument, Ending, bool) {
         let name = format!("{}.{}", due.verb, due.noun);
         let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
-        match self.make(&due, &name).await {
+        let (why, away) = match self.make(&due, &name).await {
             Ok((made, points)) => {
-                self.ledger.made(&due, &made, &points).await?;
                 counted("made");
                 tracing::info!(document = name, company = %due.company, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
-                self.made.iter().for_each(Notify::notify_one);
-                Ok(())
+                return (due, Ending::Made { made: Box::new(made), points }, false);
             }
             Err(NotMade::Nothing(why)) => {
                 counted("nothing");
-                self.ledger.nothing_to_tell(&due, why).await
+                return (due, Ending::Nothing(why), false);
             }
-            Err(NotMade::Trouble(why)) => {
-                let wait = (due.tries + 1 < self.settings.tries).then(|| wait(due.tries, LONGEST));
-                counted(if wait.is_some() { "failed" } else { "parked" });
-                tracing::warn!(document = name, company = %due.company, reason = why, parked = wait.is_none(), "a document could not be made");
-                self.ledger.not_made(&due, &why, wait).await
-            }
-        }
+            Err(NotMade::Trouble(why)) => (why, false),
+            Err(NotMade::Away(why)) => (why, true),
+        };
+        let again = away || due.tries + 1 < self.settings.tries;
+        let wait = again.then(|| wait(due.tries, if away { AWAY } else { LONGEST }));
+        counted(if again { "failed" } else { "parked" });
+        tracing::warn!(document = name, company = %due.company, reason = why, parked = wait.is_none(), "a document could not be made");
+        (due, Ending::Failed { why, wait }, away)
     }
 
     async fn make(&self, due: &DueDocument, name: &str) -> Result<(Made, Vec<(String, Option<String>)>), NotMade> {

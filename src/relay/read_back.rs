@@ -91,7 +91,12 @@ impl Reader {
             patience: PATIENCE,
         };
         let failed = |error| failed(program, transaction, first, error);
-        let mut reply = self.m3.call(&call).await.map_err(failed)?;
+        let asked = self.m3.call(&call).await;
+        if let Err(m3::Error::LayoutChanged { .. }) = &asked {
+            // Looked up anew, so that the next try fits.
+            self.catalog.disagreed(program, transaction, false).await;
+        }
+        let mut reply = asked.map_err(failed)?;
         let mut records = Vec::new();
         while let Some(record) = reply.next().await.map_err(failed)? {
             if records.len() == MOST_RECORDS {

@@ -274,7 +274,8 @@ async fn wherever_a_write_is_when_the_gateway_dies_what_m3_did_is_told_in_order_
     until("everything is told", || async {
         let listed = ledger.list(&wanted).await.expect("a list");
         let waits = |entry: &Value| {
-            ["open", "unknown", "due", "pending"].contains(&entry["state"].as_str().unwrap_or_default())
+            ["open", "unknown", "due", "pending", "replayed", "sent"]
+                .contains(&entry["state"].as_str().unwrap_or_default())
         };
         !listed.iter().any(waits)
     })

@@ -99,7 +99,7 @@ fn tell_problems(contract: &mut Value) -> Map<String, Value> {
                 Some(held) => held["content"]["application/problem+json"] = schema,
                 None => {
                     responses[status.to_string()] = json!({ "$ref": format!("#/components/responses/{name}") });
-                    named.entry(name).or_insert_with(|| response(status, told, schema));
+                    named.entry(name).or_insert_with(|| response(status, told, &schema));
                 }
             }
         }
@@ -124,7 +124,7 @@ fn schema(codes: &[&str]) -> Value {
     json!({ "schema": { "allOf": [{ "$ref": "#/components/schemas/Problem" }, code] } })
 }
 
-fn response(status: u64, told: &str, schema: Value) -> Value {
+fn response(status: u64, told: &str, schema: &Value) -> Value {
     let header = |name: &str| json!({ name: { "$ref": format!("#/components/headers/{name}") } });
     let mut response = json!({ "description": told, "content": { "application/problem+json": schema } });
     match status {

@@ -19,7 +19,12 @@ pub(crate) struct Inside {
 
 impl Inside {
     pub(crate) async fn start(mock: mock_m3::Settings) -> Self {
-        let state = tempfile::tempdir().expect("a folder");
+        Self::start_with(mock, |_| {}).await
+    }
+
+    /// A gateway whose settings differ in what the bench is about.
+    pub(crate) async fn start_with(mock: mock_m3::Settings, change: impl FnOnce(&mut Settings)) -> Self {
+        let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on a disk");
         let mut settings = Settings::embedded(state.path());
         settings.policies = state.path().join("policies");
         policies(&settings.policies);
@@ -28,6 +33,7 @@ impl Inside {
             client.address = mock_elsewhere(mock).to_string();
             settings.backend = Backend::Real(client);
         }
+        change(&mut settings);
         let running = app::start(settings).await.expect("a house that starts");
         std::fs::create_dir_all(state.path().join("clients")).expect("a folder");
         running.add_client("bench", &[], &["demo"]).await.expect("a client");
