@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::first_start;
 use super::issuers::{foreign_clients, foreign_rules};
+use super::outbox::audited;
 use crate::admin::OperatorToken;
 use crate::audit;
 use crate::auth::{Directory, IssuerRules, Keys, Proofs, Verifier};
@@ -192,6 +193,7 @@ pub(super) fn relay(settings: &Settings, mappings: Vec<Mapping>, parts: &Parts, 
     let user = settings.publish.user.clone().unwrap_or_else(|| parts.m3.user());
     let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user);
     relay::start(&parts.outbox, reader, mappings, points, settings.publish.clone(), &parts.metrics, tasks);
+    audited(&parts.outbox, &parts.audit, parts.metrics.panics.clone(), tasks);
     Ok(())
 }
 

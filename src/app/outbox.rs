@@ -1,12 +1,17 @@
 //! The outbox at the operations door: what `mi-gateway outbox` does, in JSON.
 
 use crate::admin::{Action, ActionError};
-use crate::outbox::{Error, Ledger, Outbox, Resolution, Selection, Wanted};
+use crate::audit;
+use crate::outbox::{Dropped, Error, Ledger, Operator, Outbox, Resolution, Selection, Wanted};
+use crate::tasks::Tasks;
 use http::Method;
 use jiff::Timestamp;
+use prometheus::IntCounter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 const MOST: u32 = 1_000;
 
@@ -39,6 +44,9 @@ struct Again {
     until: Option<String>,
     point: Option<String>,
     state: Option<String>,
+    #[serde(default)]
+    reason: String,
+    by: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +54,7 @@ struct Again {
 struct Aside {
     id: String,
     reason: Option<String>,
+    by: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +62,23 @@ struct Aside {
 struct Settle {
     id: String,
     outcome: Became,
+    #[serde(default)]
+    key: BTreeMap<String, String>,
+    #[serde(default)]
+    no_document: bool,
+    #[serde(default)]
+    reason: String,
+    by: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drop {
+    id: Option<String>,
+    point: Option<String>,
+    #[serde(default)]
+    reason: String,
+    by: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -62,9 +88,47 @@ enum Became {
     Refused,
 }
 
+const OPERATOR: &str = "operations door";
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Takes every order into the audit log, whoever gave it: at this door, or in a process of his own.
+pub(super) fn audited(outbox: &Outbox, audit: &audit::Log, bugs: IntCounter, tasks: &Tasks) {
+    let (ledger, audit) = (outbox.ledger(), audit.clone());
+    tasks.spawn_for_good("noting orders", bugs, move || {
+        let (ledger, audit) = (ledger.clone(), audit.clone());
+        async move {
+            loop {
+                if let Err(error) = note(&ledger, &audit).await {
+                    tracing::error!(%error, "orders to the outbox can't be taken into the audit log");
+                }
+                tokio::time::sleep(EVERY).await;
+            }
+        }
+    });
+}
+
+async fn note(ledger: &Ledger, audit: &audit::Log) -> Result<(), Error> {
+    let mut last = None;
+    for order in ledger.orders().await? {
+        let about = Value::Object(order.members.clone());
+        tracing::warn!(kind = order.kind, %about, "an operator's order");
+        audit.note(&order.kind, order.members);
+        last = Some(order.id);
+    }
+    match last {
+        // Twice after a crash, rather than never.
+        Some(last) => ledger.noted(last).await,
+        None => Ok(()),
+    }
+}
+
+fn operator(by: Option<String>, reason: String) -> Operator {
+    Operator { by: by.unwrap_or_else(|| OPERATOR.to_owned()), reason }
+}
+
 pub(super) fn actions(outbox: &Outbox) -> Vec<Action> {
     let ledger = || outbox.ledger();
-    let (list, show, replay, park, resolve) = (ledger(), ledger(), ledger(), ledger(), ledger());
+    let (list, show, replay, park, resolve, discard) = (ledger(), ledger(), ledger(), ledger(), ledger(), ledger());
     vec![
         Action::new(Method::POST, "/outbox/list", move |body| {
             let ledger = list.clone();
@@ -81,21 +145,26 @@ pub(super) fn actions(outbox: &Outbox) -> Vec<Action> {
         Action::new(Method::POST, "/outbox/park", move |body| {
             let ledger = park.clone();
             async move {
-                let Aside { id, reason } = read(body)?;
+                let Aside { id, reason, by } = read(body)?;
                 let reason = reason.unwrap_or_else(|| "parked by an operator".to_owned());
-                ledger.park(&id, &reason).await.map_err(failed)?;
+                ledger.park(&id, &operator(by, reason)).await.map_err(failed)?;
                 Ok(json!({ "parked": id }))
             }
+        }),
+        Action::new(Method::POST, "/outbox/drop", move |body| {
+            let ledger = discard.clone();
+            async move { dropped(&ledger, read(body)?).await }
         }),
         Action::new(Method::POST, "/outbox/resolve", move |body| {
             let ledger = resolve.clone();
             async move {
-                let Settle { id, outcome } = read(body)?;
+                let Settle { id, outcome, key, no_document, reason, by } = read(body)?;
                 let resolution = match outcome {
-                    Became::Committed => Resolution::Committed,
+                    Became::Committed if no_document => Resolution::Untold,
+                    Became::Committed => Resolution::Committed { key: key.into_iter().collect() },
                     Became::Refused => Resolution::Refused,
                 };
-                ledger.resolve(&id, resolution).await.map_err(failed)?;
+                ledger.resolve(&id, &resolution, &operator(by, reason)).await.map_err(failed)?;
                 Ok(json!({ "resolved": id }))
             }
         }),
@@ -109,9 +178,21 @@ async fn listed(ledger: &Ledger, body: Value) -> Result<Value, ActionError> {
     Ok(json!({ "entries": found }))
 }
 
+async fn dropped(ledger: &Ledger, order: Drop) -> Result<Value, ActionError> {
+    let Drop { id, point, reason, by } = order;
+    let what = match (id, point) {
+        (Some(id), None) => Dropped::One(id),
+        (None, Some(point)) => Dropped::Of(point),
+        _ => return Err(ActionError::Refused("say an id, or a point".to_owned())),
+    };
+    let many = ledger.discard(&what, &operator(by, reason)).await.map_err(failed)?;
+    Ok(json!({ "dropped": many }))
+}
+
 /// One that is named, or all that are meant.
 async fn again(ledger: &Ledger, order: Again) -> Result<Value, ActionError> {
-    let Again { id, fresh, noun, key, since, until, point, state } = order;
+    let Again { id, fresh, noun, key, since, until, point, state, reason, by } = order;
+    let who = operator(by, reason);
     let at = |text: Option<String>| match text.map(|text| text.parse::<Timestamp>()).transpose() {
         Ok(time) => Ok(time.map(Timestamp::as_millisecond)),
         Err(error) => Err(ActionError::Refused(format!("this is no instant: {error}"))),
@@ -119,11 +200,11 @@ async fn again(ledger: &Ledger, order: Again) -> Result<Value, ActionError> {
     let meant = Selection { noun, key, since: at(since)?, until: at(until)?, point, state };
     match id {
         Some(id) if meant.is_empty() => {
-            ledger.replay(&id, fresh).await.map_err(failed)?;
+            ledger.replay(&id, fresh, &who).await.map_err(failed)?;
             Ok(json!({ "replayed": id }))
         }
         None if !meant.is_empty() => {
-            let many = ledger.replay_all(&meant, fresh).await.map_err(failed)?;
+            let many = ledger.replay_all(&meant, fresh, &who).await.map_err(failed)?;
             Ok(json!({ "replayed": many }))
         }
         _ => Err(ActionError::Refused("say an id, or what is meant: noun, key, since, until, point, state".to_owned())),
@@ -134,9 +215,11 @@ fn read<T: DeserializeOwned>(body: Value) -> Result<T, ActionError> {
     serde_json::from_value(body).map_err(|error| ActionError::Refused(format!("this is no such order: {error}")))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "where errors are mapped it is handed one of its own")]
 fn failed(error: Error) -> ActionError {
-    match error {
-        Error::Unknown { .. } => ActionError::Refused(error.to_string()),
-        error => ActionError::Failed(error.to_string()),
+    if error.is_of_the_order() {
+        ActionError::Refused(error.to_string())
+    } else {
+        ActionError::Failed(error.to_string())
     }
 }

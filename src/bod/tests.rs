@@ -165,6 +165,36 @@ fn a_document_is_written_in_the_outlines_order_and_validates() {
     assert_snapshot!(lines(&composed.xml));
 }
 
+/// Each with each would take minutes.
+#[test]
+fn long_lists_that_are_off_by_one_are_joined_all_the_same() {
+    const LINES: usize = 20_000;
+    let mapping = Mapping::parse(&source(ORDER)).expect("the mapping has no fault");
+    let (head, line, wide) = (head(), line(), wide());
+    let bound = mapping.bind(&[Some(&head), Some(&line), Some(&wide)]).expect("M3 has all of it");
+    let heads = [record(&head, &[("PUSL", "20")])];
+    let numbered = |at: usize| (at.to_string(), format!("of {at}."));
+    let lines: Vec<_> = (1..=LINES)
+        .map(|at| record(&line, &[("PNLI", &numbered(at).0), ("PNLS", "0"), ("ITNO", "A"), ("ITDS", "short")]))
+        .collect();
+    let wides: Vec<_> = (2..=LINES)
+        .map(numbered)
+        .map(|(number, text)| record(&wide, &[("PNLI", number.as_str()), ("PITD", text.as_str())]))
+        .collect();
+    let rows = [
+        Rows { layout: &head, records: &heads },
+        Rows { layout: &line, records: &lines },
+        Rows { layout: &wide, records: &wides },
+    ];
+    let begun = std::time::Instant::now();
+    let xml = bound.compose(&envelope(&["4711"]), &rows).xml;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(xml.matches(">short<").count(), 1, "the first line alone has no other half");
+    for at in [2, LINES / 2, LINES] {
+        assert_eq!(xml.matches(&format!(">of {at}.<")).count(), 1, "line {at}");
+    }
+}
+
 #[test]
 fn an_amount_without_a_currency_is_not_written_and_neither_is_what_m3_left_blank() {
     let xml = composed("", "").xml;

@@ -7,7 +7,8 @@ use super::value::{Condition, Step, Term, Value, Word};
 use super::xml::escape;
 use crate::model::{FieldLayout, Record};
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 const CUSTOM_NAMESPACE: &str = "http://schema.infor.com/InforOAGIS/Custom";
@@ -21,6 +22,8 @@ pub(super) struct Writer<'a> {
     walk: Option<(usize, usize)>,
     /// What was joined last: of this read, to this place of the list, this record.
     joined: Cell<Option<(usize, usize, Option<usize>)>>,
+    /// By read, where each key first stands in its list: made once, when the two lists first disagree.
+    places: RefCell<HashMap<usize, HashMap<String, usize>>>,
     pub(super) out: String,
     /// Characters that XML can't hold.
     pub(super) replaced: usize,
@@ -33,8 +36,8 @@ impl<'a> Writer<'a> {
         location: &'a str,
         rows: &'a [Rows<'a>],
     ) -> Self {
-        let (walk, joined) = (None, Cell::new(None));
-        Self { bound, envelope, location, rows, walk, joined, out: String::new(), replaced: 0 }
+        let (walk, joined, places) = (None, Cell::new(None), RefCell::default());
+        Self { bound, envelope, location, rows, walk, joined, places, out: String::new(), replaced: 0 }
     }
 
     pub(super) fn document(&mut self) {
@@ -235,12 +238,26 @@ impl<'a> Writer<'a> {
     fn join(&self, read: usize, list: usize, at: usize) -> Option<usize> {
         let join = self.bound.mapping.reads[read].join.as_ref()?;
         let (whole, own) = (self.rows.get(list)?.records.get(at)?, self.rows.get(read)?.records);
-        let agree = |record: &Record| {
-            join.on.iter().all(|(mine, others)| match (self.layout(read, *mine), self.layout(list, *others)) {
-                (Some(mine), Some(others)) => record.value(mine) == whole.value(others),
-                _ => false,
-            })
-        };
-        own.get(at).filter(|record| agree(record)).map(|_| at).or_else(|| own.iter().position(agree))
+        let mine = |record: &Record| self.key(record, read, join.on.iter().map(|(mine, _)| *mine));
+        let wanted = self.key(whole, list, join.on.iter().map(|(_, others)| *others))?;
+        if own.get(at).and_then(mine).is_some_and(|key| key == wanted) {
+            return Some(at);
+        }
+        let mut places = self.places.borrow_mut();
+        let places = places.entry(read).or_insert_with(|| {
+            // From the end, so that of two the first one stays.
+            own.iter().enumerate().rev().filter_map(|(at, record)| Some((mine(record)?, at))).collect()
+        });
+        places.get(&wanted).copied()
+    }
+
+    fn key(&self, record: &Record, read: usize, slots: impl Iterator<Item = usize>) -> Option<String> {
+        let mut key = String::new();
+        for slot in slots {
+            key.push_str(&record.value(self.layout(read, slot)?));
+            // In no value of M3's.
+            key.push('\0');
+        }
+        Some(key)
     }
 }

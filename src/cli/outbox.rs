@@ -4,7 +4,8 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::settings;
-use crate::outbox::{Error, Ledger, Resolution, Selection, Wanted};
+use super::stops::this_user;
+use crate::outbox::{Dropped, Error, Ledger, Operator, Resolution, Selection, Wanted};
 use serde_json::Value;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,28 +40,39 @@ async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> 
                 show::line(&serde_json::to_string_pretty(&shown).unwrap_or_default());
             }
         }
-        args::Outbox::Replay { ids, noun, key, since, until, point, state, fresh } => {
+        args::Outbox::Replay { ids, noun, key, since, until, point, state, fresh, order } => {
+            let who = operator(order, "");
             for id in &ids {
-                ledger.replay(id, fresh).await.map_err(failed)?;
+                ledger.replay(id, fresh, &who).await.map_err(failed)?;
             }
             let at = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
             let meant = Selection { noun, key, since: at(since), until: at(until), point, state };
             if !meant.is_empty() {
-                let many = ledger.replay_all(&meant, fresh).await.map_err(failed)?;
+                let many = ledger.replay_all(&meant, fresh, &who).await.map_err(failed)?;
                 show::note(&format!("{many} are sent again."));
             }
             show::note("A running gateway takes it up within a second.");
         }
-        args::Outbox::Park { id, reason } => {
-            ledger.park(&id, &reason).await.map_err(failed)?;
+        args::Outbox::Park { id, order } => {
+            ledger.park(&id, &operator(order, "parked by an operator")).await.map_err(failed)?;
             show::note("Parked: nothing more is tried with it until it is replayed or resolved.");
         }
-        args::Outbox::Resolve { id, outcome } => {
+        args::Outbox::Drop { ids, point, order } => {
+            let who = operator(order, "dropped by an operator");
+            let ids = ids.into_iter().map(Dropped::One);
+            let mut dropped = 0;
+            for what in point.map(Dropped::Of).into_iter().chain(ids) {
+                dropped += ledger.discard(&what, &who).await.map_err(failed)?;
+            }
+            show::note(&format!("{dropped} given up."));
+        }
+        args::Outbox::Resolve { id, outcome, key, no_document, order } => {
             let resolution = match outcome {
-                args::OutboxOutcome::Committed => Resolution::Committed,
+                args::OutboxOutcome::Committed if no_document => Resolution::Untold,
+                args::OutboxOutcome::Committed => Resolution::Committed { key },
                 args::OutboxOutcome::Refused => Resolution::Refused,
             };
-            ledger.resolve(&id, resolution).await.map_err(failed)?;
+            ledger.resolve(&id, &resolution, &operator(order, "")).await.map_err(failed)?;
             show::note("Settled; a running gateway takes it up within a second.");
         }
     }
@@ -105,9 +117,12 @@ fn row(one: &Value) -> String {
     format!("{kind:<8}  {state:<9}  {id:<36}  {since}  {what} {name} {company}  {point}  {why}").trim_end().to_owned()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "where errors are mapped it is handed one of its own")]
 fn failed(error: Error) -> Failure {
-    match error {
-        Error::Unknown { .. } => Failure::begin(error.to_string()),
-        error => Failure::on_the_way(error.to_string()),
-    }
+    if error.is_of_the_order() { Failure::begin(error.to_string()) } else { Failure::on_the_way(error.to_string()) }
+}
+
+fn operator(order: args::OutboxOrder, why: &str) -> Operator {
+    let reason = if order.reason.is_empty() { why.to_owned() } else { order.reason };
+    Operator { by: order.by.unwrap_or_else(this_user), reason }
 }

@@ -84,7 +84,7 @@ fn token(file: Option<&Path>) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-fn this_user() -> String {
+pub(super) fn this_user() -> String {
     format!("uid {}", rustix::process::getuid().as_raw())
 }
 

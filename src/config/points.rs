@@ -140,7 +140,20 @@ fn database(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<Databas
     let connections = number(reader, &key("connections"), 1..=100).unwrap_or(4);
     let priority = number(reader, &key("priority"), 0..=9).unwrap_or(4);
     let timeout = seconds(reader, &key("timeout_seconds"), 1..=300).unwrap_or(TIMEOUT);
-    Some(DatabaseSettings { url: url?, connections, timeout, priority })
+    let accepted = reader.one(&key("plaintext"), "accepted", |text| (text == "accepted").then_some(true));
+    let settings = DatabaseSettings { url: url?, connections, timeout, priority };
+    if settings.is_exposed() && accepted.is_none() {
+        let (place, key) = (reader.place(&key("url_file")), key("url_file"));
+        let hint = "end the URL with ?sslmode=verify-full (and &sslrootcert=FILE for an authority of your own), or say \
+            plaintext = \"accepted\"";
+        reader.faults.add(
+            place,
+            key,
+            "names a server that need not prove who it is, over a network that may read along",
+            hint,
+        );
+    }
+    Some(settings)
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);

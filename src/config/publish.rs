@@ -17,6 +17,8 @@ pub(super) fn outbox(reader: &mut Reader, state: &Path) -> Settings {
     let hours = |hours: u64| Duration::from_secs(hours * 3_600);
     set(&mut outbox.key_lifetime, number::<u64>(reader, "outbox.key_hours", 1..=8_760).map(hours));
     set(&mut outbox.retention, number::<u64>(reader, "outbox.retention_hours", 1..=87_600).map(hours));
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    set(&mut outbox.parked, number::<u64>(reader, "outbox.parked_days", 1..=3_650).map(days));
     outbox
 }
 

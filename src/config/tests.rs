@@ -291,3 +291,17 @@ fn who_must_always_answer_must_be_able_to_and_in_time() {
     assert!(slow.contains("is longer than documents are kept"), "{slow}");
     assert!(with("[publish]\nconfirmation = \"Always\"\n").is_ok(), "a trial's folder answers nothing");
 }
+
+#[test]
+fn a_database_over_the_network_proves_who_it_is_or_somebody_says_that_it_need_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("url");
+    let said = |url: &str, more: &str| {
+        std::fs::write(&file, url).expect("a file");
+        let point = format!("[[points]]\nname = \"box\"\nkind = \"database\"\nurl_file = {file:?}\n{more}\n");
+        faults(&point).into_iter().filter(|fault| fault.contains("need not prove")).count()
+    };
+    assert_eq!(said("postgres://u:secret@db.example/ion", ""), 1);
+    assert_eq!(said("postgres://u:secret@db.example/ion", "plaintext = \"accepted\""), 0);
+    assert_eq!(said("postgres://u:secret@db.example/ion?sslmode=verify-full", ""), 0);
+}

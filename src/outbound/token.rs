@@ -19,7 +19,22 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct TokenSource {
     account: Arc<Account>,
-    held: Arc<Mutex<Option<Token>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Default)]
+struct Held {
+    token: Option<Token>,
+    /// What the service said last, where it gave none.
+    refusal: Option<Refusal>,
+}
+
+/// Nobody asks again before then: each wrong logon brings an account nearer to being locked, and a service that hangs
+/// keeps one waiting and not all.
+struct Refusal {
+    until: Instant,
+    times: u32,
+    why: String,
 }
 
 /// The members of the file that a backend service needs.
@@ -49,7 +64,15 @@ pub enum NoToken {
     Refused(u16),
     #[error("the token service gave no token that can be used")]
     None,
+    #[error("{why}; it is asked again in {again:?}")]
+    Held { why: String, again: Duration },
 }
+
+/// After a refused logon, and twice as long after each one more.
+const AGAIN: Duration = Duration::from_secs(60);
+const DOUBLINGS: u32 = 6;
+/// After a service that can't be asked.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A token is not used in its last minute, or tenth.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -69,19 +92,37 @@ impl TokenSource {
     /// The value of `Authorization`.
     pub async fn authorization(&self, client: &Client) -> Result<HeaderValue, NoToken> {
         let mut held = self.held.lock().await;
-        if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
+        let now = Instant::now();
+        if let Some(token) = held.token.as_ref().filter(|token| token.until > now) {
             return Ok(token.authorization.clone());
         }
-        *held = None;
-        let token = self.fetch(client).await?;
-        Ok(held.insert(token).authorization.clone())
+        held.token = None;
+        if let Some(Refusal { until, why, .. }) = held.refusal.as_ref().filter(|refusal| refusal.until > now) {
+            let again = Duration::from_secs((*until - now).as_secs() + 1);
+            return Err(NoToken::Held { why: why.clone(), again });
+        }
+        match self.fetch(client).await {
+            Ok(token) => {
+                held.refusal = None;
+                Ok(held.token.insert(token).authorization.clone())
+            }
+            Err(error) => {
+                let times = held.refusal.as_ref().map_or(0, |refusal| refusal.times);
+                let (rest, times) = match error {
+                    NoToken::Refused(400..=499) => (AGAIN * 2_u32.pow(times.min(DOUBLINGS)), times + 1),
+                    _ => (SOON, times),
+                };
+                held.refusal = Some(Refusal { until: Instant::now() + rest, times, why: error.to_string() });
+                Err(error)
+            }
+        }
     }
 
     /// It was refused: the next one to ask gets another, unless somebody has it already.
     pub async fn lapsed(&self, authorization: &HeaderValue) {
         let mut held = self.held.lock().await;
-        if held.as_ref().is_some_and(|token| token.authorization == *authorization) {
-            *held = None;
+        if held.token.as_ref().is_some_and(|token| token.authorization == *authorization) {
+            held.token = None;
         }
     }
 

@@ -1,9 +1,8 @@
-//! The outbox as people see it and mend it: from the command line, in a process of its own, and at the operations door.
+//! The outbox as people see it: from the command line, in a process of its own, and at the operations door.
 
 use super::error::Error;
-use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
-use super::writer::{mark_rows, migrate, now, settle_rows};
+use super::writer::migrate;
 use crate::store::Store;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -19,13 +18,6 @@ pub struct Wanted {
     /// A part of the record's key.
     pub key: Option<String>,
     pub most: u32,
-}
-
-/// What an operator says became of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    Committed,
-    Refused,
 }
 
 impl Ledger {
@@ -122,42 +114,6 @@ impl Ledger {
             "outcome": row.try_get::<Option<String>, _>("outcome")?.map(|text| read(&text)),
             "reason": row.try_get::<Option<String>, _>("reason")?, "messages": bods?,
         }))
-    }
-
-    /// Somebody looked, and knows what became of a write: its documents follow, and who asks again with its key is told.
-    pub async fn resolve(&self, id: &str, resolution: Resolution) -> Result<(), Error> {
-        let mut write = self.store.write().await?;
-        let row = sqlx::query(
-            "SELECT id, told FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *write)
-        .await?;
-        let row = row.ok_or_else(|| unknown(id))?;
-        let intent: i64 = row.try_get("id")?;
-        let due: Vec<Due> = serde_json::from_str(&text(&row, "told")?).map_err(|_| Error::Damaged("write"))?;
-        let (state, outcome) = match resolution {
-            Resolution::Committed => ("committed", Outcome::Done { reported: true, records: Vec::new() }),
-            Resolution::Refused => {
-                let message = "An operator found that M3 did not do it".to_owned();
-                ("refused", Outcome::Refused { message, id: String::new(), field: None })
-            }
-        };
-        let at = now();
-        let outcome = serde_json::to_string(&outcome).unwrap_or_default();
-        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
-        let rows: Vec<Value> = due
-            .iter()
-            .filter(|_| resolution == Resolution::Committed)
-            .filter_map(|due| {
-                let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
-                Some(json!([intent, due.noun, due.verb, due.record()?, deletes, by_division]))
-            })
-            .collect();
-        if !rows.is_empty() {
-            mark_rows(&mut write, &rows, at).await?;
-        }
-        Ok(write.commit().await?)
     }
 }
 

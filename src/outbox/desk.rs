@@ -4,7 +4,8 @@ use super::coverage::Coverage;
 use super::error::Error;
 use super::intent::{Due, Intent, Opened, Outcome, Pledge};
 use super::ledger::Ledger;
-use super::writer::{Answer, Line, Order, Settled, Writer, migrate};
+use super::tidy::Ages;
+use super::writer::{Answer, Line, Order, Settled, Writer, migrate, now};
 use crate::model::is_sensitive;
 use crate::store::{Store, write_private};
 use crate::tasks::Tasks;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 #[derive(Debug, Clone)]
@@ -28,12 +30,18 @@ pub struct Settings {
     pub key_lifetime: Duration,
     /// How long what is settled and delivered is kept for whoever asks.
     pub retention: Duration,
+    /// How long what is parked or failed on its way is kept for somebody to look at; after that it is given up.
+    pub parked: Duration,
 }
 
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
-        Self { folder, required: true, key_lifetime: day, retention: week }
+        Self { folder, required: true, key_lifetime: day, retention: week, parked: 90 * day }
+    }
+
+    pub fn ages(&self) -> Ages {
+        Ages { over: self.retention, stuck: self.parked, keys: self.key_lifetime }
     }
 }
 
@@ -64,6 +72,8 @@ pub(super) struct Status {
     writable: IntGauge,
     /// Something was settled.
     pub(super) due: Arc<Notify>,
+    /// What was said by those who can't wait: at the most one of each intent.
+    said: Mutex<Vec<Settled>>,
 }
 
 impl Status {
@@ -76,6 +86,18 @@ impl Status {
         }
         self.writable.set(i64::from(trouble.is_none()));
         *held = trouble;
+    }
+
+    pub(super) fn is_fine(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    fn say(&self, settled: Settled) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(settled);
+    }
+
+    pub(super) fn take_said(&self) -> Vec<Settled> {
+        std::mem::take(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -94,7 +116,8 @@ impl Outbox {
         let store = Store::open(&settings.folder).await?;
         migrate(&store).await?;
         let mut write = store.write().await?;
-        sqlx::query("UPDATE intents SET state = 'unknown', next_try = 0 WHERE state = 'open'")
+        sqlx::query("UPDATE intents SET state = 'unknown', next_try = ? WHERE state = 'open'")
+            .bind(now())
             .execute(&mut *write)
             .await?;
         let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM intents").fetch_one(&mut *write).await?;
@@ -105,9 +128,11 @@ impl Outbox {
             trouble: Mutex::default(),
             writable: metrics.outbox_writable.clone(),
             due: Arc::new(Notify::new()),
+            said: Mutex::default(),
         });
         let (orders, taken) = mpsc::channel(QUEUE);
-        tasks.spawn(Writer::new(store.clone(), status.clone(), taken, settings.key_lifetime).run());
+        let (key_lifetime, panics) = (settings.key_lifetime, metrics.panics.clone());
+        tasks.spawn(Writer::new(store.clone(), status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
         Ok(Self(Arc::new(Inner { settings, coverage, store, orders, status, next, secret, intents })))
     }
@@ -139,6 +164,9 @@ impl Outbox {
         if !self.0.settings.required {
             return Ok(());
         }
+        if self.0.orders.is_closed() {
+            return Err("the outbox can't be written: its writer has ended".to_owned());
+        }
         match &*self.0.status.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(why) => Err(format!("the outbox can't be written: {why}")),
@@ -151,18 +179,17 @@ impl Outbox {
         let (told, answer) = oneshot::channel();
         let line = self.line(id, intent);
         let fingerprint = line.fingerprint.clone();
-        // Made before it is sent: whoever goes away while he waits takes the intent back with him.
-        let (due, keyed) = (intent.due.clone(), intent.key.is_some());
-        let mut pledge = Pledge { id, outbox: self.clone(), due, keyed, open: false };
-        let waits = Withdrawing(&mut pledge);
-        self.0.orders.try_send(Order::Open { row: line, told }).map_err(|_| Error::Full)?;
-        let answer = answer.await;
-        waits.done();
+        self.0.orders.try_send(Order::Open { row: line, told }).map_err(|error| match error {
+            TrySendError::Full(_) => Error::Full,
+            TrySendError::Closed(_) => Error::Unwritten("its writer has ended".to_owned()),
+        })?;
+        let mut waits = Opening { id, outbox: self, answer };
+        let answer = (&mut waits.answer).await;
         match answer {
             Ok(Ok(Answer::New)) => {
-                pledge.open = true;
                 self.count("opened");
-                Ok(Opened::New(pledge))
+                let (due, keyed) = (intent.due.clone(), intent.key.is_some());
+                Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true }))
             }
             Ok(Ok(Answer::Before { name, state, outcome, fingerprint: before })) => {
                 self.count("repeated");
@@ -179,7 +206,7 @@ impl Outbox {
                 })
             }
             Ok(Err(why)) => Err(Error::Unwritten(why)),
-            Err(_) => Err(Error::Unwritten("the gateway is going down".to_owned())),
+            Err(_) => Err(Error::Unwritten("its writer met a bug, or the gateway is going down".to_owned())),
         }
     }
 
@@ -238,12 +265,12 @@ impl Outbox {
         }
     }
 
-    /// Without waiting, for one who can't: what finds no room stays open, and the next start asks M3.
+    /// Without waiting, for one who can't. It needs no place in the queue: while that is full the writer is at work, and
+    /// looks here before its next commit.
     pub(super) fn put(&self, settled: Settled) {
         self.counted(&settled);
-        if self.0.orders.try_send(Order::Settle { settled, told: None }).is_err() {
-            tracing::error!("an outcome found no room in the outbox; it is unknown until the next start");
-        }
+        self.0.status.say(settled);
+        let _ = self.0.orders.try_send(Order::Wake);
     }
 
     fn counted(&self, settled: &Settled) {
@@ -265,24 +292,31 @@ impl Outbox {
         self.0.orders.send(Order::End(told)).await.is_ok() && tokio::time::timeout(limit, ended).await.is_ok()
     }
 
+    #[cfg(test)]
+    pub(super) fn meet_bug(&self) {
+        let _ = self.0.orders.try_send(Order::Bug);
+    }
+
     pub async fn close(&self) {
         self.0.store.close().await;
     }
 }
 
-/// Takes an intent back whose opener was dropped while it was being written.
-struct Withdrawing<'a>(&'a mut Pledge);
-
-impl Withdrawing<'_> {
-    fn done(self) {
-        std::mem::forget(self);
-    }
+/// Who waits for his intent to be written, and may go away meanwhile.
+struct Opening<'a> {
+    id: i64,
+    outbox: &'a Outbox,
+    answer: oneshot::Receiver<Result<Answer, String>>,
 }
 
-impl Drop for Withdrawing<'_> {
+impl Drop for Opening<'_> {
     fn drop(&mut self) {
-        // The channel keeps the order: the row is written before it is taken out.
-        self.0.outbox.put(Settled::Withdrawn { id: self.0.id });
+        // From here on the writer can't tell him any more, and takes the intent back itself; what it told already and
+        // nobody heard is taken back here.
+        self.answer.close();
+        if matches!(self.answer.try_recv(), Ok(Ok(Answer::New))) {
+            self.outbox.put(Settled::Withdrawn { id: self.id });
+        }
     }
 }
 
@@ -303,7 +337,7 @@ fn secret(path: &Path) -> Result<hmac::Key, Error> {
 }
 
 impl Due {
-    /// With the values that the call has; `None`: the call has no such document.
+    /// With the values that the call has.
     pub fn of(told: &super::Told, value: impl Fn(&str) -> Option<String>) -> Self {
         let key = told.key.iter().map(|field| (field.to_string(), value(field.as_str()))).collect();
         Self {

@@ -3,7 +3,7 @@
 //! Invariant: a document stays due until one of a later reading is kept.
 
 use super::error::Error;
-use super::ledger::{Ledger, company, division, millis};
+use super::ledger::{Ledger, company, division, millis, until};
 use super::message::Made;
 use super::state::State;
 use super::writer::now;
@@ -28,9 +28,18 @@ pub struct DueDocument {
     pub marks: i64,
     pub variation: u64,
     pub tries: u32,
+    /// Milliseconds since 1970: since when it waits.
+    pub since: i64,
     /// As the last document had it.
     pub known_division: Option<String>,
     pub known_location: Option<String>,
+}
+
+impl DueDocument {
+    /// How long it has waited.
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(now() - self.since).unwrap_or(0))
+    }
 }
 
 /// What became of a document that was due.
@@ -40,8 +49,9 @@ pub enum Ending {
     Made { made: Box<Made>, points: Vec<(String, Option<String>)> },
     /// There is nothing to tell: the document is switched off, or records like this one have none.
     Nothing(&'static str),
-    /// It could not be made; `None` parks it until the record is written again or somebody says so.
-    Failed { why: String, wait: Option<Duration> },
+    /// It could not be made; `None` parks it until the record is written again or somebody says so. `counts`: it is one of
+    /// the tries that a document has.
+    Failed { why: String, wait: Option<Duration>, counts: bool },
 }
 
 type Write = Transaction<'static, Sqlite>;
@@ -49,44 +59,42 @@ type Write = Transaction<'static, Sqlite>;
 /// Of those that waited longest, so many are asked when the next one is due: a look is never long.
 const SOONEST: i64 = 1_000;
 
+pub(super) const DUE: &str = "SELECT * FROM documents WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
+    AND (last <= ?2 OR since <= ?3) ORDER BY since LIMIT ?4";
+pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
+    (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0 ORDER BY since LIMIT ?3)";
+const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
+
 impl Ledger {
     /// Documents whose record has been left alone for `quiet`, or that have waited for `most_wait`.
     pub async fn due(&self, quiet: Duration, most_wait: Duration, most: u32) -> Result<Vec<DueDocument>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM documents WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
-             AND (last <= ?2 OR since <= ?3) ORDER BY since LIMIT ?4",
-        )
-        .bind(now())
-        .bind(now().saturating_sub(millis(quiet)))
-        .bind(now().saturating_sub(millis(most_wait)))
-        .bind(most)
-        .fetch_all(self.store.read())
-        .await?;
-        rows.iter().map(due_document).collect()
+        let rows = sqlx::query(DUE)
+            .bind(now())
+            .bind(now().saturating_sub(millis(quiet)))
+            .bind(now().saturating_sub(millis(most_wait)))
+            .bind(most)
+            .fetch_all(self.store.read())
+            .await?;
+        let mut documents = Vec::new();
+        for row in &rows {
+            match due_document(row) {
+                Ok(document) => documents.push(document),
+                // One that can't be read holds up none of the others.
+                Err(error) => self.set_aside(DAMAGED, row, &error).await?,
+            }
+        }
+        Ok(documents)
     }
 
-    /// How long until something is due: `None` while nothing waits.
-    pub async fn until_due(
-        &self,
-        quiet: Duration,
-        most_wait: Duration,
-        rest: Duration,
-    ) -> Result<Option<Duration>, Error> {
-        let (document, question): (Option<i64>, Option<i64>) = sqlx::query_as(
-            "SELECT (SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
-                (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0
-                 ORDER BY since LIMIT ?4)),
-             (SELECT min(max(next_try, opened + ?3)) FROM
-                (SELECT next_try, opened FROM intents WHERE state = 'unknown' ORDER BY next_try LIMIT ?4))",
-        )
-        .bind(millis(quiet))
-        .bind(millis(most_wait))
-        .bind(millis(rest))
-        .bind(SOONEST)
-        .fetch_one(self.store.read())
-        .await?;
-        let first = document.into_iter().chain(question).min();
-        Ok(first.map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0))))
+    /// How long until a document is due: `None` while none waits.
+    pub async fn until_due(&self, quiet: Duration, most_wait: Duration) -> Result<Option<Duration>, Error> {
+        let (at,): (Option<i64>,) = sqlx::query_as(UNTIL_DUE)
+            .bind(millis(quiet))
+            .bind(millis(most_wait))
+            .bind(SOONEST)
+            .fetch_one(self.store.read())
+            .await?;
+        Ok(at.map(until))
     }
 
     /// What became of these, all in one commit.
@@ -96,7 +104,7 @@ impl Ledger {
             match ending {
                 Ending::Made { made, points } => keep(&mut write, due, made, points).await?,
                 Ending::Nothing(why) => nothing_to_tell(&mut write, due, why).await?,
-                Ending::Failed { why, wait } => not_made(&mut write, due, why, *wait).await?,
+                Ending::Failed { why, wait, counts } => not_made(&mut write, due, why, *wait, *counts).await?,
             }
         }
         Ok(write.commit().await?)
@@ -173,15 +181,22 @@ async fn nothing_to_tell(write: &mut Write, due: &DueDocument, why: &'static str
     Ok(())
 }
 
-async fn not_made(write: &mut Write, due: &DueDocument, why: &str, wait: Option<Duration>) -> Result<(), Error> {
+async fn not_made(
+    write: &mut Write,
+    due: &DueDocument,
+    why: &str,
+    wait: Option<Duration>,
+    counts: bool,
+) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE documents SET tries = tries + 1, reason = ?1, next_try = ?2, parked = ?3 WHERE id = ?4 AND marks = ?5",
+        "UPDATE documents SET tries = tries + ?6, reason = ?1, next_try = ?2, parked = ?3 WHERE id = ?4 AND marks = ?5",
     )
     .bind(why)
     .bind(now().saturating_add(wait.map_or(0, millis)))
     .bind(i64::from(wait.is_none()))
     .bind(due.id)
     .bind(due.marks)
+    .bind(i64::from(counts))
     .execute(&mut **write)
     .await?;
     Ok(())
@@ -201,6 +216,7 @@ fn due_document(row: &SqliteRow) -> Result<DueDocument, Error> {
         marks: row.try_get("marks")?,
         variation: row.try_get::<i64, _>("variation")?.cast_unsigned(),
         tries: row.try_get("tries")?,
+        since: row.try_get::<Option<i64>, _>("since")?.unwrap_or_default(),
         known_division: row.try_get("known_division")?,
         known_location: row.try_get("known_location")?,
     })

@@ -19,6 +19,20 @@ pub enum Error {
     Damaged(&'static str),
     #[error("nothing in the outbox is called {name}; see `mi-gateway outbox list`")]
     Unknown { name: String },
+    #[error(
+        "M3 gave the record its number and the answer was lost: look up {names} in M3 and say it with --key NAME=VALUE \
+         (key), or settle the write without a document with --no-document (no_document)"
+    )]
+    Unnamed { names: String },
+    #[error("no document of this write is still to be named by {name}, or its value is blank")]
+    NoSuchPart { name: String },
+}
+
+impl Error {
+    /// What was ordered is wrong; the store is well.
+    pub fn is_of_the_order(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Unnamed { .. } | Self::NoSuchPart { .. })
+    }
 }
 
 impl From<sqlx::Error> for Error {

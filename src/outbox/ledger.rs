@@ -52,35 +52,73 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The words of the index stand in it: a state that it holds is not recognised as one of them.
+pub(super) const QUESTIONS: &str = "SELECT * FROM intents
+    WHERE state IN ('open', 'unknown', 'parked') AND state = 'unknown' AND next_try <= ?1
+        AND (tries > 0 OR next_try <= ?2) ORDER BY next_try LIMIT ?3";
+
+pub(super) const UNTIL_ASKED: &str = "SELECT min(next_try + CASE tries WHEN 0 THEN ?1 ELSE 0 END) FROM
+    (SELECT next_try, tries FROM intents WHERE state IN ('open', 'unknown', 'parked') AND state = 'unknown'
+     ORDER BY next_try LIMIT ?2)";
+const DAMAGED: &str = "UPDATE intents SET state = 'parked', reason = ?1 WHERE id = ?2 AND state = 'unknown'";
+/// Of those that were put off the least, so many are asked when the next one is due: a look is never long.
+const SOONEST: i64 = 1_000;
+
+pub(super) fn until(at: i64) -> Duration {
+    Duration::from_millis(u64::try_from(at - now()).unwrap_or(0))
+}
+
 impl Ledger {
     pub(super) fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Unknown writes that may be asked about now: of those that M3 may still be at, none.
+    /// Unknown writes that may be asked about now: none of those that M3 may still be at, for they became unknown less
+    /// than `rest` ago.
     pub async fn questions(&self, rest: Duration, most: u32) -> Result<Vec<Question>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM intents WHERE state = 'unknown' AND next_try <= ? AND opened <= ? ORDER BY id LIMIT ?",
-        )
-        .bind(now())
-        .bind(now().saturating_sub(millis(rest)))
-        .bind(most)
-        .fetch_all(self.store.read())
-        .await?;
-        rows.iter().map(question).collect()
+        let rows = sqlx::query(QUESTIONS)
+            .bind(now())
+            .bind(now().saturating_sub(millis(rest)))
+            .bind(most)
+            .fetch_all(self.store.read())
+            .await?;
+        let mut questions = Vec::new();
+        for row in &rows {
+            match question(row) {
+                Ok(question) => questions.push(question),
+                Err(error) => self.set_aside(DAMAGED, row, &error).await?,
+            }
+        }
+        Ok(questions)
+    }
+
+    /// How long until there is a question: `None` while every write is known.
+    pub async fn until_asked(&self, rest: Duration) -> Result<Option<Duration>, Error> {
+        let (at,): (Option<i64>,) =
+            sqlx::query_as(UNTIL_ASKED).bind(millis(rest)).bind(SOONEST).fetch_one(self.store.read()).await?;
+        Ok(at.map(until))
+    }
+
+    pub(super) async fn set_aside(&self, statement: &'static str, row: &SqliteRow, error: &Error) -> Result<(), Error> {
+        let id: i64 = row.try_get("id")?;
+        tracing::error!(%error, id, "it is parked");
+        let mut write = self.store.write().await?;
+        sqlx::query(statement).bind(error.to_string()).bind(id).execute(&mut *write).await?;
+        Ok(write.commit().await?)
     }
 
     /// `due`: the documents that are to be made now.
     pub async fn answer(&self, question: &Question, verdict: &Verdict) -> Result<(), Error> {
         let at = now();
         let mut write = self.store.write().await?;
-        let mut marks = false;
+        // A state is true whatever happened; a request to do something is not, and waits until the write is proven.
+        let (mut marks, mut proven) = (false, false);
         match verdict {
             Verdict::Committed => {
                 let outcome = Outcome::Done { reported: true, records: Vec::new() };
                 let outcome = serde_json::to_string(&outcome).unwrap_or_default();
                 settle_rows(&mut write, &[json!([question.id, "committed", outcome])], at).await?;
-                marks = true;
+                (marks, proven) = (true, true);
             }
             Verdict::Refused => {
                 let message = "M3 did not do it: the record was read back".to_owned();
@@ -108,7 +146,7 @@ impl Ledger {
         let rows: Vec<Value> = question
             .due
             .iter()
-            .filter(|_| marks)
+            .filter(|due| marks && (proven || due.verb == "Sync"))
             .filter_map(|due| {
                 let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
                 Some(json!([question.id, due.noun, due.verb, due.record()?, deletes, by_division]))

@@ -52,6 +52,8 @@ pub struct Delivery {
 pub struct Attempt {
     pub message: i64,
     pub state: State,
+    /// It is one of the tries that a message has; while a point is away for everybody there are more.
+    pub counts: bool,
     /// Before the next one.
     pub wait: Duration,
     pub took: Duration,

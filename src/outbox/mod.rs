@@ -3,7 +3,7 @@
 //! An intent is on the disk before M3 may see its write and is settled after; what a crash left open is a question to
 //! M3, never a silent loss. A settled write marks its documents as due in the same transaction. Many intents share one
 //! commit.
-//! Invariant: a key of a client's names one write for ever; what can't be settled stays, is shown, and is bounded.
+//! Invariant: as long as a key of a client's is kept it names one write; what can't be settled stays, and is shown.
 //! Does not know: how a document looks, where it goes, what HTTP is.
 
 mod answers;
@@ -16,16 +16,18 @@ mod history;
 mod intent;
 mod ledger;
 mod message;
+mod orders;
 mod replay;
 mod schema;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod ways;
 mod writer;
 
 pub use answers::{Answered, Arrival, Own, Taken, Word};
-pub use book::{Resolution, Wanted};
+pub use book::Wanted;
 pub use coverage::{Coverage, Told};
 pub use desk::{Outbox, Settings};
 pub use due::{DueDocument, Ending};
@@ -33,6 +35,8 @@ pub use error::Error;
 pub use intent::{Due, IdempotencyKey, Intent, Opened, Outcome, Pledge};
 pub use ledger::{Ledger, Question, Verdict};
 pub use message::{Attempt, Delivery, Kept, Made};
+pub use orders::{Dropped, Operator, Order, Resolution};
 pub use replay::Selection;
 pub use state::{Change, State};
-pub use ways::Depth;
+pub use tidy::{Ages, Tidied};
+pub use ways::{Depth, Room};

@@ -1,11 +1,13 @@
 //! Sending again: what was made, as it was, or the record anew; and setting aside.
 
 use super::answers::change;
-use super::book::{text, unknown};
+use super::book::{text, time, unknown};
 use super::error::Error;
 use super::ledger::Ledger;
+use super::orders::{Operator, ordered};
 use super::state::{Change, State};
 use super::writer::now;
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -36,7 +38,7 @@ const AGAIN: &str = "UPDATE documents SET parked = 0, tries = 0, next_try = 0, s
 impl Ledger {
     /// Sends a message again as it was, or tells its record anew with a new number. A document that could not be made is
     /// tried again.
-    pub async fn replay(&self, id: &str, fresh: bool) -> Result<(), Error> {
+    pub async fn replay(&self, id: &str, fresh: bool, who: &Operator) -> Result<(), Error> {
         let mut write = self.store.write().await?;
         let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
         let changed = if let Some(document) = document {
@@ -55,11 +57,12 @@ impl Ledger {
         if changed == 0 {
             return Err(unknown(id));
         }
+        ordered(&mut write, "replay", json!({ "entry": id, "fresh": fresh }), who).await?;
         Ok(write.commit().await?)
     }
 
     /// All that is meant, in one commit; says how many.
-    pub async fn replay_all(&self, meant: &Selection, fresh: bool) -> Result<u64, Error> {
+    pub async fn replay_all(&self, meant: &Selection, fresh: bool, who: &Operator) -> Result<u64, Error> {
         let mut write = self.store.write().await?;
         let rows = sqlx::query(
             "SELECT d.message, d.point, d.state, m.document FROM messages m JOIN deliveries d ON d.message = m.id
@@ -78,38 +81,45 @@ impl Ledger {
         let changed = if fresh {
             let ids: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get("document")).collect();
             let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT value FROM json_each(?2))"));
-            let ids = serde_json::json!(ids?).to_string();
+            let ids = json!(ids?).to_string();
             sqlx::query(again).bind(now()).bind(ids).execute(&mut *write).await?.rows_affected()
         } else {
             moved(&mut write, &rows, Change::Replay, "an operator sends it again").await?
         };
+        let Selection { noun, key, since, until, point, state } = meant;
+        let about = json!({
+            "noun": noun, "key": key, "since": since.map(time), "until": until.map(time), "point": point, "state": state,
+            "fresh": fresh, "changed": changed,
+        });
+        ordered(&mut write, "replay", about, who).await?;
         write.commit().await?;
         Ok(changed)
     }
 
     /// Nothing more is tried with it until somebody replays or resolves it.
-    pub async fn park(&self, id: &str, why: &str) -> Result<(), Error> {
+    pub async fn park(&self, id: &str, who: &Operator) -> Result<(), Error> {
         let mut write = self.store.write().await?;
         let rows = sqlx::query(
             "SELECT d.message, d.point, d.state FROM deliveries d JOIN messages m ON m.id = d.message WHERE m.bod_id = ?",
         );
         let rows = rows.bind(id).fetch_all(&mut *write).await?;
-        let messages = moved(&mut write, &rows, Change::Park, why).await?;
+        let messages = moved(&mut write, &rows, Change::Park, &who.reason).await?;
         let writes =
             sqlx::query("UPDATE intents SET state = 'parked', reason = ?1 WHERE name = ?2 AND state = 'unknown'")
-                .bind(why)
+                .bind(who.reason.clone())
                 .bind(id)
                 .execute(&mut *write)
                 .await?;
         if messages + writes.rows_affected() == 0 {
             return Err(unknown(id));
         }
+        ordered(&mut write, "park", json!({ "entry": id }), who).await?;
         Ok(write.commit().await?)
     }
 }
 
 /// Those of the rows that the change means something for; tells how many.
-async fn moved(
+pub(super) async fn moved(
     write: &mut Transaction<'static, Sqlite>,
     rows: &[SqliteRow],
     by: Change,

@@ -79,4 +79,15 @@ pub(super) const STEPS: &[&str] = &["
     CREATE INDEX deliveries_next ON deliveries (point, next_try) WHERE state IN ('pending', 'replayed', 'sent');
     CREATE INDEX deliveries_unanswered ON deliveries (answer_by) WHERE state = 'delivered' AND answer_by IS NOT NULL;
     CREATE INDEX deliveries_expired ON deliveries (point) WHERE state = 'expired';
+",
+    // Orders of operators; and what is asked all the time is found without reading a table.
+    "
+    DROP INDEX deliveries_parked;
+    CREATE INDEX deliveries_stuck ON deliveries (changed) WHERE state IN ('parked', 'failed');
+    CREATE INDEX documents_parked ON documents (id) WHERE parked = 1;
+    CREATE TABLE orders (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, word TEXT NOT NULL, about TEXT NOT NULL, who TEXT NOT NULL,
+        reason TEXT NOT NULL, noted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX orders_to_note ON orders (id) WHERE noted = 0;
 "];

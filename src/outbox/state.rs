@@ -1,6 +1,6 @@
 //! Where one message stands on its way to one point, and what may become of that.
 //!
-//! Invariant: a state that is final is left by an operator's replay alone; what comes late, twice or out of its order
+//! Invariant: a state that is final is left by an operator's word alone; what comes late, twice or out of its order
 //! changes nothing.
 
 use Change as C;
@@ -25,6 +25,8 @@ pub enum State {
     Parked,
     /// The point's filter keeps it away.
     Filtered,
+    /// Given up by hand, or because nobody looked after it.
+    Dropped,
 }
 
 /// What can happen to it.
@@ -47,6 +49,8 @@ pub enum Change {
     Expire,
     Park,
     Replay,
+    /// Nobody shall get it any more.
+    Drop,
 }
 
 /// All that may happen; anything else changes nothing.
@@ -81,6 +85,13 @@ const TABLE: &[(State, Change, State)] = &[
     (S::Failed, C::Replay, S::Replayed),
     (S::Expired, C::Replay, S::Replayed),
     (S::Parked, C::Replay, S::Replayed),
+    (S::Dropped, C::Replay, S::Replayed),
+    (S::Pending, C::Drop, S::Dropped),
+    (S::Replayed, C::Drop, S::Dropped),
+    (S::Sent, C::Drop, S::Dropped),
+    (S::Failed, C::Drop, S::Dropped),
+    (S::Expired, C::Drop, S::Dropped),
+    (S::Parked, C::Drop, S::Dropped),
 ];
 
 impl State {
@@ -94,6 +105,7 @@ impl State {
         Self::Expired,
         Self::Parked,
         Self::Filtered,
+        Self::Dropped,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -107,6 +119,7 @@ impl State {
             Self::Expired => "expired",
             Self::Parked => "parked",
             Self::Filtered => "filtered",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -121,7 +134,7 @@ impl State {
 
     /// Nothing but an operator changes it any more.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Confirmed | Self::Failed | Self::Expired | Self::Filtered)
+        matches!(self, Self::Confirmed | Self::Failed | Self::Expired | Self::Filtered | Self::Dropped)
     }
 
     /// It is still to arrive, and the messages of its record behind it wait.
@@ -136,7 +149,7 @@ impl State {
             Self::Pending => Some(Change::Miss),
             Self::Failed => Some(Change::Refuse),
             Self::Parked => Some(Change::GiveUp),
-            Self::Replayed | Self::Sent | Self::Confirmed | Self::Expired | Self::Filtered => None,
+            Self::Replayed | Self::Sent | Self::Confirmed | Self::Expired | Self::Filtered | Self::Dropped => None,
         }
     }
 }
@@ -146,8 +159,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CHANGES: &[Change] =
-        &[C::Send, C::Arrive, C::Miss, C::Refuse, C::GiveUp, C::Confirm, C::Reject, C::Expire, C::Park, C::Replay];
+    const CHANGES: &[Change] = &[
+        C::Send,
+        C::Arrive,
+        C::Miss,
+        C::Refuse,
+        C::GiveUp,
+        C::Confirm,
+        C::Reject,
+        C::Expire,
+        C::Park,
+        C::Replay,
+        C::Drop,
+    ];
+
+    fn is_of_the_operator(change: Change) -> bool {
+        matches!(change, C::Replay | C::Drop)
+    }
 
     fn change() -> impl Strategy<Value = Change> {
         proptest::sample::select(CHANGES)
@@ -159,10 +187,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_final_state_is_left_by_a_replay_alone(
+        fn a_final_state_is_left_by_an_operator_alone(
             from in proptest::sample::select(State::ALL), changes in proptest::collection::vec(change(), 0..12)
         ) {
-            let without: Vec<Change> = changes.iter().copied().filter(|change| *change != C::Replay).collect();
+            let without: Vec<Change> = changes.iter().copied().filter(|change| !is_of_the_operator(*change)).collect();
             let end = walk(from, &without);
             if from.is_final() {
                 prop_assert_eq!(end, from);
@@ -200,7 +228,7 @@ mod tests {
         }
         for (at, (from, what, to)) in TABLE.iter().enumerate() {
             assert!(TABLE[..at].iter().all(|(f, w, _)| (f, w) != (from, what)), "{from:?} {what:?} twice");
-            assert!(!from.is_final() || *what == C::Replay, "{from:?} {what:?} {to:?}");
+            assert!(!from.is_final() || is_of_the_operator(*what), "{from:?} {what:?} {to:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: of one document one message at a time is on its way to one point, the oldest first.
 
 use super::error::Error;
-use super::ledger::{Ledger, millis};
+use super::ledger::{Ledger, millis, until};
 use super::message::{Attempt, Delivery, Kept, Made};
 use super::state::State;
 use super::writer::now;
@@ -28,8 +28,60 @@ pub struct Depth {
     pub oldest: i64,
 }
 
-/// Rows that one round of tidying takes out.
-const ROUND: i64 = 5_000;
+/// How much may be taken at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Room {
+    pub most: usize,
+    pub bytes: usize,
+    /// It shows whether the point is back: with what was never tried, else with what was tried longest ago, so that one
+    /// which nobody takes does not hold up that question.
+    pub probe: bool,
+}
+
+/// Between two questions a wait may have ended.
+const JUST_NOW: Duration = Duration::from_millis(200);
+
+macro_rules! heads {
+    ($what:literal, $index:literal, $join:literal, $when:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM deliveries d INDEXED BY ",
+            $index,
+            $join,
+            " WHERE d.point = ?1 AND d.state IN ('pending', 'replayed', 'sent') AND d.next_try ",
+            $when,
+            " ?2 AND d.document NOT IN (SELECT value FROM json_each(?3))
+             AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.point = d.point AND o.document = d.document
+                AND o.state IN ('pending', 'replayed', 'sent') AND o.message < d.message)
+             ORDER BY ",
+            $order
+        )
+    };
+}
+
+macro_rules! messages {
+    ($index:literal, $order:literal) => {
+        heads!("d.message, d.document, d.tries, m.*", $index, " JOIN messages m ON m.id = d.message", "<=", $order)
+    };
+}
+
+pub(super) const WAITING: &str = messages!("deliveries_in_order", "d.message LIMIT ?4");
+pub(super) const PROBE: &str = messages!("deliveries_next", "d.next_try LIMIT ?4");
+pub(super) const NEXT: &str = heads!("d.next_try", "deliveries_next", "", ">", "d.next_try LIMIT 1");
+pub(super) const DEPTHS_WAITING: &str = "SELECT point, name, many, (SELECT made FROM messages WHERE id = first) FROM
+    (SELECT w.point, d.verb || '.' || d.noun AS name, sum(w.many) AS many, min(w.first) AS first
+     FROM (SELECT point, document, count(*) AS many, min(message) AS first FROM deliveries
+        INDEXED BY deliveries_waiting WHERE state IN ('pending', 'replayed', 'sent') GROUP BY point, document) w
+     JOIN documents d ON d.id = w.document GROUP BY 1, 2)";
+pub(super) const DEPTHS_ENDED: &str = "SELECT e.point, d.verb || '.' || d.noun, sum(e.parked), sum(1 - e.parked)
+    FROM (SELECT point, document, 1 AS parked FROM deliveries WHERE state IN ('parked', 'failed')
+        UNION ALL SELECT point, document, 0 FROM deliveries WHERE state = 'expired') e
+    JOIN documents d ON d.id = e.document GROUP BY 1, 2";
+/// The words of an index stand in what it is to serve: a state that it holds is not recognised as one of them.
+pub(super) const PARKED: &str = "SELECT
+    (SELECT count(*) FROM intents WHERE state IN ('open', 'unknown', 'parked') AND state = 'parked'),
+    (SELECT count(*) FROM documents WHERE parked = 1)";
 
 impl Ledger {
     /// Writes down what came of attempts, and takes what may go to this point now: the oldest waiting message of each
@@ -40,17 +92,21 @@ impl Ledger {
         point: &str,
         ended: &[Attempt],
         busy: &[i64],
-        (most, bytes): (usize, usize),
+        Room { most, bytes, probe }: Room,
     ) -> Result<(Vec<Delivery>, bool), Error> {
         let busy = json!(busy).to_string();
+        let query = if probe { PROBE } else { WAITING };
         // Whoever only looks keeps nobody from writing.
-        if ended.is_empty() && (most == 0 || waiting(self.store.read(), point, &busy, (1, 0)).await?.0.is_empty()) {
+        if ended.is_empty()
+            && (most == 0 || waiting(self.store.read(), query, point, &busy, (1, 0)).await?.0.is_empty())
+        {
             return Ok((Vec::new(), false));
         }
         let mut write = self.store.write().await?;
         tried(&mut write, point, ended).await?;
         let room = (most, bytes);
-        let taken = if most == 0 { (Vec::new(), false) } else { waiting(&mut *write, point, &busy, room).await? };
+        let taken =
+            if most == 0 { (Vec::new(), false) } else { waiting(&mut *write, query, point, &busy, room).await? };
         if !taken.0.is_empty() {
             let ids: Vec<i64> = taken.0.iter().map(|one| one.kept.id).collect();
             sqlx::query(
@@ -69,46 +125,32 @@ impl Ledger {
 
     /// What may go to this point now.
     pub async fn pending(&self, point: &str, busy: &[i64], most: usize) -> Result<Vec<Delivery>, Error> {
-        Ok(self.turn(point, &[], busy, (most, usize::MAX)).await?.0)
+        Ok(self.turn(point, &[], busy, Room { most, bytes: usize::MAX, probe: false }).await?.0)
     }
 
     /// What came of attempts.
     pub async fn attempted(&self, point: &str, attempts: &[Attempt]) -> Result<(), Error> {
-        self.turn(point, attempts, &[], (0, 0)).await.map(drop)
+        self.turn(point, attempts, &[], Room::default()).await.map(drop)
     }
 
-    /// How long until something may go to this point: `None` while nothing waits.
-    pub async fn until_pending(&self, point: &str) -> Result<Option<Duration>, Error> {
-        let (at,): (Option<i64>,) = sqlx::query_as(
-            "SELECT min(next_try) FROM deliveries WHERE point = ? AND state IN ('pending', 'replayed', 'sent')",
-        )
-        .bind(point)
-        .fetch_one(self.store.read())
-        .await?;
-        Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0))))
+    /// How long until something more may go to this point, now that all that may go is under way: `None` while nothing
+    /// waits. What waits behind an older message of its document may not go before that one.
+    pub async fn until_pending(&self, point: &str, busy: &[i64]) -> Result<Option<Duration>, Error> {
+        let at: Option<(i64,)> = sqlx::query_as(NEXT)
+            .bind(point)
+            .bind(now().saturating_sub(millis(JUST_NOW)))
+            .bind(json!(busy).to_string())
+            .fetch_optional(self.store.read())
+            .await?;
+        Ok(at.map(|(at,)| until(at)))
     }
 
     /// By point and document: what waits, what somebody has to look at, and how old the oldest is that waits. Over
     /// indexes, one row of another table for each record that something waits of.
     pub async fn depths(&self) -> Result<Vec<Depth>, Error> {
-        let waiting: Vec<(String, String, i64, Option<i64>)> = sqlx::query_as(
-            "SELECT g.point, g.name, g.many, (SELECT made FROM messages WHERE id = g.first) FROM
-                (SELECT w.point AS point, d.verb || '.' || d.noun AS name, sum(w.many) AS many, min(w.first) AS first
-                 FROM (SELECT point, document, count(*) AS many, min(message) AS first FROM deliveries
-                    INDEXED BY deliveries_waiting WHERE state IN ('pending', 'replayed', 'sent')
-                    GROUP BY point, document) w
-                 JOIN documents d ON d.id = w.document GROUP BY 1, 2) g",
-        )
-        .fetch_all(self.store.read())
-        .await?;
-        let ended: Vec<(String, String, i64, i64)> = sqlx::query_as(
-            "SELECT e.point, d.verb || '.' || d.noun, sum(e.parked), sum(1 - e.parked)
-             FROM (SELECT point, document, 1 AS parked FROM deliveries WHERE state IN ('parked', 'failed')
-                UNION ALL SELECT point, document, 0 FROM deliveries WHERE state = 'expired') e
-             JOIN documents d ON d.id = e.document GROUP BY 1, 2",
-        )
-        .fetch_all(self.store.read())
-        .await?;
+        let waiting: Vec<(String, String, i64, Option<i64>)> =
+            sqlx::query_as(DEPTHS_WAITING).fetch_all(self.store.read()).await?;
+        let ended: Vec<(String, String, i64, i64)> = sqlx::query_as(DEPTHS_ENDED).fetch_all(self.store.read()).await?;
         let age = |made: Option<i64>| made.map_or(0, |made| (now() - made).max(0) / 1_000);
         let depth =
             |point, document, waiting, oldest| Depth { point, document, waiting, parked: 0, expired: 0, oldest };
@@ -127,33 +169,7 @@ impl Ledger {
 
     /// Parked writes and parked documents.
     pub async fn parked(&self) -> Result<(i64, i64), Error> {
-        Ok(sqlx::query_as(
-            "SELECT (SELECT count(*) FROM intents WHERE state = 'parked'), (SELECT count(*) FROM documents WHERE parked = 1)",
-        )
-        .fetch_one(self.store.read())
-        .await?)
-    }
-
-    /// Takes out what is over for longer than `retention`, a round at a time; says whether there was more.
-    pub async fn tidy(&self, retention: Duration, key_lifetime: Duration) -> Result<bool, Error> {
-        let (old, expired) = (now().saturating_sub(millis(retention)), now().saturating_sub(millis(key_lifetime)));
-        let mut write = self.store.write().await?;
-        let keys = "UPDATE intents SET idem_key = NULL WHERE idem_key IS NOT NULL AND opened < ?1
-            AND state IN ('committed', 'refused')";
-        sqlx::query(keys).bind(expired).execute(&mut *write).await?;
-        let mut gone = 0;
-        for statement in [
-            "DELETE FROM intents WHERE id IN (SELECT id FROM intents WHERE settled < ?1 AND idem_key IS NULL LIMIT ?2)",
-            "DELETE FROM messages WHERE id IN (SELECT id FROM messages m WHERE made < ?1 AND NOT EXISTS
-                (SELECT 1 FROM deliveries d WHERE d.message = m.id AND (d.answer_by > unixepoch() * 1000
-                    OR d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))) LIMIT ?2)",
-            "DELETE FROM inbound WHERE (issuer, client, message) IN
-                (SELECT issuer, client, message FROM inbound WHERE at < ?1 LIMIT ?2)",
-        ] {
-            gone += sqlx::query(statement).bind(old).bind(ROUND).execute(&mut *write).await?.rows_affected();
-        }
-        write.commit().await?;
-        Ok(gone >= ROUND.cast_unsigned())
+        Ok(sqlx::query_as(PARKED).fetch_one(self.store.read()).await?)
     }
 }
 
@@ -190,12 +206,13 @@ async fn tried(write: &mut Transaction<'static, Sqlite>, point: &str, attempts: 
             attempt.words,
             millis(attempt.took),
             attempt.state.as_str(),
+            i64::from(attempt.counts),
         ]));
     }
     let rows = Value::from(rows).to_string();
     // An answer that came first, or an operator, has said what it is now; what was tried is kept all the same.
     sqlx::query(
-        "UPDATE deliveries SET state = j.value->>1, tries = tries + 1,
+        "UPDATE deliveries SET state = j.value->>1, tries = tries + j.value->>9,
             next_try = CASE j.value->>2 WHEN 1 THEN j.value->>3 ELSE next_try END,
             changed = CASE j.value->>2 WHEN 1 THEN ?1 ELSE changed END,
             answer_by = CASE j.value->>2 WHEN 1 THEN j.value->>4 ELSE answer_by END,
@@ -223,23 +240,17 @@ async fn tried(write: &mut Transaction<'static, Sqlite>, point: &str, attempts: 
 /// The oldest waiting message of each document that is not busy, as far as it may go now; and whether there may be more.
 async fn waiting<'c>(
     from: impl sqlx::Executor<'c, Database = Sqlite>,
+    query: &'static str,
     point: &str,
     busy: &str,
     (most, bytes): (usize, usize),
 ) -> Result<(Vec<Delivery>, bool), Error> {
-    let mut rows = sqlx::query(
-        "SELECT d.message, d.document, d.tries, m.* FROM deliveries d INDEXED BY deliveries_in_order JOIN messages m ON m.id = d.message
-         WHERE d.point = ?1 AND d.state IN ('pending', 'replayed', 'sent') AND d.next_try <= ?2
-         AND d.document NOT IN (SELECT value FROM json_each(?3))
-         AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.point = d.point AND o.document = d.document
-            AND o.state IN ('pending', 'replayed', 'sent') AND o.message < d.message)
-         ORDER BY d.message LIMIT ?4",
-    )
-    .bind(point.to_owned())
-    .bind(now())
-    .bind(busy.to_owned())
-    .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .fetch(from);
+    let mut rows = sqlx::query(query)
+        .bind(point.to_owned())
+        .bind(now())
+        .bind(busy.to_owned())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch(from);
     let (mut found, mut held) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
         let delivery = delivery(&row)?;

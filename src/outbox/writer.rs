@@ -8,8 +8,11 @@ use super::intent::{Due, Outcome};
 use super::schema::STEPS;
 use crate::clock::unix_micros;
 use crate::store::Store;
+use futures_util::FutureExt;
+use prometheus::IntCounter;
 use serde_json::{Value, json};
 use sqlx::{Row, Sqlite, Transaction};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -21,8 +24,18 @@ const MOST_LEFT: usize = 65_536;
 const AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) enum Order {
-    Open { row: Line, told: oneshot::Sender<Result<Answer, String>> },
-    Settle { settled: Settled, told: Option<oneshot::Sender<()>> },
+    Open {
+        row: Line,
+        told: oneshot::Sender<Result<Answer, String>>,
+    },
+    Settle {
+        settled: Settled,
+        told: Option<oneshot::Sender<()>>,
+    },
+    /// Something was said without waiting for room in the queue.
+    Wake,
+    #[cfg(test)]
+    Bug,
     End(oneshot::Sender<()>),
 }
 
@@ -52,7 +65,9 @@ pub(super) struct Writer {
     pub(super) status: Arc<Status>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) key_lifetime: Duration,
+    panics: IntCounter,
     left: Vec<Settled>,
+    ended: bool,
 }
 
 /// Milliseconds since 1970.
@@ -72,55 +87,71 @@ impl Writer {
         status: Arc<Status>,
         orders: mpsc::Receiver<Order>,
         key_lifetime: Duration,
+        panics: IntCounter,
     ) -> Self {
-        Self { store, status, orders, key_lifetime, left: Vec::new() }
+        Self { store, status, orders, key_lifetime, panics, left: Vec::new(), ended: false }
     }
 
+    /// A bug costs the round that met it: whoever waited is refused, and what was settled stays for the next one.
     pub(super) async fn run(mut self) {
-        loop {
-            let first = if self.left.is_empty() {
-                self.orders.recv().await
-            } else {
-                match tokio::time::timeout(AGAIN, self.orders.recv()).await {
-                    Ok(first) => first,
-                    Err(_) => {
-                        self.write(Vec::new(), Vec::new()).await;
-                        continue;
-                    }
-                }
-            };
-            let Some(first) = first else { return };
-            let (mut opening, mut waiting, mut ended) = (Vec::new(), Vec::new(), None);
-            let mut next = Some(first);
-            while let Some(order) = next {
-                match order {
-                    Order::Open { row, told } => opening.push((row, told)),
-                    Order::Settle { settled, told } => {
-                        self.left.push(settled);
-                        waiting.extend(told);
-                    }
-                    Order::End(told) => ended = Some(told),
-                }
-                let full = opening.len() + self.left.len() >= TOGETHER;
-                next = if full || ended.is_some() { None } else { self.orders.try_recv().ok() };
-            }
-            self.write(opening, waiting).await;
-            if let Some(told) = ended {
-                let _ = told.send(());
-                return;
+        while !self.ended {
+            if AssertUnwindSafe(self.round()).catch_unwind().await.is_err() {
+                self.panics.inc();
+                self.status.set(Some("its writer met a bug; the log tells where".to_owned()));
             }
         }
     }
 
-    async fn write(&mut self, opening: Vec<Opening>, waiting: Vec<oneshot::Sender<()>>) {
+    async fn round(&mut self) {
+        let first = if self.left.is_empty() && self.status.is_fine() {
+            self.orders.recv().await
+        } else {
+            match tokio::time::timeout(AGAIN, self.orders.recv()).await {
+                Ok(first) => first,
+                Err(_) => return self.write(Vec::new(), Vec::new()).await,
+            }
+        };
+        let (mut opening, mut waiting, mut ended) = (Vec::new(), Vec::new(), None);
+        self.ended = first.is_none();
+        let mut next = first;
+        while let Some(order) = next {
+            match order {
+                Order::Open { row, told } => opening.push((row, told)),
+                Order::Settle { settled, told } => {
+                    self.left.push(settled);
+                    waiting.extend(told);
+                }
+                Order::Wake => {}
+                #[cfg(test)]
+                Order::Bug => unreachable!("a test asks for it"),
+                Order::End(told) => ended = Some(told),
+            }
+            let full = opening.len() + self.left.len() >= TOGETHER;
+            next = if full || ended.is_some() { None } else { self.orders.try_recv().ok() };
+        }
+        self.write(opening, waiting).await;
+        if let Some(told) = ended {
+            self.ended = true;
+            let _ = told.send(());
+        }
+    }
+
+    async fn write(&mut self, mut opening: Vec<Opening>, waiting: Vec<oneshot::Sender<()>>) {
+        // After the orders were taken: what was said before one of them was sent is among it.
+        self.left.extend(self.status.take_said());
+        // Nobody waits for these any longer, and nobody would ever end them.
+        opening.retain(|(_, told)| !told.is_closed());
         let (rows, told): (Vec<Line>, Vec<_>) = opening.into_iter().unzip();
         match self.commit(&rows).await {
             Ok(answers) => {
                 self.status.set(None);
                 let due = self.left.drain(..).any(|one| !matches!(one, Settled::Withdrawn { .. }));
-                for (told, answer) in told.into_iter().zip(answers) {
-                    // Whoever waits no longer sends nothing to M3; his intent is withdrawn with its pledge.
-                    let _ = told.send(Ok(answer));
+                for ((row, told), answer) in rows.iter().zip(told).zip(answers) {
+                    let new = matches!(answer, Answer::New);
+                    // Who went away during the commit sends nothing to M3; his intent is taken back with the next one.
+                    if told.send(Ok(answer)).is_err() && new {
+                        self.left.push(Settled::Withdrawn { id: row.id });
+                    }
                 }
                 if due {
                     self.status.due.notify_one();
@@ -147,6 +178,9 @@ impl Writer {
     async fn commit(&self, rows: &[Line]) -> Result<Vec<Answer>, Error> {
         let mut write = self.store.write().await?;
         self.settle(&mut write).await?;
+        if rows.is_empty() && !self.status.is_fine() {
+            try_out(&mut write).await?;
+        }
         let answers = self.open(&mut write, rows).await?;
         write.commit().await?;
         Ok(answers)
@@ -250,14 +284,30 @@ impl Writer {
     }
 }
 
-/// Rows of `[id, state, outcome]`. What the call said is needed no longer once its outcome is known.
+/// Writes an intent of nobody's and takes it out again. A gateway that isn't ready gets no write that could show that
+/// intents can be kept again.
+async fn try_out(write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO intents (id, name, issuer, client, ordinal, m3_user, program, transaction_name, company, division,
+            fields, whole, told, opened, state)
+         VALUES (-1, '', '', '', 0, '', '', '', 0, '', '[]', 1, '[]', 0, 'trial')",
+    )
+    .execute(&mut **write)
+    .await?;
+    sqlx::query("DELETE FROM intents WHERE id = -1").execute(&mut **write).await?;
+    Ok(())
+}
+
+/// Rows of `[id, state, outcome]`. What the call said is needed no longer once its outcome is known. Until the first
+/// question `next_try` is when it became unknown.
 pub(super) async fn settle_rows(
     write: &mut Transaction<'static, Sqlite>,
     rows: &[Value],
     at: i64,
 ) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE intents SET state = j.value->>1, outcome = j.value->>2, next_try = 0,
+        "UPDATE intents SET state = j.value->>1, outcome = j.value->>2,
+            next_try = CASE j.value->>1 WHEN 'unknown' THEN ?2 ELSE 0 END,
             settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE ?2 END,
             fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END
          FROM json_each(?1) AS j WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')",
@@ -269,7 +319,8 @@ pub(super) async fn settle_rows(
     Ok(())
 }
 
-/// Rows of `[intent, noun, verb, record, deletes, by division]`: these documents are due.
+/// Rows of `[intent, noun, verb, record, deletes, by division]`: these documents are due. One that a delete made due stays
+/// so, whichever of two writes was settled first: a record that is there is told as it is all the same.
 pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last)
@@ -277,7 +328,7 @@ pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[
             CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END, i.division, j.value->>4, i.name, ?2, ?2
          FROM json_each(?1) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
          ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
-            deletes = excluded.deletes, cause = excluded.cause, since = coalesce(since, excluded.since),
+            deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END, cause = excluded.cause, since = coalesce(since, excluded.since),
             last = excluded.last, tries = 0, next_try = 0, parked = 0, reason = NULL",
     )
     .bind(Value::from(rows.to_vec()).to_string())

@@ -6,10 +6,10 @@
 
 use super::failure::{Failure, retry_after, shown};
 use super::http::CONNECTIONS;
-use super::ims_message::{json, misfit, multipart};
+use super::ims_message::{json, misfit, multipart, packed};
 use super::message::Message;
 use super::settings::{ImsPaths, ImsSettings};
-use crate::outbound::{self, Answered, Client, TokenSource};
+use crate::outbound::{self, Answered, Client, NoToken, TokenSource};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
@@ -33,12 +33,25 @@ pub(super) struct Ims {
 /// What the service takes from one sender; nothing known means that it is asked.
 #[derive(Debug, Clone)]
 struct Accepted {
-    documents: Option<BTreeSet<String>>,
+    documents: Result<Option<BTreeSet<String>>, Failure>,
     since: Instant,
+}
+
+impl Accepted {
+    fn holds(&self) -> bool {
+        self.since.elapsed() < if self.documents.is_ok() { BELIEVED } else { FAILED }
+    }
+
+    fn takes(&self, name: &str) -> Result<bool, Failure> {
+        let documents = self.documents.as_ref().map_err(Failure::clone)?;
+        Ok(documents.as_ref().is_none_or(|documents| documents.contains(name)))
+    }
 }
 
 /// How long a list of documents is believed.
 const BELIEVED: Duration = Duration::from_secs(300);
+/// How long a question that failed is not put again: who waited for it need not wait for one of his own.
+const FAILED: Duration = Duration::from_secs(5);
 /// Senders whose lists are kept.
 const SENDERS: usize = 64;
 /// How long somebody may take to mend a configuration before the next try.
@@ -73,19 +86,26 @@ impl Ims {
             let why = format!("ION does not take {name} from {from}: add the document to that connection point");
             return Err(Failure::passing(why).after(Some(MENDING)));
         }
+        let payload = packed(message.xml).await?;
         let (path, written) = match self.paths {
-            ImsPaths::V3 => ("/v3/message/multipart", multipart(message)),
-            ImsPaths::V3Direct => ("/v3/multipartMessage", multipart(message)),
-            ImsPaths::V2 => ("/v2/message", json(message)),
+            ImsPaths::V3 => ("/v3/message/multipart", multipart(message, &payload)),
+            ImsPaths::V3Direct => ("/v3/multipartMessage", multipart(message, &payload)),
+            ImsPaths::V2 => ("/v2/message", json(message, &payload)),
         };
         let answered = self.ask(Method::POST, path, &written.content_type, written.body.into()).await?;
         match answered.status {
             200..=299 => Ok(format!("{} {}", answered.status, shown(&answered.body)).trim().to_owned()),
-            _ => Err(self.failure(&answered).await),
+            status => {
+                if matches!(status, 403 | 412) {
+                    // Whatever was known of what it takes is out of date.
+                    self.accepted.lock().await.clear();
+                }
+                Err(Self::failure(&answered))
+            }
         }
     }
 
-    async fn failure(&self, answered: &Answered) -> Failure {
+    fn failure(answered: &Answered) -> Failure {
         let said = shown(&answered.body);
         let told = |what: &str| format!("ION answered {}: {what} {said}", answered.status).trim_end().to_owned();
         match answered.status {
@@ -93,8 +113,6 @@ impl Ims {
             413 => Failure::lasting(told("the message is too large for it.")),
             401 => Failure::passing(told("it does not believe the token; see the service account.")),
             403 | 412 => {
-                // Whatever was known of what it takes is out of date.
-                self.accepted.lock().await.clear();
                 let what = "the connection point is not active there, or not this sender's, or lacks the document.";
                 Failure::passing(told(what)).after(Some(MENDING))
             }
@@ -106,27 +124,29 @@ impl Ims {
     async fn takes(&self, from: &str, name: &str) -> Result<bool, Failure> {
         // Held while it is asked: one question for all who wait.
         let mut accepted = self.accepted.lock().await;
-        if let Some(known) = accepted.get(from).filter(|known| known.since.elapsed() < BELIEVED) {
-            return Ok(known.documents.as_ref().is_none_or(|documents| documents.contains(name)));
+        if let Some(known) = accepted.get(from).filter(|known| known.holds()) {
+            return known.takes(name);
         }
-        let sender = utf8_percent_encode(from, NON_ALPHANUMERIC);
-        let path = format!("/v3/{sender}/acceptedDocuments");
-        let answered = self.ask(Method::GET, &path, "application/json", Bytes::new()).await?;
-        let documents = match answered.status {
-            200 => named(&answered.body),
-            // An older service has no such call.
-            404 | 405 => None,
-            _ => {
-                drop(accepted);
-                return Err(self.failure(&answered).await);
-            }
-        };
-        let takes = documents.as_ref().is_none_or(|documents| documents.contains(name));
+        let documents = self.accepted_documents(from).await;
         if accepted.len() >= SENDERS {
             accepted.clear();
         }
-        accepted.insert(from.to_owned(), Accepted { documents, since: Instant::now() });
-        Ok(takes)
+        let known = Accepted { documents, since: Instant::now() };
+        let takes = known.takes(name);
+        accepted.insert(from.to_owned(), known);
+        takes
+    }
+
+    async fn accepted_documents(&self, from: &str) -> Result<Option<BTreeSet<String>>, Failure> {
+        let sender = utf8_percent_encode(from, NON_ALPHANUMERIC);
+        let path = format!("/v3/{sender}/acceptedDocuments");
+        let answered = self.ask(Method::GET, &path, "application/json", Bytes::new()).await?;
+        match answered.status {
+            200 => Ok(named(&answered.body)),
+            // An older service has no such call.
+            404 | 405 => Ok(None),
+            _ => Err(Self::failure(&answered)),
+        }
     }
 
     /// A token that was refused is replaced once.
@@ -136,7 +156,11 @@ impl Ims {
             let authorization = match &self.account {
                 Some(account) => {
                     let token = account.authorization(&self.client).await;
-                    Some(token.map_err(|why| Failure::passing(format!("no token for ION: {why}")))?)
+                    let failure = |why: NoToken| {
+                        let again = if let NoToken::Held { again, .. } = why { Some(again) } else { None };
+                        Failure::passing(format!("no token for ION: {why}")).after(again)
+                    };
+                    Some(token.map_err(failure)?)
                 }
                 None => None,
             };

@@ -3,6 +3,7 @@
 //! Source: Infor's public pages on the ION Messaging Service and on message headers. The content is deflated (zlib), as
 //! M3 itself sends it.
 
+use super::failure::Failure;
 use super::message::Message;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,11 +39,23 @@ pub(super) fn misfit(message: &Message<'_>, tenant: &str) -> Option<String> {
     long.map(|(name, text, most)| format!("ION takes {most} characters of {name}, and it has {text:?}"))
 }
 
-pub(super) fn multipart(message: &Message<'_>) -> Written {
-    let payload = deflated(message.xml);
+/// To be packed where others wait for the thread: about a millisecond.
+const AT_ONCE: usize = 64 * 1024;
+
+/// The document, packed.
+pub(super) async fn packed(xml: &str) -> Result<Vec<u8>, Failure> {
+    if xml.len() <= AT_ONCE {
+        return Ok(deflated(xml));
+    }
+    let xml = xml.to_owned();
+    let failed = |error| Failure::passing(format!("the document could not be packed: {error}"));
+    tokio::task::spawn_blocking(move || deflated(&xml)).await.map_err(failed)
+}
+
+pub(super) fn multipart(message: &Message<'_>, payload: &[u8]) -> Written {
     let request = request(message).to_string();
     // It must not stand in what it parts. JSON has no line that begins with it; the payload is looked through.
-    let boundary = (0..).map(|n: u32| format!("mi-gateway-{n}")).find(|one| !stands(&payload, one.as_bytes()));
+    let boundary = (0..).map(|n: u32| format!("mi-gateway-{n}")).find(|one| !stands(payload, one.as_bytes()));
     let boundary = boundary.unwrap_or_default();
     let part = |name: &str, kind: &str| {
         format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n")
@@ -52,15 +65,15 @@ pub(super) fn multipart(message: &Message<'_>) -> Written {
     body.extend_from_slice(request.as_bytes());
     body.extend_from_slice(b"\r\n");
     body.extend_from_slice(part("MessagePayload", "application/octet-stream").as_bytes());
-    body.extend_from_slice(&payload);
+    body.extend_from_slice(payload);
     body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     Written { content_type: format!("multipart/form-data; boundary={boundary}"), body }
 }
 
-pub(super) fn json(message: &Message<'_>) -> Written {
+pub(super) fn json(message: &Message<'_>, payload: &[u8]) -> Written {
     let mut request = request(message);
     request["document"] = json!({
-        "value": STANDARD.encode(deflated(message.xml)),
+        "value": STANDARD.encode(payload),
         "encoding": "DEFLATE",
         "characterSet": "UTF-8",
     });

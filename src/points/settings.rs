@@ -3,8 +3,11 @@
 use super::pattern::Pattern;
 use crate::bod::{ConfirmationCode, Filter};
 use rustls_pki_types::CertificateDer;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -93,4 +96,42 @@ pub struct DatabaseSettings {
     pub timeout: Duration,
     /// 0 to 9, 9 first.
     pub priority: i16,
+}
+
+impl DatabaseSettings {
+    /// Whether the URL leaves it to the network who answers, and in the clear: all but a socket, this machine, or a server
+    /// that proves its name.
+    pub fn is_exposed(&self) -> bool {
+        // What can't be read is a fault that the first delivery tells.
+        let Ok(options) = PgConnectOptions::from_str(self.url.expose_secret()) else { return false };
+        let host = options.get_host().trim_matches(['[', ']']);
+        let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let proven = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+        options.get_socket().is_none() && !here && !proven
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_goes_over_the_network_to_a_server_that_proves_its_name_alone() {
+        for (url, exposed) in [
+            ("postgres://u:p@db.example/ion", true),
+            ("postgres://u:p@db.example/ion?sslmode=require", true),
+            ("postgres://u:p@db.example/ion?sslmode=verify-ca", true),
+            ("postgres://u:p@db.example/ion?sslmode=verify-full", false),
+            ("postgres://u:p@localhost/ion", false),
+            ("postgres://u:p@127.0.0.1:5433/ion", false),
+            ("postgres://u:p@[::1]/ion", false),
+            ("postgres://u:p@10.0.0.1/ion", true),
+            ("postgres://u@%2Frun%2Fpostgresql/ion", false),
+            ("postgres:///ion?host=/run/postgresql&user=u", false),
+        ] {
+            let timeout = Duration::from_secs(1);
+            let settings = DatabaseSettings { url: url.to_owned().into(), connections: 1, timeout, priority: 4 };
+            assert_eq!(settings.is_exposed(), exposed, "{url}");
+        }
+    }
 }

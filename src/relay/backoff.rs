@@ -10,6 +10,12 @@ pub(super) fn wait(tries: u32, longest: Duration) -> Duration {
     spread(tries, longest, Uuid::new_v4().as_u128() as u64)
 }
 
+/// As `wait`, by how long it has been tried: for that of which no try is counted.
+pub(super) fn wait_by_age(age: Duration, longest: Duration) -> Duration {
+    let doublings = (age.as_millis() / u128::from(FIRST)).checked_ilog2().unwrap_or_default();
+    wait(doublings, longest)
+}
+
 /// Between a half and the whole, as chance says.
 fn spread(tries: u32, longest: Duration, chance: u64) -> Duration {
     let most = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);

@@ -1,11 +1,12 @@
 //! The way of messages to one point: the oldest of each document, documents beside each other, again and again until it
 //! is there, or until trying helps no more.
 //!
-//! A point that fails for everybody is left alone for a while: then one message asks whether it is back.
+//! A point that fails for everybody is left alone for a while: then one message asks whether it is back. That a point is
+//! away is held against no message.
 
 use super::backoff::wait;
 use crate::bod::{Action, Verb};
-use crate::outbox::{self, Attempt, Delivery, Ledger, State};
+use crate::outbox::{self, Attempt, Delivery, Ledger, Room, State};
 use crate::points::{Message, Point};
 use crate::telemetry::Metrics;
 use futures_util::future::{Fuse, FusedFuture};
@@ -50,14 +51,19 @@ struct Health {
 }
 
 impl Health {
-    fn learn(&mut self, attempt: &Attempt) {
+    /// A failure is held against its message as long as the point takes others. Once it is away, that is no fault of what
+    /// it is asked with: a weekend parks nothing.
+    fn learn(&mut self, attempt: &mut Attempt, tries: u32, most: u32) {
         match attempt.state {
             State::Delivered => *self = Self::default(),
-            State::Pending | State::Parked => {
+            State::Pending => {
                 self.failing = self.failing.saturating_add(1);
-                if self.failing >= AWAY_AFTER {
+                attempt.counts = self.failing < AWAY_AFTER;
+                if !attempt.counts {
                     let pause = wait(self.failing - AWAY_AFTER, PROBE).max(attempt.wait.min(PROBE));
                     self.away_until = Some(Instant::now() + pause);
+                } else if tries + 1 >= most {
+                    (attempt.state, attempt.wait) = (State::Parked, Duration::ZERO);
                 }
             }
             _ => {}
@@ -86,6 +92,17 @@ impl Health {
         let rest = self.away_until.filter(|until| *until > now).map_or(usual, |until| until - now);
         rest.clamp(SOON, LOOK)
     }
+}
+
+/// An attempt that has ended, and what to tell of it.
+struct Ended {
+    document: i64,
+    /// Those that counted before it.
+    tries: u32,
+    attempt: Attempt,
+    name: String,
+    bod_id: String,
+    cause: String,
 }
 
 /// Documents that are on their way, with the size of the message.
@@ -118,7 +135,7 @@ struct Turned {
 impl Courier {
     /// Two things go on beside each other, each in its own batches: messages are taken there, and with one commit it is
     /// written down what came of some and which others are sent next. A document is busy from the one to the other.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(&self) {
         let point = &self.points[self.at];
         let (mut health, mut busy) = (Health::default(), Busy::default());
         let mut queue: VecDeque<Delivery> = VecDeque::new();
@@ -141,15 +158,17 @@ impl Courier {
                 let room = if hungry { health.room(&busy, ended.len()) } else { 0 };
                 if room > 0 || !ended.is_empty() {
                     look &= room == 0;
+                    let room = Room { most: room, bytes: MOST_BYTES, probe: away };
                     turning.set(self.turn(point, std::mem::take(&mut ended), &busy, room).fuse());
                 }
             }
             tokio::select! {
                 Some(first) = under_way.next(), if !under_way.is_empty() => {
                     let mut next = Some(first);
-                    while let Some(one) = next {
-                        health.learn(&one.1);
-                        ended.push(one);
+                    while let Some(mut one) = next {
+                        health.learn(&mut one.attempt, one.tries, self.tries);
+                        self.tell(point, &one);
+                        ended.push((one.document, one.attempt));
                         next = under_way.next().now_or_never().flatten();
                     }
                 }
@@ -172,15 +191,15 @@ impl Courier {
         point: &'a Point,
         ended: Vec<(i64, Attempt)>,
         busy: &Busy,
-        room: usize,
+        room: Room,
     ) -> impl Future<Output = Turned> + use<'a> {
         let (written, ended): (Vec<i64>, Vec<Attempt>) = ended.into_iter().unzip();
         let held: Vec<i64> = busy.documents.keys().copied().filter(|document| !written.contains(document)).collect();
         async move {
             loop {
-                match self.ledger.turn(point.name(), &ended, &held, (room, MOST_BYTES)).await {
+                match self.ledger.turn(point.name(), &ended, &held, room).await {
                     Ok((taken, more)) => {
-                        let pause = if taken.is_empty() { self.pause(point).await } else { LOOK };
+                        let pause = if taken.is_empty() { self.pause(point, &held).await } else { LOOK };
                         return Turned { taken, written, more, pause };
                     }
                     Err(error) => {
@@ -192,13 +211,13 @@ impl Courier {
         }
     }
 
-    async fn pause(&self, point: &Point) -> Duration {
-        let next = self.ledger.until_pending(point.name()).await.ok().flatten();
+    async fn pause(&self, point: &Point, busy: &[i64]) -> Duration {
+        let next = self.ledger.until_pending(point.name(), busy).await.ok().flatten();
         next.unwrap_or(LOOK).clamp(SOON, LOOK)
     }
 
-    async fn attempt(&self, point: &Point, delivery: Delivery) -> (i64, Attempt) {
-        let kept = &delivery.kept;
+    async fn attempt(&self, point: &Point, delivery: Delivery) -> Ended {
+        let (kept, tries) = (&delivery.kept, delivery.tries);
         let begun = Instant::now();
         let (xml, answer_within) = match kept.verb.as_str() {
             // Nobody answers an answer.
@@ -209,38 +228,39 @@ impl Courier {
         let took = begun.elapsed();
         let name = format!("{}.{}", kept.verb, kept.noun);
         let (state, wait, words) = match delivered {
-            Ok(delivered) => (State::Delivered, Duration::ZERO, delivered.reference),
+            Ok(delivered) => {
+                let since = kept.age().as_secs_f64();
+                self.metrics.publishing.delivery_seconds.with_label_values(&[point.name(), &name]).observe(since);
+                (State::Delivered, Duration::ZERO, delivered.reference)
+            }
             Err(failure) if failure.lasting => (State::Failed, Duration::ZERO, failure.reason),
-            Err(failure) if delivery.tries + 1 >= self.tries => (State::Parked, Duration::ZERO, failure.reason),
             Err(failure) => {
-                let own = wait(delivery.tries, LONGEST);
+                let own = wait(tries, LONGEST);
                 (State::Pending, failure.retry_after.map_or(own, |asked| asked.max(own)), failure.reason)
             }
         };
-        let outcome = if state == State::Pending { "retry" } else { state.as_str() };
-        self.metrics.publishing.deliveries.with_label_values(&[point.name(), &name, outcome]).inc();
-        if state == State::Delivered {
-            let since = kept.age().as_secs_f64();
-            self.metrics.publishing.delivery_seconds.with_label_values(&[point.name(), &name]).observe(since);
-            tracing::info!(
-                point = point.name(),
-                document = name,
-                bod_id = kept.made.bod_id,
-                cause = kept.cause,
-                "a document was delivered"
-            );
+        let attempt = Attempt { message: kept.id, state, counts: true, wait, took, words, answer_within };
+        let (bod_id, cause) = (kept.made.bod_id.clone(), kept.cause.clone());
+        Ended { document: delivery.document, tries, attempt, name, bod_id, cause }
+    }
+
+    fn tell(&self, point: &Point, Ended { attempt, name, bod_id, cause, .. }: &Ended) {
+        let (point, state, words) = (point.name(), attempt.state.as_str(), &attempt.words);
+        let outcome = if attempt.state == State::Pending { "retry" } else { state };
+        self.metrics.publishing.deliveries.with_label_values(&[point, name, outcome]).inc();
+        if attempt.state == State::Delivered {
+            tracing::info!(point, document = name, bod_id, cause, "a document was delivered");
         } else {
             tracing::warn!(
-                point = point.name(),
+                point,
                 document = name,
-                bod_id = kept.made.bod_id,
-                cause = kept.cause,
-                state = state.as_str(),
+                bod_id,
+                cause,
+                state,
                 reason = words,
                 "a document was not delivered"
             );
         }
-        (delivery.document, Attempt { message: kept.id, state, wait, took, words, answer_within })
     }
 }
 
@@ -270,5 +290,46 @@ fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, xml: &'a str) -> Messag
         created: &made.created,
         correlation: &kept.cause,
         xml,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One attempt of a message with so many tries behind it, of three.
+    fn learnt(health: &mut Health, state: State, tries: u32) -> (State, bool) {
+        let (wait, took) = (Duration::from_secs(1), Duration::ZERO);
+        let mut attempt =
+            Attempt { message: 1, state, counts: true, wait, took, words: String::new(), answer_within: None };
+        health.learn(&mut attempt, tries, 3);
+        (attempt.state, attempt.counts)
+    }
+
+    #[test]
+    fn a_weekend_of_a_point_parks_nothing() {
+        let mut health = Health::default();
+        let mut tries = [0_u32; 16];
+        for round in 0..4_000 {
+            let one = &mut tries[round % 16];
+            let (state, counts) = learnt(&mut health, State::Pending, *one);
+            assert_eq!(state, State::Pending, "in round {round}");
+            *one += u32::from(counts);
+        }
+        assert_eq!(tries.iter().sum::<u32>(), 4, "until it counts as away");
+        assert!(health.away_until.is_some_and(|until| until <= Instant::now() + PROBE));
+        assert_eq!(learnt(&mut health, State::Delivered, 0), (State::Delivered, true));
+        assert!(!health.is_away());
+    }
+
+    #[test]
+    fn what_a_point_never_takes_is_parked_while_it_takes_others() {
+        let mut health = Health::default();
+        for tries in 0..2 {
+            assert_eq!(learnt(&mut health, State::Pending, tries), (State::Pending, true));
+            learnt(&mut health, State::Delivered, 0);
+        }
+        assert_eq!(learnt(&mut health, State::Pending, 2), (State::Parked, true));
+        assert_eq!(learnt(&mut health, State::Failed, 0), (State::Failed, true));
     }
 }

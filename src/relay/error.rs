@@ -37,15 +37,10 @@ impl Error {
     /// M3 can't be asked at the moment, whatever for.
     pub(super) fn is_away(&self) -> bool {
         match self {
-            Self::M3 { source, .. } | Self::Catalog(catalog::Error::Unavailable { source, .. }) => matches!(
+            // What it can't carry is a matter of the record; all else is one of M3, of the way there, or of its user.
+            Self::M3 { source, .. } | Self::Catalog(catalog::Error::Unavailable { source, .. }) => !matches!(
                 **source,
-                m3::Error::TimedOut { .. }
-                    | m3::Error::Unreachable { .. }
-                    | m3::Error::Lost { .. }
-                    | m3::Error::LogonRefused { .. }
-                    | m3::Error::LogonHeld { .. }
-                    | m3::Error::Busy { .. }
-                    | m3::Error::QueueFull
+                m3::Error::NotCarried { .. } | m3::Error::TooLong { .. } | m3::Error::LayoutChanged { .. }
             ),
             Self::Unbound(_) | Self::Catalog(_) | Self::Refused { .. } | Self::Input { .. } | Self::TooMany { .. } => {
                 false

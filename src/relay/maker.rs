@@ -3,14 +3,14 @@
 //! Invariant: one reading of a record at a time, and its number is taken when the reading begins: a newer number never
 //! stands on older content.
 
-use super::backoff::wait;
+use super::backoff::{wait, wait_by_age};
 use super::error::Error;
 use super::publisher::{BodId, Entity, Mode, Plan, Settings};
 use super::read_back::{Back, Reader};
 use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
 use crate::clock::unix_micros;
-use crate::model::Place;
-use crate::outbox::{self, DueDocument, Ending, Ledger, Made};
+use crate::model::{Place, TransactionLayout};
+use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Question};
 use crate::points::{Message, Point};
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
@@ -55,6 +55,9 @@ enum NotMade {
     Away(String),
 }
 
+/// A document, and the points with what keeps it from them.
+type Kept = (Made, Vec<(String, Option<String>)>);
+
 impl From<Error> for NotMade {
     fn from(error: Error) -> Self {
         if error.is_away() { Self::Away(error.to_string()) } else { Self::Trouble(error.to_string()) }
@@ -62,7 +65,41 @@ impl From<Error> for NotMade {
 }
 
 impl Maker {
-    pub(super) async fn run(self) {
+    /// Questions beside documents: a read that M3 keeps waiting holds up none of these.
+    pub(super) async fn run(self: &Arc<Self>) {
+        tokio::join!(self.tells(), self.asks());
+    }
+
+    async fn asks(&self) {
+        loop {
+            if let Err(error) = self.ask().await {
+                tracing::error!(%error, "writes can't be asked about: the outbox can't be read or written");
+                tokio::time::sleep(LOOK).await;
+            }
+            let next = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten().unwrap_or(LOOK);
+            tokio::time::sleep(next.clamp(SOON, LOOK)).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<(), outbox::Error> {
+        let questions = self.ledger.questions(self.settings.settle_after, TOGETHER).await?;
+        let mut answered = stream::iter(questions).map(|one| self.answer(one)).buffer_unordered(BESIDE);
+        let mut all = Ok(());
+        while let Some(kept) = answered.next().await {
+            all = all.and(kept);
+        }
+        all
+    }
+
+    async fn answer(&self, question: Question) -> Result<(), outbox::Error> {
+        let verdict = self.judge(&question).await;
+        tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
+        self.ledger.answer(&question, &verdict).await?;
+        self.due.notify_one();
+        Ok(())
+    }
+
+    async fn tells(self: &Arc<Self>) {
         let Settings { quiet, most_wait, settle_after, .. } = self.settings;
         let mut away = 0;
         loop {
@@ -81,7 +118,7 @@ impl Maker {
             }
             // What is settled from now on is due when its quiet time is over, and not before.
             let fresh = quiet.min(settle_after).clamp(SOON, LOOK);
-            match self.ledger.until_due(quiet, most_wait, settle_after).await.ok().flatten() {
+            match self.ledger.until_due(quiet, most_wait).await.ok().flatten() {
                 Some(next) => tokio::time::sleep(next.clamp(SOON, fresh)).await,
                 None if tokio::time::timeout(LOOK, self.due.notified()).await.is_ok() => {
                     tokio::time::sleep(fresh).await;
@@ -92,12 +129,7 @@ impl Maker {
     }
 
     /// `false`: M3 was asked and is not there.
-    async fn pass(&self) -> Result<bool, outbox::Error> {
-        for question in self.ledger.questions(self.settings.settle_after, TOGETHER).await? {
-            let verdict = self.judge(&question).await;
-            tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
-            self.ledger.answer(&question, &verdict).await?;
-        }
+    async fn pass(self: &Arc<Self>) -> Result<bool, outbox::Error> {
         loop {
             let due = self.ledger.due(self.settings.quiet, self.settings.most_wait, TOGETHER).await?;
             let all = due.len() < usize::try_from(TOGETHER).unwrap_or(usize::MAX);
@@ -123,7 +155,7 @@ impl Maker {
     }
 
     /// What became of it, and whether M3 was away.
-    async fn document(&self, due: DueDocument) -> (DueDocument, Ending, bool) {
+    async fn document(self: &Arc<Self>, due: DueDocument) -> (DueDocument, Ending, bool) {
         let name = format!("{}.{}", due.verb, due.noun);
         let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
         let (why, away) = match self.make(&due, &name).await {
@@ -140,28 +172,49 @@ impl Maker {
             Err(NotMade::Away(why)) => (why, true),
         };
         let again = away || due.tries + 1 < self.settings.tries;
-        let wait = again.then(|| wait(due.tries, if away { AWAY } else { LONGEST }));
+        let wait = again.then(|| if away { wait_by_age(due.age(), AWAY) } else { wait(due.tries, LONGEST) });
         counted(if again { "failed" } else { "parked" });
         tracing::warn!(document = name, company = %due.company, reason = why, parked = wait.is_none(), "a document could not be made");
-        (due, Ending::Failed { why, wait }, away)
+        (due, Ending::Failed { why, wait, counts: !away }, away)
     }
 
-    async fn make(&self, due: &DueDocument, name: &str) -> Result<(Made, Vec<(String, Option<String>)>), NotMade> {
+    async fn make(self: &Arc<Self>, due: &DueDocument, name: &str) -> Result<Kept, NotMade> {
+        let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
+        let layouts = self.reader.layouts(mapping).await?;
+        let variation = (due.variation + 1).max(unix_micros() / 1_000);
+        let back = {
+            let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
+            let bound = mapping.bind(&known).map_err(Error::Unbound)?;
+            let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
+            let place = Place { company: due.company, division: due.division };
+            match self.reader.read(&bound, &layouts, place, &key).await {
+                Ok(back) => back,
+                // What was deleted has nothing to read back.
+                Err(error) if error.says_absent() && due.deletes => Back::default(),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        // A document of thousands of lines takes longer than requests may wait for the thread.
+        let (maker, due, name) = (self.clone(), due.clone(), name.to_owned());
+        let written = tokio::task::spawn_blocking(move || maker.write(&due, &name, &layouts, &back, variation));
+        written.await.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))))
+    }
+
+    /// What was read, as a document.
+    fn write(
+        &self,
+        due: &DueDocument,
+        name: &str,
+        layouts: &[Option<Arc<TransactionLayout>>],
+        back: &Back,
+        variation: u64,
+    ) -> Result<Kept, NotMade> {
         let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
         let plan = self.settings.plan(name, due.company, due.division.as_str());
         let verb = if due.verb == "Process" { Verb::Process } else { Verb::Sync };
-        let layouts = self.reader.layouts(mapping).await?;
         let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
         let bound = mapping.bind(&known).map_err(Error::Unbound)?;
         let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
-        let place = Place { company: due.company, division: due.division };
-        let variation = (due.variation + 1).max(unix_micros() / 1_000);
-        let back = match self.reader.read(&bound, &layouts, place, &key).await {
-            Ok(back) => back,
-            // What was deleted has nothing to read back.
-            Err(error) if error.says_absent() && due.deletes => Back::default(),
-            Err(error) => return Err(error.into()),
-        };
         let rows = back.rows();
         let gone = rows.is_empty();
         if gone && verb == Verb::Process {

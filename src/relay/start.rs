@@ -5,7 +5,7 @@ use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
 use crate::bod::Mapping;
-use crate::outbox::{Depth, Ledger, Outbox};
+use crate::outbox::{Depth, Ledger, Outbox, Tidied};
 use crate::points::Point;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -27,20 +27,44 @@ pub fn start(
     metrics: &Arc<Metrics>,
     tasks: &Tasks,
 ) {
-    tasks.spawn_until_stop(tidy(outbox.clone(), metrics.clone()));
+    let bugs = || metrics.panics.clone();
+    let (tidied, counted) = (outbox.clone(), metrics.clone());
+    tasks.spawn_for_good("tidying the outbox", bugs(), move || tidy(tidied.clone(), counted.clone()));
     if !settings.enabled {
         return;
     }
-    tasks.spawn_until_stop(silence(outbox.ledger(), metrics.clone()));
+    let (ledger, counted) = (outbox.ledger(), metrics.clone());
+    tasks.spawn_for_good("looking for silence", bugs(), move || silence(ledger.clone(), counted.clone()));
+    let names = points.iter().map(|point| point.name().to_owned()).collect();
+    tasks.spawn_until_stop(set_aside(outbox.ledger(), names));
     let points = Arc::new(points);
     let made: Arc<Vec<Notify>> = Arc::new(points.iter().map(|_| Notify::new()).collect());
     for at in 0..points.len() {
         let (ledger, points, metrics) = (outbox.ledger(), points.clone(), metrics.clone());
-        let courier = Courier { ledger, points, at, tries: settings.tries, metrics, made: made.clone() };
-        tasks.spawn_until_stop(courier.run());
+        let courier = Arc::new(Courier { ledger, points, at, tries: settings.tries, metrics, made: made.clone() });
+        tasks.spawn_for_good("taking documents to a point", bugs(), move || {
+            let courier = courier.clone();
+            async move { courier.run().await }
+        });
     }
-    let (ledger, due, metrics) = (outbox.ledger(), outbox.due(), metrics.clone());
-    tasks.spawn_until_stop(Maker { ledger, reader, mappings, settings, points, metrics, due, made }.run());
+    let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
+    let maker = Arc::new(Maker { ledger, reader, mappings, settings, points, metrics, due, made });
+    tasks.spawn_for_good("making documents", bug, move || {
+        let maker = maker.clone();
+        async move { maker.run().await }
+    });
+}
+
+/// What waits for a point that is in the settings no longer would wait for ever, and be counted as late.
+async fn set_aside(ledger: Ledger, points: Vec<String>) {
+    match ledger.only(&points).await {
+        Ok(0) => {}
+        Ok(deliveries) => tracing::warn!(
+            deliveries,
+            "deliveries were parked, for their point is in the settings no longer, or taken up, for it is again"
+        ),
+        Err(error) => tracing::error!(%error, "deliveries to points that are gone can't be parked"),
+    }
 }
 
 /// Whoever had to answer, and did not in his time: that is told as loudly as an error.
@@ -70,9 +94,16 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
     let ledger = outbox.ledger();
     loop {
         let (settings, begun) = (outbox.settings(), Instant::now());
-        match ledger.tidy(settings.retention, settings.key_lifetime).await {
-            Ok(true) => continue,
-            Ok(false) => {}
+        match ledger.tidy(settings.ages()).await {
+            Ok(Tidied { more, dropped }) => {
+                for (point, messages) in dropped {
+                    metrics.publishing.deliveries_dropped.with_label_values(&[&point]).inc_by(messages);
+                    tracing::error!(point, messages, "deliveries were given up: nobody looked after them in time");
+                }
+                if more {
+                    continue;
+                }
+            }
             Err(error) => tracing::warn!(%error, "the outbox could not be tidied up"),
         }
         if let Ok((writes, documents)) = ledger.parked().await {

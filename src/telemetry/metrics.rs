@@ -89,6 +89,8 @@ pub struct Publishing {
     pub deliveries_parked: IntGaugeVec,
     pub deliveries_expired: IntGaugeVec,
     pub deliveries_oldest: IntGaugeVec,
+    /// By point.
+    pub deliveries_dropped: IntCounterVec,
     /// What receivers said: `confirmed`, `failed`, `late`, `expired`, and `refused` for a word on somebody else's document.
     pub confirmations: IntCounterVec,
     /// Messages of receivers by what came of them: `answered`, `useless`, `not-taken`, `again`, `unreadable`, `refused`.
@@ -121,6 +123,11 @@ impl Publishing {
                 of,
             ),
             deliveries_oldest: made.gauges("deliveries_oldest_seconds", "Age of the oldest message on its way.", of),
+            deliveries_dropped: made.counters(
+                "deliveries_dropped_total",
+                "Parked or failed messages that were given up: nobody looked after them in time.",
+                &["point"],
+            ),
             confirmations: made.counters(
                 "confirmations_total",
                 "What receivers said of what they were sent, and their silence.",
@@ -151,7 +158,7 @@ impl Metrics {
                 "Calls that limits refused, or would have.",
                 &["limit", "mode"],
             ),
-            panics: made.counter("panics_total", "Requests that met a bug."),
+            panics: made.counter("panics_total", "Requests and tasks that met a bug."),
             connections_open: made.gauges("connections_open", "Open connections by door.", &["door"]),
             connections_ended: made.counters(
                 "connections_ended_total",

@@ -31,6 +31,7 @@ mod outcomes;
 mod outside;
 mod places;
 mod process;
+mod publishing;
 mod receiver;
 mod refusals;
 mod rest;

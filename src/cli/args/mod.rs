@@ -5,7 +5,7 @@ mod outbox;
 mod policy;
 
 pub(super) use bod::{Bod, BodPreview};
-pub(super) use outbox::{Outbox, OutboxOutcome};
+pub(super) use outbox::{Outbox, OutboxOrder, OutboxOutcome};
 pub(super) use policy::{
     Policy, PolicyBundle, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicySign,
     PolicyVerify, PolicyWhoCan,

@@ -1,13 +1,13 @@
 //! The words of `outbox`.
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Outbox {
     /// List writes whose outcome is open, documents that are still to be made, and messages by point, the newest first.
     List {
-        /// pending, sent, delivered, confirmed, failed, expired, replayed, parked, filtered or no-route; due; open or unknown.
+        /// pending, sent, delivered, confirmed, failed, expired, replayed, parked, filtered, dropped or no-route; due; open or unknown.
         #[arg(long)]
         state: Option<String>,
         /// ItemMaster, PurchaseOrder …
@@ -56,13 +56,27 @@ pub(in crate::cli) enum Outbox {
         /// Read the record again and tell it with a new variation, instead of the same bytes.
         #[arg(long)]
         fresh: bool,
+        #[command(flatten)]
+        order: OutboxOrder,
     },
     /// Try no more with a message, or with a write whose outcome is unknown.
     Park {
         /// A BOD id or an intent.
         id: String,
-        #[arg(long, default_value = "parked by an operator")]
-        reason: String,
+        #[command(flatten)]
+        order: OutboxOrder,
+    },
+    /// Give up what nobody shall get any more: messages, documents that can't be made, or all that is parked, failed or
+    /// expired on the way to a point.
+    Drop {
+        /// BOD ids, or document:N.
+        #[arg(required_unless_present = "point")]
+        ids: Vec<String>,
+        /// A point, also one that is in the settings no longer.
+        #[arg(long, conflicts_with = "ids")]
+        point: Option<String>,
+        #[command(flatten)]
+        order: OutboxOrder,
     },
     /// Say what became of a write: its documents follow, and who asks again with its Idempotency-Key is told.
     Resolve {
@@ -70,7 +84,30 @@ pub(in crate::cli) enum Outbox {
         id: String,
         /// What M3 shows.
         outcome: OutboxOutcome,
+        /// A part of the record's name that M3 gave and nobody heard, as PUNO=4711.
+        #[arg(long, value_name = "FIELD=VALUE", value_parser = part)]
+        key: Vec<(String, String)>,
+        /// Committed, and no document tells of it.
+        #[arg(long, conflicts_with = "key")]
+        no_document: bool,
+        #[command(flatten)]
+        order: OutboxOrder,
     },
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct OutboxOrder {
+    /// Why, for whoever reads the audit log.
+    #[arg(long, default_value = "")]
+    pub(in crate::cli) reason: String,
+    /// Who orders it; without it this user's number.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) by: Option<String>,
+}
+
+fn part(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("say it as FIELD=VALUE")?;
+    Ok((name.trim().to_ascii_uppercase(), value.trim().to_owned()))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -158,3 +158,33 @@ async fn what_ion_would_refuse_for_its_length_is_told_before_it_is_sent() {
     assert!(failure.lasting && failure.reason.contains("100 characters of documentId"), "{failure}");
     assert!(receiver.lines().is_empty());
 }
+
+/// How many of so many deliveries at once arrive, and what the service was asked.
+async fn at_once(says: Says, rounds: usize) -> (usize, Vec<String>) {
+    let receiver = Receiver::start(says).await;
+    let point = point(&receiver, ImsPaths::V3);
+    let mut arrived = 0;
+    for _ in 0..rounds {
+        let message = message("<a/>");
+        let all = futures_util::future::join_all((0..16).map(|_| point.deliver(&message))).await;
+        arrived += all.iter().filter(|one| one.is_ok()).count();
+    }
+    (arrived, receiver.lines())
+}
+
+#[tokio::test]
+async fn a_refused_logon_is_tried_once_by_all_who_wait() {
+    let (arrived, asked) = at_once(|_| (401, None, ""), 3).await;
+    assert_eq!(arrived, 0);
+    assert_eq!(asked, ["POST /DEMO_TST/as/token.oauth2"], "the account is not brought nearer to being locked");
+}
+
+#[tokio::test]
+async fn a_question_that_failed_is_not_put_by_each_who_waits() {
+    let says: Says = |got| match got.line.as_str() {
+        line if line.ends_with("/acceptedDocuments") => (500, None, ""),
+        _ => usual(got).unwrap_or((202, None, "")),
+    };
+    let (arrived, asked) = at_once(says, 2).await;
+    assert_eq!((arrived, asked.len()), (0, 2), "{asked:?}");
+}

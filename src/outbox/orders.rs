@@ -1,0 +1,206 @@
+//! What an operator orders besides sending again: to give up, and what became of a write that nobody knows of; and the
+//! book of all his orders.
+//!
+//! Invariant: an order and what it changes are one commit; the running gateway takes each order into its audit log.
+
+use super::book::{time, unknown};
+use super::error::Error;
+use super::intent::{Due, Outcome};
+use super::ledger::Ledger;
+use super::replay::moved;
+use super::state::Change;
+use super::writer::{mark_rows, now, settle_rows};
+use serde_json::{Map, Value, json};
+use sqlx::{Row, Sqlite, Transaction};
+
+/// Who orders it, and why.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    pub by: String,
+    pub reason: String,
+}
+
+/// What an operator says became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// Its documents follow. `key`: the parts of their names that M3 gave and nobody heard, by field.
+    Committed {
+        key: Vec<(String, String)>,
+    },
+    /// And nothing is told of it.
+    Untold,
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dropped {
+    /// A message on all its ways, or `document:N`.
+    One(String),
+    /// All that is parked, failed or expired on the way to this point.
+    Of(String),
+}
+
+/// As the audit log tells it.
+#[derive(Debug)]
+pub struct Order {
+    pub id: i64,
+    pub kind: String,
+    pub members: Map<String, Value>,
+}
+
+const MOST: i64 = 1_000;
+
+impl Ledger {
+    /// Nobody will get it: it is over, and goes with its message. Says how many ways that ends.
+    pub async fn discard(&self, what: &Dropped, who: &Operator) -> Result<u64, Error> {
+        let mut write = self.store.write().await?;
+        let (changed, about) = match what {
+            Dropped::Of(point) => {
+                let rows = sqlx::query(
+                    "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed', 'expired') AND point = ?",
+                );
+                let rows = rows.bind(point.clone()).fetch_all(&mut *write).await?;
+                (moved(&mut write, &rows, Change::Drop, &who.reason).await?, json!({ "point": point }))
+            }
+            Dropped::One(id) => {
+                let changed = match id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok()) {
+                    Some(document) => {
+                        let query = "UPDATE documents SET since = NULL, parked = 0, tries = 0, reason = NULL
+                            WHERE id = ? AND since IS NOT NULL";
+                        sqlx::query(query).bind(document).execute(&mut *write).await?.rows_affected()
+                    }
+                    None => {
+                        let rows = sqlx::query(
+                            "SELECT d.message, d.point, d.state FROM deliveries d JOIN messages m ON m.id = d.message
+                             WHERE m.bod_id = ?",
+                        );
+                        let rows = rows.bind(id.clone()).fetch_all(&mut *write).await?;
+                        moved(&mut write, &rows, Change::Drop, &who.reason).await?
+                    }
+                };
+                (changed, json!({ "entry": id }))
+            }
+        };
+        if changed == 0 {
+            let (Dropped::One(name) | Dropped::Of(name)) = what;
+            return Err(unknown(name));
+        }
+        ordered(&mut write, "drop", about, who).await?;
+        write.commit().await?;
+        Ok(changed)
+    }
+
+    /// Somebody looked, and knows what became of a write: its documents follow, and who asks again with its key is told.
+    pub async fn resolve(&self, id: &str, resolution: &Resolution, who: &Operator) -> Result<(), Error> {
+        let mut write = self.store.write().await?;
+        let row = sqlx::query(
+            "SELECT id, told FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *write)
+        .await?;
+        let row = row.ok_or_else(|| unknown(id))?;
+        let (intent, told): (i64, String) = (row.try_get("id")?, row.try_get("told")?);
+        let mut due = Vec::new();
+        if let Resolution::Committed { key } = resolution {
+            due = serde_json::from_str(&told).map_err(|_| Error::Damaged("write"))?;
+            named(&mut due, key)?;
+        }
+        let (state, outcome) = match resolution {
+            Resolution::Committed { .. } | Resolution::Untold => {
+                ("committed", Outcome::Done { reported: true, records: Vec::new() })
+            }
+            Resolution::Refused => {
+                let message = "An operator found that M3 did not do it".to_owned();
+                ("refused", Outcome::Refused { message, id: String::new(), field: None })
+            }
+        };
+        let at = now();
+        let outcome = serde_json::to_string(&outcome).unwrap_or_default();
+        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
+        sqlx::query("UPDATE intents SET reason = ?1 WHERE id = ?2")
+            .bind(format!("{}: {}", who.by, who.reason))
+            .bind(intent)
+            .execute(&mut *write)
+            .await?;
+        let rows: Vec<Value> = due
+            .iter()
+            .filter_map(|due| {
+                let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
+                Some(json!([intent, due.noun, due.verb, due.record()?, deletes, by_division]))
+            })
+            .collect();
+        if !rows.is_empty() {
+            mark_rows(&mut write, &rows, at).await?;
+        }
+        let documents: Vec<String> = due.iter().map(|due| format!("{}.{}", due.verb, due.noun)).collect();
+        let about = json!({ "intent": id, "outcome": state, "documents": documents });
+        ordered(&mut write, "resolve", about, who).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// What the audit log doesn't have yet, the oldest first.
+    pub async fn orders(&self) -> Result<Vec<Order>, Error> {
+        type Row = (i64, i64, String, String, String, String);
+        let rows: Vec<Row> =
+            sqlx::query_as("SELECT id, at, word, about, who, reason FROM orders WHERE noted = 0 ORDER BY id LIMIT ?")
+                .bind(MOST)
+                .fetch_all(self.store.read())
+                .await?;
+        let order = |(id, at, word, about, who, reason): Row| {
+            let mut members: Map<String, Value> = serde_json::from_str(&about).unwrap_or_default();
+            members.insert("by".into(), who.into());
+            members.insert("reason".into(), reason.into());
+            members.insert("ordered".into(), time(at).into());
+            Order { id, kind: format!("outbox-{word}"), members }
+        };
+        Ok(rows.into_iter().map(order).collect())
+    }
+
+    /// The audit log has all up to this one.
+    pub async fn noted(&self, last: i64) -> Result<(), Error> {
+        let mut write = self.store.write().await?;
+        sqlx::query("UPDATE orders SET noted = 1 WHERE noted = 0 AND id <= ?").bind(last).execute(&mut *write).await?;
+        Ok(write.commit().await?)
+    }
+}
+
+/// Fills in what is missing of the records' names. A document that can't be named is no document that follows: that is
+/// said, and not passed over.
+fn named(due: &mut [Due], key: &[(String, String)]) -> Result<(), Error> {
+    for (name, value) in key {
+        let mut some = false;
+        for (field, known) in due.iter_mut().flat_map(|due| &mut due.key) {
+            let fits = known.as_ref().is_none_or(|known| known == value) && !value.is_empty();
+            if field == name && fits {
+                *known = Some(value.clone());
+                some = true;
+            }
+        }
+        if !some {
+            return Err(Error::NoSuchPart { name: name.clone() });
+        }
+    }
+    let missing = due.iter().flat_map(|due| &due.key).filter(|(_, known)| known.is_none());
+    let mut missing: Vec<&str> = missing.map(|(field, _)| field.as_str()).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() { Ok(()) } else { Err(Error::Unnamed { names: missing.join(", ") }) }
+}
+
+pub(super) async fn ordered(
+    write: &mut Transaction<'static, Sqlite>,
+    word: &str,
+    about: Value,
+    who: &Operator,
+) -> Result<(), Error> {
+    sqlx::query("INSERT INTO orders (at, word, about, who, reason) VALUES (?,?,?,?,?)")
+        .bind(now())
+        .bind(word)
+        .bind(about.to_string())
+        .bind(who.by.clone())
+        .bind(who.reason.clone())
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}

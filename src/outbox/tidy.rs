@@ -1,0 +1,123 @@
+//! What is over goes, and what waits for nobody is set aside.
+//!
+//! Invariant: what is on its way is never given up. What there is to do is looked for without the write lock: intents
+//! wait for that.
+
+use super::error::Error;
+use super::ledger::{Ledger, millis};
+use super::replay::moved;
+use super::state::Change;
+use super::writer::now;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a round did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tidied {
+    /// There is more to do.
+    pub more: bool,
+    /// Messages that nobody will get, by point.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// What is settled and delivered.
+    pub over: Duration,
+    /// What is parked or failed, for somebody to look at.
+    pub stuck: Duration,
+    pub keys: Duration,
+}
+
+/// Rows that one round takes out.
+const ROUND: i64 = 5_000;
+const NO_POINT: &str = "no point of this name is in the settings";
+const FORGOTTEN: &str = "nobody looked after it in time";
+
+pub(super) const OLD_KEYS: &str = "SELECT id FROM intents WHERE idem_key IS NOT NULL AND opened < ?1
+    AND state IN ('committed', 'refused') LIMIT ?2";
+pub(super) const OLD_INTENTS: &str = "SELECT id FROM intents WHERE settled < ?1 AND idem_key IS NULL LIMIT ?2";
+pub(super) const OLD_MESSAGES: &str = "SELECT id FROM messages m WHERE made < ?1 AND NOT EXISTS
+    (SELECT 1 FROM deliveries d WHERE d.message = m.id AND (d.answer_by > unixepoch() * 1000
+        OR d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))) LIMIT ?2";
+pub(super) const STUCK: &str =
+    "SELECT rowid FROM deliveries WHERE state IN ('parked', 'failed') AND changed < ?1 LIMIT ?2";
+const OLD_INBOUND: &str = "SELECT 1 FROM inbound WHERE at < ?1 LIMIT ?2";
+const OLD_ORDERS: &str = "SELECT id FROM orders WHERE noted = 1 AND at < ?1 LIMIT ?2";
+
+impl Ledger {
+    /// Takes out what is over for longer than it is kept, a round at a time.
+    pub async fn tidy(&self, ages: Ages) -> Result<Tidied, Error> {
+        let before = |age: Duration| now().saturating_sub(millis(age));
+        let (old, stuck) = (before(ages.over), before(ages.stuck));
+        let ids = async |query: &'static str, before: i64| -> Result<Vec<i64>, Error> {
+            let rows: Vec<(i64,)> = sqlx::query_as(query).bind(before).bind(ROUND).fetch_all(self.store.read()).await?;
+            Ok(rows.into_iter().map(|(id,)| id).collect())
+        };
+        let keys = ids(OLD_KEYS, before(ages.keys)).await?;
+        let (intents, messages, orders) =
+            (ids(OLD_INTENTS, old).await?, ids(OLD_MESSAGES, old).await?, ids(OLD_ORDERS, old).await?);
+        let (stuck, inbound) = (ids(STUCK, stuck).await?, ids(OLD_INBOUND, old).await?);
+        let all = [&keys, &intents, &messages, &orders, &stuck, &inbound];
+        let more = all.iter().any(|ids| ids.len() >= usize::try_from(ROUND).unwrap_or(usize::MAX));
+        let mut dropped = BTreeMap::new();
+        if all.iter().all(|ids| ids.is_empty()) {
+            return Ok(Tidied { more, dropped });
+        }
+        let mut write = self.store.write().await?;
+        for (statement, ids) in [
+            ("UPDATE intents SET idem_key = NULL WHERE id IN (SELECT value FROM json_each(?1))", &keys),
+            ("DELETE FROM intents WHERE idem_key IS NULL AND id IN (SELECT value FROM json_each(?1))", &intents),
+            (
+                "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS
+                    (SELECT 1 FROM deliveries d WHERE d.message = messages.id
+                        AND d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))",
+                &messages,
+            ),
+            ("DELETE FROM orders WHERE id IN (SELECT value FROM json_each(?1))", &orders),
+        ] {
+            sqlx::query(statement).bind(json!(ids).to_string()).execute(&mut *write).await?;
+        }
+        if !inbound.is_empty() {
+            let statement = "DELETE FROM inbound WHERE (issuer, client, message) IN
+                (SELECT issuer, client, message FROM inbound WHERE at < ?1 LIMIT ?2)";
+            sqlx::query(statement).bind(old).bind(ROUND).execute(&mut *write).await?;
+        }
+        let rows = sqlx::query(
+            "SELECT message, point, state FROM deliveries WHERE rowid IN (SELECT value FROM json_each(?1))
+                AND state IN ('parked', 'failed')",
+        );
+        let rows = rows.bind(json!(stuck).to_string()).fetch_all(&mut *write).await?;
+        moved(&mut write, &rows, Change::Drop, FORGOTTEN).await?;
+        write.commit().await?;
+        for row in &rows {
+            *dropped.entry(super::book::text(row, "point")?).or_insert(0) += 1;
+        }
+        Ok(Tidied { more, dropped })
+    }
+
+    /// What waits for a point that is not among these waits for nobody: it is parked, until the point is there again.
+    pub async fn only(&self, points: &[String]) -> Result<u64, Error> {
+        let mut write = self.store.write().await?;
+        let mut changed = 0;
+        for (query, change) in [
+            (
+                "SELECT message, point, state FROM deliveries
+                 WHERE state IN ('pending', 'replayed', 'sent') AND point NOT IN (SELECT value FROM json_each(?1))",
+                Change::Park,
+            ),
+            (
+                "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed') AND state = 'parked'
+                    AND reason = ?2 AND point IN (SELECT value FROM json_each(?1))",
+                Change::Replay,
+            ),
+        ] {
+            let rows = sqlx::query(query).bind(json!(points).to_string()).bind(NO_POINT).fetch_all(&mut *write).await?;
+            changed += moved(&mut write, &rows, change, NO_POINT).await?;
+        }
+        write.commit().await?;
+        Ok(changed)
+    }
+}
