@@ -83,8 +83,7 @@ pub struct Active {
 }
 
 impl Active {
-    /// Loads the folder, or the embedded files where there is none. A folder with a fault is told, and the last good
-    /// set that was kept is loaded in its place. Blocks; meant for the start.
+    /// Loads the folder, or the embedded files where there is none; of one with a fault the last good set. Blocks.
     pub fn load(settings: Settings, site: Site, layouts: Layouts, metrics: Metrics) -> Result<Arc<Self>, Error> {
         let now = unix_seconds();
         let Whence { dir, rollback } = Whence::now(&settings)?;
@@ -151,8 +150,7 @@ impl Active {
         self.in_force.load_full()
     }
 
-    /// Whether the last day of the set in force is over. It stays in force: to deny everything would be an outage, so it
-    /// is an alarm.
+    /// Whether the last day of the set in force is over. To deny everything would be an outage, so it is an alarm.
     pub fn is_over(&self, unix_seconds: u64) -> bool {
         let now = self.in_force();
         let over = now.expires_at.is_some_and(|end| unix_seconds >= end);
@@ -311,8 +309,7 @@ impl Whence {
     }
 }
 
-/// A bundle never follows one of a higher version, nor another one of its own, whatever happened in between; who goes
-/// back says so.
+/// A bundle never follows one of a higher version, nor another one of its own; who goes back says so.
 fn may_follow(settings: &Settings, files: &Files, version: u64, rolled_back: bool) -> Result<(), Error> {
     let Some(kept) = settings.kept.as_ref().filter(|_| files.sealed.is_some() && !rolled_back) else { return Ok(()) };
     match kept.highest()? {
