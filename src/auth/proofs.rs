@@ -31,7 +31,7 @@ pub struct ProofSettings {
 
 impl Default for ProofSettings {
     fn default() -> Self {
-        Self { seconds: 60, require_nonce: false, nonce_seconds: 300, most: 500_000 }
+        Self { seconds: 60, require_nonce: false, nonce_seconds: 300, most: 1_000_000 }
     }
 }
 

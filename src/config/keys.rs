@@ -233,7 +233,14 @@ fn proofs(reader: &mut Reader) -> ProofSettings {
 }
 
 pub(super) fn require_bound(reader: &mut Reader, path: &str) -> Option<RequireBound> {
-    reader.one(path, "none, any, dpop or mtls", RequireBound::parse)
+    let bound = reader.one(path, "none, any, dpop or mtls", RequireBound::parse);
+    let asks = reader.has("edge.client_ca") || reader.has("edge.self_signed_clients");
+    if bound == Some(RequireBound::Certificate) && !asks {
+        let place = reader.place(path);
+        let hint = "name the authorities in edge.client_ca, or set edge.self_signed_clients = true";
+        reader.faults.add(place, path, "asks for client certificates, and the public door takes none", hint);
+    }
+    bound
 }
 
 fn catalog(reader: &mut Reader) -> catalog::Settings {

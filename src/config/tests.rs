@@ -135,6 +135,16 @@ fn an_issuers_settings_are_all_read_and_its_name_alone_finds_its_keys() {
 }
 
 #[test]
+fn no_issuer_is_held_to_certificates_that_the_door_does_not_take() {
+    let without = "[tokens]\nrequire_bound = \"mtls\"\n";
+    let told = faults(without);
+    assert!(told.len() == 1 && told[0].contains("tokens.require_bound"), "{told:?}");
+    assert_eq!(faults(&format!("{without}[edge]\nself_signed_clients = true\n")), Vec::<String>::new());
+    let foreign = "[[issuers]]\nissuer = \"https://login.example.com\"\naudience = \"x\"\nrequire_bound = \"mtls\"\n";
+    assert_eq!(faults(foreign).len(), 1, "{:?}", faults(foreign));
+}
+
+#[test]
 fn an_origin_is_one_as_a_browser_sends_it() {
     let of = |origin: &str| faults(&format!("[gateway]\ncors_origins = [\"{origin}\"]\n")).is_empty();
     assert!(of("https://app.example.com") && of("http://localhost:3000"));

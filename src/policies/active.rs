@@ -228,10 +228,7 @@ impl Active {
         if seen.as_ref().is_some_and(|seen| seen.0 == files && seen.1 == rolled_back) && !again {
             return Ok(false);
         }
-        // A signed set is one with its limits: with others it is another set, and needs a version of its own.
-        let same =
-            |seen: &Files| seen.same_rules(&files) && (files.sealed.is_none() || kept::id(seen) == kept::id(&files));
-        let unchanged = !again && seen.as_ref().is_some_and(|seen| seen.1 == rolled_back && same(&seen.0));
+        let unchanged = !again && seen.as_ref().is_some_and(|seen| seen.1 == rolled_back && seen.0.same_rules(&files));
         *seen = Some((files.clone(), rolled_back));
         // The rules first: limits that came with a set that has a fault are not taken over without it.
         let good = match unchanged && self.in_force().trouble.is_none() {

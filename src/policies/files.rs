@@ -103,9 +103,11 @@ impl Error {
 }
 
 impl Files {
-    /// Whatever a set is judged by: everything but its limits.
+    /// Whatever a set is judged by: everything but its limits. A signed set is one with them: with others it is another
+    /// set, and needs a version of its own.
     pub(super) fn same_rules(&self, other: &Self) -> bool {
-        self.cedar == other.cedar && self.manifest == other.manifest && self.cases == other.cases
+        let limits = (self.sealed.is_none() && other.sealed.is_none()) || self.limits == other.limits;
+        self.cedar == other.cedar && self.manifest == other.manifest && self.cases == other.cases && limits
     }
 
     /// Every file, in one order whatever the disk's.
