@@ -102,7 +102,7 @@ mod tests {
                 std::future::pending::<()>().await;
             }
         });
-        lives.notified().await;
+        tokio::time::timeout(Duration::from_secs(60), lives.notified()).await.expect("it begins anew");
         assert_eq!(bugs.get(), 2);
         assert!(tasks.finish(Duration::from_secs(1)).await);
     }

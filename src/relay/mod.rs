@@ -11,6 +11,8 @@ mod publisher;
 mod question;
 mod read_back;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use publisher::{BodId, Entity, M3S_OWN, Mode, Plan, Rule, Settings};
