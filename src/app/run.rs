@@ -25,7 +25,6 @@ use crate::telemetry::{AccessLog, Metrics};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -175,7 +174,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     Ok(running)
 }
 
-fn incoming(request: http::Request<Incoming>) -> gateway::Request {
+fn incoming(request: http::Request<edge::Received>) -> gateway::Request {
     request.map(|body| body.map_err(BodyFault::new).boxed_unsync())
 }
 
@@ -203,7 +202,10 @@ fn doors(settings: &Settings, metrics: &Metrics) -> Result<(Edge, Edge, Option<P
 /// Lets callers in, until the token that comes back is cancelled.
 fn open<S, B>(door: Edge, service: S, tasks: &Tasks) -> (JoinHandle<Drained>, CancellationToken)
 where
-    S: Service<http::Request<Incoming>, Response = http::Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<http::Request<edge::Received>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<edge::ServiceFault>,

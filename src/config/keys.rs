@@ -121,6 +121,7 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
         listen: LOOPBACK.to_vec(),
         tls: None,
         clients: client_certificates(reader),
+        proxies: Vec::new(),
         limits: edge::Limits::default(),
     };
     if let Some(listen) =
@@ -132,6 +133,8 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
         }
         edge.listen = listen;
     }
+    let right = "networks, like 10.0.0.0/8, or addresses; never everybody";
+    set(&mut edge.proxies, reader.many("edge.proxy_protocol_from", right, |text| text.parse().ok()));
     let limits = &mut edge.limits;
     // The gateway refuses long URLs in words; this is only where hyper stops reading.
     limits.max_uri = 65_534;
@@ -143,6 +146,9 @@ fn edge(reader: &mut Reader) -> (edge::Settings, Certificate) {
     set(&mut limits.idle, seconds(reader, "edge.idle_seconds", 1..=3_600));
     set(&mut limits.age, seconds(reader, "edge.age_seconds", 1..=86_400));
     set(&mut limits.write_stall, seconds(reader, "edge.write_stall_seconds", 1..=3_600));
+    set(&mut limits.min_write_rate, number(reader, "edge.min_write_rate", 0..=1_048_576));
+    set(&mut limits.body_stall, seconds(reader, "edge.body_stall_seconds", 1..=3_600));
+    set(&mut limits.min_body_rate, number(reader, "edge.min_body_rate", 0..=1_048_576));
     set(&mut limits.http2.ping_every, seconds(reader, "edge.ping_seconds", 1..=3_600));
     set(&mut limits.http2.ping_wait, seconds(reader, "edge.ping_timeout_seconds", 1..=300));
     set(&mut limits.http2.max_streams, number(reader, "edge.max_streams", 1..=10_000));

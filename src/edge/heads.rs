@@ -1,12 +1,16 @@
-//! Whether a header block is being received on an HTTP/2 connection.
+//! Whether a header block is being received on an HTTP/2 connection, and what the frames on it cost.
 //!
-//! The library has no time limit for a HEADERS frame that trickles in or for CONTINUATION frames that never end,
-//! so the frame heads are read here on their way: nine bytes each, nothing kept.
+//! The library has no time limit for a HEADERS frame that trickles in or for CONTINUATION frames that never end, and none
+//! for how many frames may come that carry nothing, so the frame heads are read here on their way: nine bytes each,
+//! nothing kept.
 //! Does not know: streams, or what the frames hold.
 
 const PREFACE: u32 = 24;
 const FRAME_HEAD: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -16,6 +20,8 @@ pub struct Heads {
     step: Step,
     /// A frame without the end mark was seen: CONTINUATION must follow.
     more: bool,
+    /// What the frames cost since somebody asked.
+    cost: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +35,7 @@ const NEXT: Step = Step::Head { got: 0, bytes: [0; FRAME_HEAD] };
 
 impl Heads {
     pub fn begin() -> Self {
-        Self { step: Step::Preface { left: PREFACE }, more: false }
+        Self { step: Step::Preface { left: PREFACE }, more: false, cost: 0 }
     }
 
     /// Takes what was read and says whether a head (or the preface) is still incomplete.
@@ -43,6 +49,11 @@ impl Heads {
             Step::Head { got, .. } => self.more || got > 0,
             Step::Payload { of_block: false, .. } => self.more,
         }
+    }
+
+    /// What the frames cost that began since this was last asked.
+    pub(super) fn cost(&mut self) -> u32 {
+        std::mem::take(&mut self.cost)
     }
 
     fn take(&mut self, bytes: &[u8]) -> usize {
@@ -70,11 +81,22 @@ impl Heads {
 
     fn frame(&mut self, head: [u8; FRAME_HEAD]) {
         let left = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        self.cost = self.cost.saturating_add(price(head[3]));
         let of_block = matches!(head[3], HEADERS | CONTINUATION);
         if of_block {
             self.more = head[4] & END_HEADERS == 0;
         }
         self.step = if left == 0 { NEXT } else { Step::Payload { left, of_block } };
+    }
+}
+
+fn price(kind: u8) -> u32 {
+    match kind {
+        // Windows, the header list and the library's own counts bound these.
+        DATA | HEADERS | CONTINUATION => 0,
+        // A request begun for nothing, or a look through all streams.
+        RST_STREAM | SETTINGS => 10,
+        _ => 1,
     }
 }
 
@@ -113,6 +135,18 @@ mod tests {
             assert!(!heads.feed(&frame(kind, 0, b"payload")), "{kind}");
         }
         assert!(!heads.feed(&frame(0, 0, b"half")[..11]));
+    }
+
+    #[test]
+    fn what_carries_a_request_is_free_and_a_reset_costs_more_than_a_ping() {
+        let mut heads = connected();
+        let mut cost = |kind| {
+            heads.feed(&frame(kind, END_HEADERS, b"payload"));
+            heads.cost()
+        };
+        assert_eq!([DATA, HEADERS, CONTINUATION].map(&mut cost), [0, 0, 0]);
+        assert_eq!([RST_STREAM, SETTINGS].map(&mut cost), [10, 10]);
+        assert_eq!([2, 6, 8, 0xbb].map(&mut cost), [1, 1, 1, 1]);
     }
 
     proptest! {

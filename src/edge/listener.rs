@@ -5,6 +5,7 @@
 
 use super::clients;
 use super::peers::{Full, Peers};
+use super::received::Received;
 use super::serve::{Door, connection};
 use super::settings::Settings;
 use super::tls;
@@ -14,7 +15,6 @@ use crate::telemetry::Metrics;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use prometheus::IntGauge;
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -99,7 +99,7 @@ impl Edge {
     /// Serves until `stop`, then drains: sockets closed, every connection told, what is in flight finished.
     pub async fn run<S, B>(self, service: S, stop: CancellationToken, tasks: &Tasks) -> Drained
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Received>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<ServiceFault>,
@@ -119,6 +119,7 @@ impl Edge {
             name: self.settings.door,
             tls: acceptor,
             clients,
+            proxies: self.settings.proxies,
             limits,
             metrics: self.metrics,
             tasks: connections.clone(),
@@ -148,7 +149,7 @@ impl Edge {
 
 async fn accept<S, B>(listener: TcpListener, door: Arc<Door>, service: S, peers: Peers)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Received>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<ServiceFault>,
@@ -181,12 +182,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 fn welcome<S, B>(socket: TcpStream, peer: Peer, door: &Arc<Door>, service: S, peers: &Peers)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Received>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<ServiceFault>,
 {
-    let seat = match peers.seat(peer.address) {
+    // Whoever a balancer speaks for says so later, and is counted then.
+    let seat = peers.enter().and_then(|seat| if door.is_proxy(peer) { Ok(seat) } else { seat.take(peer.address) });
+    let seat = match seat {
         Ok(seat) => seat,
         Err(Full::All) => return door.ended("total"),
         Err(Full::Peer) => return door.ended("per_peer"),
@@ -197,8 +200,8 @@ where
     let held = Arc::clone(door);
     // Made inside the task: one that is carried in would have its place there twice, on every connection.
     let task = async move {
-        connection(held, service, socket, peer).await;
-        drop((seat, open));
+        connection(held, service, socket, peer, seat).await;
+        drop(open);
     };
     door.tasks.spawn(task);
 }

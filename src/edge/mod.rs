@@ -1,7 +1,8 @@
 //! The edge: sockets, TLS, the two HTTP protocols, and every timer a connection lives under.
 //!
 //! A request reaches the service given to [`Edge::run`] with its peer in the extensions, and with the certificate that
-//! its client showed on the connection, where it showed one. No header says either.
+//! its client showed on the connection, where it showed one. No header says either; a balancer that the settings name
+//! says who the peer is before TLS begins.
 //! A drain tells every connection at once, finishes what is in flight, and says what it could not.
 //!
 //! Invariant: each connection is counted from its accept to its end, and ends by one of the timers at the latest.
@@ -13,7 +14,11 @@ mod development;
 mod heads;
 mod listener;
 mod machine;
+mod metered;
+mod pace;
 mod peers;
+mod proxy_protocol;
+mod received;
 mod serve;
 mod settings;
 mod stream;
@@ -21,6 +26,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod toll;
 mod watch;
 
 pub use clients::{certificate as client_certificate, read_authorities};
@@ -28,5 +34,7 @@ pub use development::{DevelopmentFiles, Error as DevelopmentError, ensure as ens
 pub use heads::Heads;
 pub use listener::{Drained, Edge, Error, ServiceFault};
 pub use machine::{OpenFiles, raise as raise_open_files, small_pages};
+pub use proxy_protocol::{Announced, Error as ProxyError, Network, NoNetwork, Step as ProxyStep, step as proxy_step};
+pub use received::Received;
 pub use settings::{ClientCertificates, Http2, Limits, Settings, TlsSource};
 pub use tls::{Error as TlsError, Pair, read_pair};

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Clone)]
 pub(super) struct Peers {
@@ -29,8 +29,9 @@ pub(super) enum Full {
 /// A place among the open connections, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Seat {
-    open: Arc<Mutex<Open>>,
-    peer: IpAddr,
+    peers: Peers,
+    /// `None` while it is not known whose it is.
+    peer: Option<IpAddr>,
 }
 
 impl Peers {
@@ -38,31 +39,47 @@ impl Peers {
         Self { open: Arc::default(), most, most_per_peer }
     }
 
-    pub(super) fn seat(&self, address: IpAddr) -> Result<Seat, Full> {
-        let peer = network(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for somebody who has still to say who it is.
+    pub(super) fn enter(&self) -> Result<Seat, Full> {
+        let mut open = self.lock();
         if open.all >= self.most {
             return Err(Full::All);
         }
+        open.all += 1;
+        drop(open);
+        Ok(Seat { peers: self.clone(), peer: None })
+    }
+}
+
+impl Seat {
+    /// It is this peer's.
+    pub(super) fn take(mut self, address: IpAddr) -> Result<Self, Full> {
+        let peer = network(address);
+        let mut open = self.peers.lock();
         let held = open.each.get(&peer).copied().unwrap_or_default();
-        if held >= self.most_per_peer {
+        if held >= self.peers.most_per_peer {
             return Err(Full::Peer);
         }
         open.each.insert(peer, held + 1);
-        open.all += 1;
         drop(open);
-        Ok(Seat { open: Arc::clone(&self.open), peer })
+        self.peer = Some(peer);
+        Ok(self)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.peers.lock();
         open.all = open.all.saturating_sub(1);
-        if let Some(held) = open.each.get_mut(&self.peer) {
+        let Some(peer) = self.peer else { return };
+        if let Some(held) = open.each.get_mut(&peer) {
             *held -= 1;
             if *held == 0 {
-                open.each.remove(&self.peer);
+                open.each.remove(&peer);
             }
         }
     }
@@ -80,6 +97,12 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    impl Peers {
+        fn seat(&self, address: IpAddr) -> Result<Seat, Full> {
+            self.enter()?.take(address)
+        }
+    }
+
     #[test]
     fn a_seat_given_back_can_be_taken_again_and_leaves_nothing_behind() {
         let peers = Peers::new(2, 1);
@@ -91,7 +114,17 @@ mod tests {
         drop(first);
         drop(peers.seat(one).unwrap());
         drop(second);
-        assert!(peers.open.lock().unwrap().each.is_empty());
+        let open = peers.lock();
+        assert!(open.each.is_empty() && open.all == 0);
+    }
+
+    #[test]
+    fn who_has_not_said_who_it_is_has_a_seat_among_all() {
+        let peers = Peers::new(1, 1);
+        let unknown = peers.enter().unwrap();
+        assert_eq!(peers.enter().unwrap_err(), Full::All);
+        drop(unknown);
+        assert!(peers.enter().is_ok());
     }
 
     #[test]

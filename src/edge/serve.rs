@@ -8,6 +8,11 @@
 
 use super::answer::{Caller, Counted};
 use super::clients::Clients;
+use super::metered::Metered;
+use super::pace::{Pace, Rule};
+use super::peers::{Full, Seat};
+use super::proxy_protocol::{self, Network, announced};
+use super::received::Received;
 use super::settings::Limits;
 use super::stream::Stream;
 use super::watch::Watch;
@@ -17,7 +22,6 @@ use crate::telemetry::Metrics;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -30,7 +34,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -41,6 +45,7 @@ pub(super) struct Door {
     pub(super) name: &'static str,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) clients: Option<Arc<Clients>>,
+    pub(super) proxies: Vec<Network>,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     /// The connections and the streams on them.
@@ -54,26 +59,45 @@ pub(super) struct Door {
 const BACKSTOP: Duration = Duration::from_secs(5);
 
 impl Door {
+    /// Whether this peer has to say whom it speaks for.
+    pub(super) fn is_proxy(&self, peer: Peer) -> bool {
+        self.proxies.iter().any(|network| network.contains(peer.address))
+    }
+
     pub(super) fn ended(&self, reason: &str) {
         self.metrics.connections_ended.with_label_values(&[self.name, reason]).inc();
     }
+
+    fn over<T>(&self, reason: &str) -> Option<T> {
+        self.ended(reason);
+        None
+    }
 }
 
-/// Serves an accepted socket to its end.
-pub(super) async fn connection<S, B>(door: Arc<Door>, service: S, socket: TcpStream, peer: Peer)
+/// Serves an accepted socket to its end. Its seat is still nobody's where a balancer says whom it speaks for.
+pub(super) async fn connection<S, B>(door: Arc<Door>, service: S, mut socket: TcpStream, peer: Peer, seat: Seat)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Received>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let Some(acceptor) = door.tls.clone() else {
-        return speak(&door, service, socket, Caller { peer, certificate: None }, false).await;
-    };
     let began = Instant::now();
+    let (peer, _seat) = if door.is_proxy(peer) {
+        let introduced = Box::pin(introduced(&door, &mut socket, peer, seat)).await;
+        let Some(introduced) = introduced else { return };
+        introduced
+    } else {
+        (peer, seat)
+    };
+    let pace = Arc::new(Pace::new(Rule::new(door.limits.write_stall, door.limits.min_write_rate)));
+    let socket = Metered::new(socket, Arc::clone(&pace));
+    let Some(acceptor) = door.tls.clone() else {
+        return speak(&door, service, socket, pace, Caller { peer, certificate: None }, false).await;
+    };
     let stop = door.tasks.stopping();
     // Both in boxes: a connection lives for hours, and its task keeps room for all that it ever holds.
-    let handshake = Box::pin(timeout(door.limits.handshake, acceptor.accept(socket)));
+    let handshake = Box::pin(timeout_at(began + door.limits.handshake, acceptor.accept(socket)));
     let shaken = tokio::select! {
         () = stop.cancelled() => return,
         shaken = handshake => shaken,
@@ -86,26 +110,49 @@ where
             // After the handshake we have nothing to say, so the kernel would sit on the acknowledgement, and a caller
             // without TCP_NODELAY would hold its first request back for it: 40 ms. It fails only on a dead socket.
             #[cfg(target_os = "linux")]
-            let _ = stream.get_ref().0.set_quickack(true);
+            let _ = stream.get_ref().0.socket().set_quickack(true);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let shown = stream.get_ref().1.peer_certificates();
             let certificate = door.clients.as_ref().zip(shown).and_then(|(clients, chain)| clients.shown(chain));
-            speak(&door, service, Box::new(stream), Caller { peer, certificate }, http2).await;
+            speak(&door, service, Box::new(stream), pace, Caller { peer, certificate }, http2).await;
         }
     }
 }
 
-async fn speak<S, B, T>(door: &Door, service: S, stream: T, caller: Caller, http2: bool)
+/// Who a balancer speaks for, in that one's seat. `None`: it did not say, and the connection is over.
+async fn introduced(door: &Door, socket: &mut TcpStream, proxy: Peer, seat: Seat) -> Option<(Peer, Seat)> {
+    let stop = door.tasks.stopping();
+    let said = tokio::select! {
+        () = stop.cancelled() => return None,
+        said = timeout(door.limits.handshake, announced(socket, proxy)) => said,
+    };
+    let peer = match said {
+        Err(_) => return door.over("handshake_time"),
+        Ok(Err(proxy_protocol::Error::Nothing)) => return None,
+        Ok(Err(error)) => {
+            tracing::warn!(door = door.name, proxy = %proxy.address, %error, "a balancer did not say whom it speaks for");
+            return door.over("proxy_protocol");
+        }
+        Ok(Ok(peer)) => peer,
+    };
+    match seat.take(peer.address) {
+        Ok(seat) => Some((peer, seat)),
+        Err(Full::All) => door.over("total"),
+        Err(Full::Peer) => door.over("per_peer"),
+    }
+}
+
+async fn speak<S, B, T>(door: &Arc<Door>, service: S, stream: T, pace: Arc<Pace>, caller: Caller, http2: bool)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Received>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let watch = Arc::new(Watch::new(door.limits, jitter(), http2, Arc::clone(&door.in_flight)));
+    let watch = Arc::new(Watch::new(door.limits, jitter(), http2, pace, Arc::clone(&door.in_flight)));
     let io = TokioIo::new(Stream::new(stream, Arc::clone(&watch)));
-    let service = Counted::new(service, Arc::clone(&watch), caller);
+    let service = Counted::new(service, Arc::clone(door), Arc::clone(&watch), caller);
     if http2 {
         let connection = http2_builder(&door.limits, door.tasks.clone()).serve_connection(io, service);
         drive(door, &watch, Box::pin(connection), |connection| connection.graceful_shutdown()).await;
@@ -182,6 +229,7 @@ where
         })
         .await;
         match turn {
+            Turn::Ended(_) if watch.is_flooded() => return door.ended("flood"),
             Turn::Ended(ended) => return account(door, ended),
             Turn::Kill => return door.ended("drain"),
             Turn::Stop => {

@@ -1,5 +1,6 @@
 //! What can be set about a door, with the defaults that hold when nobody sets anything.
 
+use super::proxy_protocol::Network;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub tls: Option<TlsSource>,
     /// `None`: no client is asked for a certificate.
     pub clients: Option<ClientCertificates>,
+    /// Balancers that say whom they speak for (PROXY protocol). They must, and nobody else may.
+    pub proxies: Vec<Network>,
     pub limits: Limits,
 }
 
@@ -66,6 +69,12 @@ pub struct Limits {
     pub age: Duration,
     /// How long an answer may wait for a caller that does not read it.
     pub write_stall: Duration,
+    /// Bytes of answers a second that a caller takes at least, after it was waited for so long; zero asks for none.
+    pub min_write_rate: u32,
+    /// How long a request's body may be waited for.
+    pub body_stall: Duration,
+    /// Bytes a second that a request's body has at least, after it was waited for so long; zero asks for none.
+    pub min_body_rate: u32,
     pub header_list: u32,
     pub max_headers: usize,
     pub max_uri: usize,
@@ -87,12 +96,17 @@ pub struct Http2 {
     pub max_pending_resets: usize,
     /// Streams that we reset for a caller's faults; more end the connection.
     pub max_local_resets: usize,
+    /// Frames that carry nothing, as many as may come at once and as many more a second. A reset counts for ten, as do
+    /// settings; a piece of an answer pays for ten.
+    pub frames_at_once: u32,
+    pub frames_a_second: u32,
 }
 
 impl Settings {
     /// The public door. The certificate has no default: `app` brings the development files or the settings' own.
     pub fn public(tls: TlsSource) -> Self {
-        Self { door: "public", listen: loopback(8443), tls: Some(tls), clients: None, limits: Limits::default() }
+        let (listen, limits) = (loopback(8443), Limits::default());
+        Self { door: "public", listen, tls: Some(tls), clients: None, proxies: Vec::new(), limits }
     }
 
     /// The operations door: plain HTTP on loopback.
@@ -100,7 +114,7 @@ impl Settings {
         let listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))];
         let limits =
             Limits { max_connections: 256, max_per_peer: 256, drain: Duration::from_secs(5), ..Limits::default() };
-        Self { door: "operations", listen, tls: None, clients: None, limits }
+        Self { door: "operations", listen, tls: None, clients: None, proxies: Vec::new(), limits }
     }
 
     /// Whether only this machine can reach the door.
@@ -124,6 +138,9 @@ impl Default for Limits {
             idle: Duration::from_secs(120),
             age: Duration::from_secs(3600),
             write_stall: Duration::from_secs(30),
+            min_write_rate: 512,
+            body_stall: Duration::from_secs(30),
+            min_body_rate: 512,
             header_list: 16 * 1024,
             max_headers: 100,
             max_uri: 8 * 1024,
@@ -143,6 +160,8 @@ impl Default for Http2 {
             max_streams: 200,
             max_pending_resets: 20,
             max_local_resets: 256,
+            frames_at_once: 5_000,
+            frames_a_second: 100,
         }
     }
 }

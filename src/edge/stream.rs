@@ -28,10 +28,8 @@ impl<T> Stream<T> {
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
-        match written {
-            Poll::Pending => self.watch.write_waits(),
-            Poll::Ready(Ok(count)) => self.watch.wrote(*count),
-            Poll::Ready(Err(_)) => {}
+        if let Poll::Ready(Ok(count)) = written {
+            self.watch.wrote(*count);
         }
     }
 }
@@ -42,6 +40,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         let read = Pin::new(&mut self.inner).poll_read(cx, into);
         if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             self.watch.was_read(bytes);
+            if self.watch.is_flooded() {
+                // Not one of these frames is looked at any more.
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
         }
         read
     }
@@ -69,12 +71,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
-        match &flushed {
-            Poll::Pending => self.watch.write_waits(),
-            Poll::Ready(_) => self.watch.wrote(0),
-        }
-        flushed
+        Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,8 +4,10 @@
 //! Does not know: how a connection is closed.
 
 use super::heads::Heads;
+use super::pace::{Pace, Rule};
 use super::settings::Limits;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use super::toll::{ANSWER, Purse};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,8 +57,9 @@ pub(super) struct Watch {
     age: Duration,
     read_any: AtomicBool,
     head_since: AtomicU64,
-    write_since: AtomicU64,
     quiet_since: AtomicU64,
+    /// When the last request in flight ended.
+    served_at: AtomicU64,
     leaving_since: AtomicU64,
     /// When the answers in flight are looked through next; zero when none was since the last look.
     look_at: AtomicU64,
@@ -64,33 +67,50 @@ pub(super) struct Watch {
     /// In flight on the whole door, for the drain's account.
     on_door: Arc<AtomicUsize>,
     /// `None` on HTTP/1, where any byte while nothing is in flight begins a head.
-    heads: Option<Mutex<Heads>>,
+    frames: Option<Mutex<(Heads, Purse)>>,
+    /// What answers gave since frames were last paid for.
+    earned: AtomicU32,
+    flooded: AtomicBool,
+    /// What the socket takes.
+    pace: Arc<Pace>,
+    /// When each answer that its caller does not take will have waited too long; zero while it is not waiting.
     answers: Mutex<Vec<Weak<AtomicU64>>>,
 }
 
 impl Watch {
-    pub(super) fn new(limits: Limits, jitter: f64, http2: bool, on_door: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(limits: Limits, jitter: f64, http2: bool, pace: Arc<Pace>, on_door: Arc<AtomicUsize>) -> Self {
         Self {
             began: Instant::now(),
             limits,
             age: limits.age + limits.age.mul_f64(jitter.clamp(0.0, 1.0) / 10.0),
             read_any: AtomicBool::new(false),
             head_since: AtomicU64::new(0),
-            write_since: AtomicU64::new(0),
             quiet_since: AtomicU64::new(1),
+            served_at: AtomicU64::new(1),
             leaving_since: AtomicU64::new(0),
             look_at: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             on_door,
-            heads: http2.then(|| Mutex::new(Heads::begin())),
+            frames: http2.then(|| Mutex::new((Heads::begin(), Purse::new(&limits.http2)))),
+            earned: AtomicU32::new(0),
+            flooded: AtomicBool::new(false),
+            pace,
             answers: Mutex::default(),
         }
     }
 
     pub(super) fn was_read(&self, bytes: &[u8]) {
         self.read_any.store(true, Ordering::Relaxed);
-        let open = match &self.heads {
-            Some(heads) => heads.lock().unwrap_or_else(PoisonError::into_inner).feed(bytes),
+        let open = match &self.frames {
+            Some(frames) => {
+                let (heads, purse) = &mut *frames.lock().unwrap_or_else(PoisonError::into_inner);
+                let open = heads.feed(bytes);
+                let cost = heads.cost();
+                if cost > 0 && !purse.pay(cost, self.earned.swap(0, Ordering::Relaxed), self.now()) {
+                    self.flooded.store(true, Ordering::Relaxed);
+                }
+                open
+            }
             None => self.in_flight() == 0,
         };
         if !open {
@@ -100,16 +120,14 @@ impl Watch {
         }
     }
 
-    pub(super) fn wrote(&self, count: usize) {
-        self.write_since.store(0, Ordering::Relaxed);
-        if count > MORE_THAN_CONTROL {
-            self.quiet_since.store(self.now(), Ordering::Relaxed);
-        }
+    /// Its frames cost more than it may ask for.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
     }
 
-    pub(super) fn write_waits(&self) {
-        if self.write_since.load(Ordering::Relaxed) == 0 {
-            self.write_since.store(self.now(), Ordering::Relaxed);
+    pub(super) fn wrote(&self, count: usize) {
+        if count > MORE_THAN_CONTROL {
+            self.quiet_since.store(self.now(), Ordering::Relaxed);
         }
     }
 
@@ -126,27 +144,28 @@ impl Watch {
         self.leaving_since.load(Ordering::Relaxed) != 0
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// A request came in whole; it is in flight until the returned value is dropped.
     pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.on_door.fetch_add(1, Ordering::Relaxed);
-        if self.heads.is_none() {
+        if !self.is_http2() {
             self.head_since.store(0, Ordering::Relaxed);
         }
         if self.look_at.load(Ordering::Relaxed) == 0 {
             self.look_at.store(self.now() + self.limits.write_stall.as_millis() as u64, Ordering::Relaxed);
         }
-        InFlight { watch: Arc::clone(self), offered: None }
+        let rule = Rule::new(self.limits.write_stall, self.limits.min_write_rate);
+        InFlight { watch: Arc::clone(self), rule, left: rule.full(), offered: None, deadline: None }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.frames.is_some()
     }
 
     /// When to ask for a verdict at the latest. Cheap: asked whenever the connection stirs.
     pub(super) fn due(&self) -> Instant {
         let limits = [
-            self.past(&self.write_since, self.limits.write_stall),
+            self.pace.due(),
             self.past(&self.head_since, self.limits.header_read),
             self.past(&self.look_at, Duration::ZERO),
             self.first_byte_due(),
@@ -156,27 +175,26 @@ impl Watch {
         limits.into_iter().flatten().fold(last, Instant::min)
     }
 
-    /// Whether the oldest answer that its caller does not take has waited too long. Says when to look again.
+    /// Whether an answer that its caller does not take has waited too long. Says when to look again.
     fn is_an_answer_stalled(&self) -> bool {
-        let (now, limit) = (self.now(), self.limits.write_stall.as_millis() as u64);
-        let mut oldest = now;
+        let now = self.now();
+        let mut next = now + self.limits.write_stall.as_millis() as u64;
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.retain(|answer| {
-            let Some(offered) = answer.upgrade() else { return false };
-            let since = offered.load(Ordering::Relaxed);
-            if since != 0 {
-                oldest = oldest.min(since);
+            let Some(deadline) = answer.upgrade() else { return false };
+            let deadline = deadline.load(Ordering::Relaxed);
+            if deadline != 0 {
+                next = next.min(deadline);
             }
             true
         });
-        let next = if self.in_flight() == 0 { 0 } else { oldest + limit };
-        self.look_at.store(next, Ordering::Relaxed);
-        oldest + limit <= now
+        self.look_at.store(if self.in_flight() == 0 { 0 } else { next }, Ordering::Relaxed);
+        next <= now
     }
 
     pub(super) fn verdict(&self, now: Instant) -> Option<Reason> {
         let is_past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        if is_past(self.past(&self.write_since, self.limits.write_stall)) || self.is_an_answer_stalled() {
+        if is_past(self.pace.due()) || self.is_an_answer_stalled() {
             return Some(Reason::WriteStall);
         }
         if is_past(self.past(&self.head_since, self.limits.header_read)) {
@@ -206,7 +224,12 @@ impl Watch {
         if self.in_flight() > 0 || self.head_since.load(Ordering::Relaxed) != 0 {
             return None;
         }
-        let quiet = self.quiet_since.load(Ordering::Relaxed);
+        let mut quiet = self.quiet_since.load(Ordering::Relaxed);
+        if self.is_http2() {
+            // What the library still holds of answers that ended is little, and taken by bits it does not count for ever.
+            let tail = self.limits.write_stall.as_millis() as u64;
+            quiet = quiet.min(self.served_at.load(Ordering::Relaxed) + tail);
+        }
         let leaving = self.leaving_since.load(Ordering::Relaxed);
         if leaving != 0 {
             return Some((self.after(quiet.max(leaving), GOODBYE), Reason::Goodbye));
@@ -215,11 +238,11 @@ impl Watch {
         self.read_any.load(Ordering::Relaxed).then(|| (self.after(quiet, self.limits.idle), Reason::Idle))
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64 + 1
     }
 
-    fn after(&self, since: u64, limit: Duration) -> Instant {
+    pub(super) fn after(&self, since: u64, limit: Duration) -> Instant {
         self.began + Duration::from_millis(since) + limit
     }
 }
@@ -228,27 +251,39 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct InFlight {
     watch: Arc<Watch>,
-    /// When the answer's last piece was handed over and no next one asked for.
-    offered: Option<Arc<AtomicU64>>,
+    rule: Rule,
+    /// How much longer its caller is waited for, in all.
+    left: u64,
+    /// When the answer's last piece was handed over, and its length, while no next one is asked for.
+    offered: Option<(u64, usize)>,
+    deadline: Option<Arc<AtomicU64>>,
 }
 
 impl InFlight {
     /// The answer gave a piece: until it is asked for the next one, its caller is the slow side.
-    pub(super) fn offered(&mut self) {
+    pub(super) fn offered(&mut self, bytes: usize) {
         let now = self.watch.now();
-        self.slot().store(now, Ordering::Relaxed);
+        self.offered = Some((now, bytes));
+        if self.watch.is_http2() {
+            self.watch.earned.fetch_add(ANSWER, Ordering::Relaxed);
+        }
+        let deadline = now + self.left;
+        self.slot().store(deadline, Ordering::Relaxed);
+        self.watch.look_at.fetch_min(deadline, Ordering::Relaxed);
     }
 
     /// The answer is asked for its next piece: the caller has taken what there was.
     pub(super) fn asked(&mut self) {
-        if let Some(slot) = &self.offered {
-            slot.store(0, Ordering::Relaxed);
+        if let Some((since, bytes)) = self.offered.take() {
+            let waited = self.watch.now().saturating_sub(since);
+            self.left = self.rule.after(self.left, waited, bytes, self.watch.in_flight());
+            self.slot().store(0, Ordering::Relaxed);
         }
     }
 
     fn slot(&mut self) -> &AtomicU64 {
         let watch = &self.watch;
-        self.offered.get_or_insert_with(|| {
+        self.deadline.get_or_insert_with(|| {
             let slot = Arc::new(AtomicU64::new(0));
             let mut answers = watch.answers.lock().unwrap_or_else(PoisonError::into_inner);
             if answers.len() >= SWEEP {
@@ -262,7 +297,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.watch.quiet_since.store(self.watch.now(), Ordering::Relaxed);
+        let now = self.watch.now();
+        self.watch.quiet_since.store(now, Ordering::Relaxed);
+        self.watch.served_at.store(now, Ordering::Relaxed);
         self.watch.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.watch.on_door.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, a file per promise.
 
+mod addresses;
+mod attacker;
 mod audit;
 mod bod;
 mod bulk;
@@ -17,6 +19,7 @@ mod effects;
 mod fabric;
 mod floors;
 mod forgeries;
+mod frames;
 mod hostile;
 mod house;
 mod idp;

@@ -1,7 +1,7 @@
 //! What the process writes: a line for everybody, values and secrets for nobody.
 
 use super::{Process, run, text, token};
-use crate::house::{https, send};
+use crate::house::{https, send, trusting};
 use http::Request;
 use http_body_util::Full;
 use mi_gateway::mock_m3::{Mock, Settings};
@@ -236,4 +236,33 @@ async fn one_id_leads_from_the_call_through_m3_to_its_document_and_its_delivery(
     // By the decision's id, which the caller was told as well, the log tells what M3 made of it.
     let outcome = audit.lines().find(|line| line.contains(reply.header("mi-decision")) && line.contains("outcome"));
     assert!(outcome.is_some(), "{audit}");
+}
+
+/// The one address of a caller, where a balancer is trusted to name it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_the_client_that_a_balancer_names_and_never_what_a_header_says() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir().expect("a folder");
+    let trusted = [("MI_GATEWAY__EDGE__PROXY_PROTOCOL_FROM", "127.0.0.0/8")];
+    let mut process = Process::start(folder.path(), &trusted).await;
+    let port = process.word("public_url").rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("the public door");
+    let mut stream = stream;
+    stream.write_all(b"PROXY TCP4 203.0.113.9 127.0.0.1 40000 443\r\n").await.expect("sent");
+    let config = trusting(&folder.path().join("certs/dev/ca.pem"));
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let mut stream = connector.connect(name, stream).await.expect("a handshake");
+    let request = "GET /oauth2/jwks HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", text(&answer));
+    process.signal("TERM");
+    let mut log = String::new();
+    process.output.take().expect("a pipe").read_to_string(&mut log).await.expect("text");
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let line = lines.iter().find(|line| line["route"] == "/oauth2/jwks").unwrap_or_else(|| panic!("no line in {log}"));
+    assert_eq!(line["peer"], "203.0.113.9");
+    assert!(!log.contains("6.6.6.6"), "{log}");
 }

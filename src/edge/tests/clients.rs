@@ -65,7 +65,7 @@ impl Asking {
         }
         let asked = ClientCertificates { authorities: authority.map(|_| path.clone()), self_signed };
         let limits = Limits { reload: Duration::from_millis(5), ..Limits::default() };
-        Self { house: House::open(limits, true, Some(asked)).await, path, _folder: folder }
+        Self { house: House::open(limits, true, Some(asked), &[]).await, path, _folder: folder }
     }
 
     /// What the service is told of the caller; `None`: there was no connection.

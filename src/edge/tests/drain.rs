@@ -36,7 +36,7 @@ async fn a_drain_of_http2_finishes_a_request_and_takes_no_more() {
     refuses_connections(&house).await;
     house.signals.go_on.add_permits(1);
     let answer = soon(held).await.unwrap();
-    assert_eq!(whole(answer.into_body()).await, "held");
+    assert_eq!(whole(answer.into_body()).await.unwrap(), "held");
     assert_eq!(soon(house.run).await.unwrap(), Drained { unfinished: 0 });
     assert!(soon(caller.ready()).await.is_err());
 }
@@ -49,7 +49,7 @@ async fn a_drain_waits_for_an_answers_last_byte() {
     house.stop.cancel();
     refuses_connections(&house).await;
     house.signals.go_on.add_permits(1);
-    assert_eq!(soon(whole(answer.into_body())).await, "piecepiece");
+    assert_eq!(soon(whole(answer.into_body())).await.unwrap(), "piecepiece");
     assert_eq!(soon(house.run).await.unwrap(), Drained { unfinished: 0 });
 }
 

@@ -3,11 +3,14 @@
 mod clients;
 mod drain;
 mod http;
+mod proxies;
+mod slow;
 mod timers;
 mod tls;
 
 use super::development::{DevelopmentFiles, ensure};
 use super::listener::{Drained, Edge};
+use super::received::Received;
 use super::settings::{ClientCertificates, Limits, Settings, TlsSource};
 use crate::model::{ClientCertificate, Peer};
 use crate::tasks::Tasks;
@@ -18,7 +21,6 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
@@ -76,7 +78,7 @@ impl Drop for OnDrop {
     }
 }
 
-async fn serve(request: Request<Incoming>, signals: Signals) -> Result<Response<Body>, Infallible> {
+async fn serve(request: Request<Received>, signals: Signals) -> Result<Response<Body>, Infallible> {
     let body = match request.uri().path() {
         // Begins, waits for the test, ends.
         "/hold" => {
@@ -105,10 +107,13 @@ async fn serve(request: Request<Incoming>, signals: Signals) -> Result<Response<
             });
             StreamBody::new(pieces).boxed_unsync()
         }
+        "/large" => Full::new(large()).boxed_unsync(),
         "/echo" => {
             signals.begun.add_permits(1);
-            let bytes = whole(request.into_body()).await;
-            Full::new(bytes).boxed_unsync()
+            match whole(request.into_body()).await {
+                Ok(bytes) => Full::new(bytes).boxed_unsync(),
+                Err(fault) => Full::new(fault.to_string().into()).boxed_unsync(),
+            }
         }
         "/peer" => {
             let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
@@ -124,9 +129,13 @@ async fn serve(request: Request<Incoming>, signals: Signals) -> Result<Response<
     Ok(Response::new(body))
 }
 
+pub(super) fn large() -> Bytes {
+    (0..100_000u32).map(|at| b'a' + (at % 23) as u8).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test's own short body")]
-pub(super) async fn whole(body: Incoming) -> Bytes {
-    body.collect().await.map(|all| all.to_bytes()).unwrap_or_default()
+pub(super) async fn whole<B: http_body::Body<Data = Bytes>>(body: B) -> Result<Bytes, B::Error> {
+    body.collect().await.map(|all| all.to_bytes())
 }
 
 /// A door with the test's service behind it.
@@ -142,19 +151,20 @@ pub(super) struct House {
 
 impl House {
     pub(super) async fn plain(limits: Limits) -> Self {
-        Self::open(limits, false, None).await
+        Self::open(limits, false, None, &[]).await
     }
 
     pub(super) async fn tls(limits: Limits) -> Self {
-        Self::open(limits, true, None).await
+        Self::open(limits, true, None, &[]).await
     }
 
-    pub(super) async fn open(limits: Limits, tls: bool, clients: Option<ClientCertificates>) -> Self {
+    pub(super) async fn open(limits: Limits, tls: bool, clients: Option<ClientCertificates>, proxies: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = ensure(dir.path()).unwrap();
         let source = TlsSource::Files { chain: files.chain.clone(), key: files.key.clone() };
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let settings = Settings { door: "test", listen, tls: tls.then_some(source), clients, limits };
+        let proxies = proxies.iter().map(|network| network.parse().unwrap()).collect();
+        let settings = Settings { door: "test", listen, tls: tls.then_some(source), clients, proxies, limits };
         let metrics = Metrics::new();
         let edge = Edge::bind(settings, metrics.clone()).unwrap();
         let addresses = edge.addresses().to_vec();

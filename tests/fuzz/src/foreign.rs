@@ -3,7 +3,7 @@
 use mi_gateway::auth::{Assertion, ClientKeys, KeySet, Metadata, proof_well_formed, says_active, well_formed};
 use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
 use mi_gateway::config;
-use mi_gateway::edge::Heads;
+use mi_gateway::edge::{Announced, Heads, ProxyStep, proxy_step};
 use mi_gateway::issuer::{basic_readable, form_readable};
 use mi_gateway::limit::Plan;
 use mi_gateway::m3::{Found, RestReader, read_frame};
@@ -235,6 +235,30 @@ pub fn heads(bytes: &[u8]) {
         pieces.feed(std::slice::from_ref(byte));
     }
     assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
+}
+
+/// A PROXY header is asked for to its last byte and no further, is never long, and is a whole one by its own account.
+pub fn proxies(bytes: &[u8]) {
+    const MOST: usize = 4_096;
+    let mut got = 0;
+    loop {
+        match proxy_step(&bytes[..got]) {
+            Ok(ProxyStep::More(wanted)) => {
+                assert!(wanted > 0 && got + wanted <= MOST, "{got} and {wanted} more");
+                got += wanted;
+                if got > bytes.len() {
+                    return;
+                }
+            }
+            Ok(ProxyStep::Done(announced)) => {
+                let whole = ppp::HeaderResult::parse(&bytes[..got]);
+                assert!(matches!(whole, ppp::HeaderResult::V1(Ok(_)) | ppp::HeaderResult::V2(Ok(_))));
+                assert!(!matches!(announced, Announced::Client(client) if client.ip().is_ipv4() && got < 28));
+                return;
+            }
+            Err(_) => return,
+        }
+    }
 }
 
 /// A document splits into the same parts however it is cut; what splits into JSON values is JSON, and what is JSON splits.
