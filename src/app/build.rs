@@ -113,6 +113,7 @@ const NONCE_KEY: &str = "dpop-nonce.key";
 /// The tokens that are trusted here, and the issuer of our own.
 pub(super) struct Tokens {
     pub(super) verifier: Verifier,
+    pub(super) directory: Directory,
     pub(super) issuer: Option<Issuer>,
     pub(super) store: Store,
     pub(super) stoplist: Stoplist,
@@ -157,8 +158,8 @@ pub(super) async fn tokens(
         rules.push(foreign_rules(foreign, &settings.state));
     }
     foreign_clients(settings, &directory);
-    let verifier = Verifier::new(public_url, rules, directory, proofs, metrics, tasks)?;
-    Ok(Tokens { verifier, issuer, store, stoplist, first_start })
+    let verifier = Verifier::new(public_url, rules, directory.clone(), proofs, metrics, tasks)?;
+    Ok(Tokens { verifier, directory, issuer, store, stoplist, first_start })
 }
 
 pub(super) fn operator(settings: &Settings) -> Result<OperatorToken, Error> {

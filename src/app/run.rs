@@ -1,8 +1,10 @@
 //! Start, wait, drain in order.
 
+use super::audit as retention;
 use super::build;
 use super::error::Error;
 use super::health::Watched;
+use super::limits;
 use super::operator::actions;
 use super::outbox as door;
 use super::stops;
@@ -19,7 +21,7 @@ use crate::limit::Limits;
 use crate::mock_m3::Mock;
 use crate::model::{Standing, TenantId};
 use crate::outbox::Outbox;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{AccessLog, Metrics};
 use bytes::Bytes;
@@ -87,11 +89,7 @@ const OPERATIONS_END: Duration = Duration::from_secs(5);
 const TASKS_END: Duration = Duration::from_secs(5);
 
 pub async fn start(settings: Settings) -> Result<Running, Error> {
-    install_crypto();
-    raise_open_files();
-    small_pages();
-    build::guard(&settings)?;
-    build::state(&settings.state)?;
+    prepare(&settings)?;
     let (tasks, writes) = (Tasks::new(), Tasks::new());
     let metrics = Arc::new(Metrics::new());
     let health = Health::new(&metrics);
@@ -131,7 +129,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let service = ServiceBuilder::new().map_request(incoming).service(inside.clone());
 
     let at = operations.addresses().to_vec();
-    let mut may = actions(&catalog, &parts.m3, mock.as_ref(), &policies);
+    let mut may = kept(&settings, &public_url, &tokens, &parts, mock.as_ref(), &tasks);
     may.extend(stops::begin(&settings, &public_url, &tokens, &audit, &health, &tasks));
     let door = guarded(&settings, &parts, &health, &at, may)?;
     let addresses = Addresses {
@@ -172,6 +170,34 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+/// Before anything is begun.
+fn prepare(settings: &Settings) -> Result<(), Error> {
+    install_crypto();
+    raise_open_files();
+    small_pages();
+    build::guard(settings)?;
+    build::state(&settings.state)?;
+    for (key, path) in settings.open_secrets() {
+        tracing::warn!(key, path = %path.display(), "a file with a secret {}", store::OPEN_ADVICE);
+    }
+    Ok(())
+}
+
+/// What operators may do about what is known, counted and written down.
+fn kept(
+    settings: &Settings,
+    public_url: &str,
+    tokens: &build::Tokens,
+    parts: &Parts,
+    mock: Option<&Mock>,
+    tasks: &Tasks,
+) -> Vec<Action> {
+    let mut may = actions(&parts.catalog, &parts.m3, mock, &parts.policies);
+    may.extend(limits::actions(settings, public_url, tokens, &parts.limits, &parts.audit));
+    may.push(retention::begin(&parts.audit, settings.audit.keep, tasks));
+    may
 }
 
 fn incoming(request: http::Request<edge::Received>) -> gateway::Request {

@@ -14,6 +14,7 @@ use crate::tasks::Tasks;
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Method;
 use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RevokeOrder {
-    pub token: Option<String>,
+    pub token: Option<SecretString>,
     pub id: Option<String>,
     pub client: Option<String>,
     pub issuer: Option<String>,
@@ -95,7 +96,7 @@ impl Named {
         }
     }
 
-    async fn client(&self, client: &str, issuer: Option<&str>) -> Result<ClientId, BadOrder> {
+    pub async fn client(&self, client: &str, issuer: Option<&str>) -> Result<ClientId, BadOrder> {
         let issuer = self.issuer(issuer)?;
         if issuer != self.own {
             return Ok(ClientId { issuer, id: client.into() });
@@ -117,7 +118,7 @@ impl Named {
         let mut until = None;
         let what = match (order.token, order.id, order.client) {
             (Some(token), None, None) if before.is_none() => {
-                let (what, end) = self.by_text(token.trim())?;
+                let (what, end) = self.by_text(token.expose_secret().trim())?;
                 until = end;
                 what
             }
@@ -222,7 +223,7 @@ pub fn shown(entry: &Entry) -> Value {
     told
 }
 
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 /// Follows the list, tells what changes in log, audit log and readiness, and gives the operator's calls.
 pub(super) fn begin(
@@ -309,7 +310,7 @@ where
     })
 }
 
-fn read<T: Default + serde::de::DeserializeOwned>(body: Value) -> Result<T, ActionError> {
+pub(super) fn read<T: Default + serde::de::DeserializeOwned>(body: Value) -> Result<T, ActionError> {
     // The fault may repeat what stood there: it says where, not what.
     let wrong = |_| ActionError::Refused("the order has a member that it can't have, or one of another type".into());
     if body.is_null() { Ok(T::default()) } else { serde_json::from_value(body).map_err(wrong) }

@@ -19,6 +19,14 @@ pub enum Error {
         "another gateway writes the audit log in {path}; stop it, or give this one a folder of its own with audit.dir", path = .0.display()
     )]
     Taken(PathBuf),
+    #[error(
+        "{file}:{line}: {what}; the log is not as it was written: nothing was removed, see `mi-gateway audit verify`", file = file.display()
+    )]
+    NotWhole { file: PathBuf, line: u64, what: String },
+    #[error("files of the audit log could not be removed: {0}; `mi-gateway audit prune` tries it again")]
+    NotRemoved(io::Error),
+    #[error("the audit log takes no lines at the moment; nothing was removed")]
+    Closed,
     #[error("the audit log's thread can't be started: {0}")]
     Thread(io::Error),
 }

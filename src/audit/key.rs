@@ -1,6 +1,6 @@
 //! The key that signs checkpoints (Ed25519), and the one that hashes what must not be read.
 //!
-//! Both come from one seed in a file that only the gateway may read. Whoever checks the log needs the public half alone.
+//! Both come from one seed in a file that only the gateway should read, and only it may write. Whoever checks the log needs the public half alone.
 
 use super::chain::{Hash, Link, hex, unhex};
 use super::error::Error;
@@ -10,11 +10,12 @@ use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// A seed's text is far shorter.
+const MOST: u64 = 1024;
 
 pub struct Key {
     pair: Ed25519KeyPair,
@@ -44,8 +45,12 @@ impl PublicKey {
 
     /// Whether the owner of the key said that the log stood here.
     pub(super) fn signed(self, at: Link, signature: &str) -> bool {
+        self.signed_words(&statement(at), signature)
+    }
+
+    pub(super) fn signed_words(self, words: &str, signature: &str) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        UnparsedPublicKey::new(&ED25519, self.0).verify(statement(at).as_bytes(), &signature).is_ok()
+        UnparsedPublicKey::new(&ED25519, self.0).verify(words.as_bytes(), &signature).is_ok()
     }
 }
 
@@ -69,13 +74,7 @@ impl Key {
 
     pub fn read(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Key { path: path.to_owned(), source };
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(failed(io::Error::other(
-                "others may read it: set its mode to 0600, and make a new one if they did",
-            )));
-        }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+        let text = store::read_secret_text(path, MOST).map_err(failed)?;
         let bad = || failed(io::Error::other("it holds no seed of 64 hexadecimal digits"));
         let seed = Zeroizing::new(unhex(text.trim()).ok_or_else(bad)?);
         let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| bad())?;
@@ -90,7 +89,12 @@ impl Key {
     }
 
     pub(super) fn sign(&self, at: Link) -> String {
-        URL_SAFE_NO_PAD.encode(self.pair.sign(statement(at).as_bytes()))
+        self.sign_words(&statement(at))
+    }
+
+    /// Words of different kinds begin differently, so that none is taken for another.
+    pub(super) fn sign_words(&self, words: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.pair.sign(words.as_bytes()))
     }
 
     /// The same value of the same field always gives the same text, and nobody without the key can try values out.

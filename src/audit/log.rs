@@ -3,6 +3,7 @@
 use super::decision::{Decision, DecisionId, now};
 use super::error::Error;
 use super::key::Key;
+use super::prune::{Keep, Prefix, Pruned};
 use super::refusals::{Refusal, Refusals};
 use super::settings::{Required, Settings};
 use super::ticket::{Outcome, Ticket};
@@ -42,10 +43,15 @@ impl fmt::Debug for Log {
 impl Log {
     /// Takes up the chain where the last run left it. Blocks; meant for the start.
     pub fn start(settings: Settings, metrics: &Metrics) -> Result<Self, Error> {
+        Self::start_for("gateway", settings, metrics)
+    }
+
+    /// For whom it is opened stands in the first line.
+    pub fn start_for(whom: &str, settings: Settings, metrics: &Metrics) -> Result<Self, Error> {
         let key = Arc::new(Key::ensure(&settings.key)?);
         let shared = Arc::new(Shared::new(metrics));
         let (queue, messages) = sync_channel(QUEUE);
-        let writer = Writer::open(&settings, Arc::clone(&key), Arc::clone(&shared))?;
+        let writer = Writer::open(&settings, Arc::clone(&key), Arc::clone(&shared), whom)?;
         // A thread, not a task: a disk blocks, and no worker of the runtime may.
         let run = move || writer.run(&messages);
         thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
@@ -102,6 +108,18 @@ impl Log {
         if self.inner.queue.try_send(Message::Line { words, told }).is_err() {
             self.inner.shared.lost(1);
         }
+    }
+
+    /// Removes what `keep` does not ask for, and leaves a signed record of it.
+    pub async fn prune(&self, keep: Keep, by: &str) -> Result<Pruned, Error> {
+        let (dir, key) = (self.inner.settings.dir.clone(), self.inner.key.public());
+        // Files are read whole: never on a thread of the runtime, and not on the one that others wait for.
+        let found = tokio::task::spawn_blocking(move || Prefix::find(&dir, key, keep)).await;
+        let Some(prefix) = found.map_err(|_| Error::Closed)?? else { return Ok(Pruned::default()) };
+        let (told, done) = oneshot::channel();
+        let order = Message::Prune { prefix, by: by.to_owned(), told };
+        self.inner.queue.try_send(order).map_err(|_| Error::Closed)?;
+        done.await.map_err(|_| Error::Closed)?
     }
 
     /// Whether lines can be kept; the reason is for readiness.

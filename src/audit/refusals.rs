@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MOST: usize = 4_096;
 
 /// A call that a limit refused, or would have refused.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Refusal<'a> {
     pub call: &'a str,
     pub client: &'a ClientId,
@@ -32,6 +32,18 @@ pub struct Refusal<'a> {
     pub limit: &'static str,
     /// It only watches: nothing was refused.
     pub shadow: bool,
+    pub table: Option<Table>,
+}
+
+/// The table that refused it, as it stood then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// `limits.toml:12`.
+    pub place: String,
+    pub most: u32,
+    pub used: u32,
+    /// Of this call.
+    pub cost: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,7 +58,7 @@ struct Key {
 
 impl Key {
     fn of(refusal: &Refusal<'_>) -> Self {
-        let Refusal { client, limit, shadow, name, .. } = *refusal;
+        let &Refusal { client, limit, shadow, name, .. } = refusal;
         let by_program = matches!(limit, "program" | "transaction");
         let program = name.map(|(program, _)| program).filter(|_| by_program);
         let transaction = name.map(|(_, transaction)| transaction).filter(|_| limit == "transaction");
@@ -72,6 +84,7 @@ struct Last {
     name: Option<(ProgramName, TransactionName)>,
     effect: Option<Effect>,
     reason: &'static str,
+    table: Option<Table>,
 }
 
 impl Last {
@@ -84,6 +97,7 @@ impl Last {
             name: refusal.name,
             effect: refusal.effect,
             reason: refusal.reason,
+            table: refusal.table.clone(),
         }
     }
 }
@@ -111,6 +125,8 @@ struct Shown<'a> {
     verdict: &'static str,
     reason: &'a str,
     limit: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<&'a Table>,
     /// Refusals that this line stands for.
     times: u64,
     /// The line whose id these callers were told.
@@ -199,6 +215,7 @@ fn put(key: &Key, last: &Last, id: DecisionId, times: u64, first: Option<Decisio
         verdict: "deny",
         reason,
         limit,
+        table: last.table.as_ref(),
         times,
         first: first.map(|id| id.to_string()),
     };
@@ -228,6 +245,7 @@ mod tests {
             reason: "rate-limited",
             limit,
             shadow: false,
+            table: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where the log lies, what must be in it before a call goes on, and what of a call it tells.
 
+use super::prune::Keep;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Settings {
     /// A signature at least every so many lines, and so long after a line.
     pub checkpoint_lines: u64,
     pub checkpoint_every: Duration,
+    /// What is removed again; everything stays unless this says otherwise.
+    pub keep: Keep,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Settings {
             file_bytes: 64 * 1024 * 1024,
             checkpoint_lines: 1_000,
             checkpoint_every: Duration::from_secs(10),
+            keep: Keep::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The log's promises, with files as they lie on a disk.
 
-use super::{Decision, Head, Key, Log, Outcome, Settings, Step, verify};
+use super::{Decision, Error, Head, Keep, Key, Log, Outcome, Pruned, Settings, Step, verify};
 use crate::model::{ClientId, Effect};
 use crate::telemetry::Metrics;
 use std::fs;
@@ -131,10 +131,141 @@ async fn a_write_whose_task_broke_down_is_unknown_and_one_that_was_never_sent_is
 }
 
 #[test]
-fn a_key_that_others_can_read_is_refused() {
+fn a_key_that_others_can_write_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.key");
     Key::ensure(&path).expect("a key");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).expect("a mode");
     assert!(Key::ensure(&path).is_err());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).expect("a mode");
+    assert!(Key::ensure(&path).is_ok(), "as systemd and Kubernetes hand it over");
+}
+
+/// A log of many small files.
+async fn filed(folder: &Path) -> (Settings, Vec<PathBuf>) {
+    let settings = Settings { file_bytes: 1, ..settings(folder) };
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let client = ClientId { issuer: "https://issuer".into(), id: "shop".into() };
+    for _ in 0..6 {
+        let mut ticket = log.record(&write(&client));
+        ticket.kept().await.expect("kept");
+        ticket.ended(Outcome::Done);
+    }
+    assert!(log.close(Duration::from_secs(10)).await);
+    let files = super::verify::files(&settings.dir).expect("a folder");
+    assert!(files.len() > 6, "{files:?}");
+    (settings, files)
+}
+
+/// So that the newest ones stay, and about these many go.
+fn room(files: &[PathBuf], go: usize) -> Keep {
+    let size = |file: &PathBuf| fs::metadata(file).expect("a file").len();
+    Keep { bytes: Some(files[go..].iter().map(size).sum()), days: None }
+}
+
+async fn pruned(settings: &Settings, keep: Keep) -> Result<Pruned, Error> {
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let pruned = log.prune(keep, "anna").await;
+    assert!(log.close(Duration::from_secs(10)).await);
+    pruned
+}
+
+#[tokio::test]
+async fn what_was_pruned_is_told_by_a_signed_line_and_the_rest_is_proven_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    assert_eq!(pruned(&settings, Keep { days: Some(1), bytes: None }).await.expect("nothing to do"), Pruned::default());
+    assert_eq!(pruned(&settings, Keep::default()).await.expect("nothing to do"), Pruned::default());
+    let gone = pruned(&settings, room(&files, 3)).await.expect("pruned");
+    assert!(gone.files.len() >= 3 && gone.files.starts_with(&files[..3]) && gone.first == 1, "{gone:?}");
+    assert!(gone.files.iter().all(|file| !file.exists()));
+    let key = Key::read(&settings.key).expect("a key").public();
+    let found = verify(&settings.dir, key, Head::beside(&settings.dir).as_ref()).expect("readable").expect("whole");
+    let record = found.pruned.expect("a record");
+    assert_eq!((found.first, record.last, record.by.as_str()), (gone.last + 1, gone.last, "anna"));
+    // And once more, on top of it.
+    let left = super::verify::files(&settings.dir).expect("a folder");
+    let more = pruned(&settings, room(&left, 2)).await.expect("pruned");
+    assert_eq!(more.first, gone.last + 1);
+    assert_eq!(whole(&settings).map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_kill_while_files_are_removed_leaves_a_log_that_is_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    let aside: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a file")).collect();
+    let gone = pruned(&settings, room(&files, 3)).await.expect("pruned").files;
+    for (file, text) in files.iter().zip(&aside).take(gone.len()).rev() {
+        fs::write(file, text).expect("put back");
+        assert_eq!(whole(&settings).map(|_| ()), Ok(()), "{}", file.display());
+    }
+    fs::remove_file(&files[1]).expect("removed");
+    assert!(whole(&settings).is_err(), "but not one with a hole");
+}
+
+#[tokio::test]
+async fn a_file_that_goes_without_a_record_is_missed_and_pruning_does_not_cover_it_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    fs::remove_file(&files[0]).expect("removed");
+    let why = whole(&settings).expect_err("it is missed");
+    assert!(why.contains("no signed record says"), "{why}");
+    let why = pruned(&settings, room(&files, 3)).await.expect_err("it hides what was done").to_string();
+    assert!(why.contains("no signed record says") && files[1].exists(), "{why}");
+    // Behind a record as well.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    pruned(&settings, room(&files, 3)).await.expect("pruned");
+    let next = super::verify::files(&settings.dir).expect("a folder").remove(0);
+    fs::remove_file(&next).expect("removed");
+    assert!(whole(&settings).is_err(), "one file more than the record tells");
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let files = super::verify::files(&settings.dir).expect("a folder");
+    assert!(log.prune(room(&files, 1), "anna").await.is_err());
+    assert!(log.close(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn what_is_not_whole_is_not_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    let text = fs::read_to_string(&files[1]).expect("a file");
+    fs::write(&files[1], text.replace("\"kind\"", "\"kinb\"")).expect("altered");
+    let why = pruned(&settings, room(&files, 3)).await.expect_err("it is evidence").to_string();
+    assert!(why.contains("nothing was removed"), "{why}");
+    assert!(files.iter().all(|file| file.exists()));
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_else_made_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    let other = Key::ensure(&folder.path().join("other.key")).expect("a key");
+    let ours = Key::read(&settings.key).expect("a key");
+    let prefix =
+        super::prune::Prefix::find(&settings.dir, ours.public(), room(&files, 2)).expect("whole").expect("files");
+    let forged = prefix.record("mallory", &other);
+    let good = prefix.record("anna", &ours);
+    // One of another range under a signature that is good for this one.
+    let moved =
+        String::from_utf8(good.clone()).expect("text").replace("\"by\":\"anna\"", "\"by\":\"mallory\"").into_bytes();
+    let newest = file(&settings);
+    let before = fs::read(&newest).expect("a file");
+    for file in &prefix.pruned.files {
+        fs::remove_file(file).expect("removed");
+    }
+    for (record, expected) in [(forged, Some("not signed")), (moved, Some("not signed")), (good, None)] {
+        // Whoever may write the files can hang a line on the chain.
+        let last = before.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
+        let last = super::chain::parse(last).expect("a line of the log");
+        let (at, mut text) = (super::chain::Link { seq: last.seq, hash: last.hash }, before.clone());
+        at.write(&record, &mut text);
+        fs::write(&newest, text).expect("written");
+        let told = whole(&settings).map(|_| ());
+        match expected {
+            Some(part) => assert!(told.as_ref().is_err_and(|why| why.contains(part)), "{told:?}"),
+            None => assert_eq!(told, Ok(()), "the key's own is good"),
+        }
+    }
 }

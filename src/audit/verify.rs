@@ -1,13 +1,16 @@
 //! Is the log whole? Every line hangs on the one before, every signature is the key's, and the newest one is reached.
 //!
+//! A log that does not begin with line 1 must hold a signed record that says where it was pruned.
 //! What is removed, changed, put in or moved breaks the chain at that line. What was written behind the last signature
 //! can be made anew by whoever may write the files; how many lines that are is said.
 
-use super::chain::{Link, hex, next, parse, unhex};
+use super::chain::{Hash, Link, hex, next, parse, unhex};
 use super::error::Error;
 use super::key::PublicKey;
+use super::prune::{ends, not_said};
 use super::writer::LONGEST;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -48,17 +51,32 @@ impl Head {
 pub struct Verified {
     pub files: u64,
     pub lines: u64,
-    /// Of the first line that is here; what came earlier was taken elsewhere.
+    /// Of the first line that is here; what came earlier was pruned.
     pub first: u64,
     pub last: u64,
     pub decisions: u64,
     pub checkpoints: u64,
+    /// The newest record of lines that were pruned: up to which, when and by whom.
+    pub pruned: Option<Record>,
     /// Behind the last signature.
     pub unsigned: u64,
     /// Decisions that could not be kept, as the log itself counts them.
     pub lost: u64,
     /// Writes that were allowed and have no outcome: under way, or at M3 when the gateway was killed.
     pub open_writes: u64,
+}
+
+/// What a record of pruned lines says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    pub last: u64,
+    pub time: String,
+    pub by: String,
+}
+
+fn words_of(words: &Value) -> Record {
+    let text = |name: &str| words[name].as_str().unwrap_or_default().to_owned();
+    Record { last: words["last"].as_u64().unwrap_or_default(), time: text("time"), by: text("by") }
 }
 
 /// What is wrong, and where.
@@ -88,11 +106,18 @@ pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 /// Each whole line of the files in turn, with its file and its number there; ends early where `see` says so.
 pub(super) fn each_line<E>(
     dir: &Path,
+    see: impl FnMut(&Path, u64, &[u8]) -> Result<(), E>,
+) -> Result<Result<(), E>, Error> {
+    each_line_of(&files(dir)?, see)
+}
+
+pub(super) fn each_line_of<E>(
+    files: &[PathBuf],
     mut see: impl FnMut(&Path, u64, &[u8]) -> Result<(), E>,
 ) -> Result<Result<(), E>, Error> {
-    for path in files(dir)? {
+    for path in files {
         let failed = |source| Error::Unreadable { path: path.clone(), source };
-        let mut reader = BufReader::with_capacity(256 * 1024, File::open(&path).map_err(failed)?);
+        let mut reader = BufReader::with_capacity(256 * 1024, File::open(path).map_err(failed)?);
         let (mut line, mut number) = (Vec::new(), 0);
         loop {
             line.clear();
@@ -105,7 +130,7 @@ pub(super) fn each_line<E>(
                 // Being written this moment, or torn by a kill: never told to anybody.
                 break;
             }
-            if let Err(end) = see(&path, number, &line) {
+            if let Err(end) = see(path, number, &line) {
                 return Ok(Err(end));
             }
         }
@@ -119,7 +144,7 @@ pub fn verify(dir: &Path, key: PublicKey, head: Option<&Head>) -> Result<Result<
     if head.is_some_and(|head| !head.is_signed_by(key)) {
         return Ok(Err(whole("the newest signature beside the files is not this key's")));
     }
-    let mut reading = Reading { key, head, at: None, file: None, open: BTreeSet::new(), found: Verified::default() };
+    let mut reading = Reading::new(key, head);
     if let Err(broken) = each_line(dir, |path, number, line| {
         reading.line(path, line).map_err(|what| Broken { file: path.to_owned(), line: number, what })
     })? {
@@ -129,21 +154,44 @@ pub fn verify(dir: &Path, key: PublicKey, head: Option<&Head>) -> Result<Result<
         let what = format!("the log ends with line {}, and line {} was signed", reading.found.last, head.seq);
         return Ok(Err(Broken { file: dir.to_owned(), line: 0, what }));
     }
+    if let Some(begin) =
+        reading.begin.filter(|(first, before)| *first > 1 && !reading.pruned.contains(&(first - 1, *before)))
+    {
+        return Ok(Err(whole(&not_said(begin.0))));
+    }
     reading.found.open_writes = reading.open.len() as u64;
     Ok(Ok(reading.found))
 }
 
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     key: PublicKey,
     head: Option<&'a Head>,
     at: Option<Link>,
     file: Option<PathBuf>,
+    /// The first line's number, and what it hangs on.
+    begin: Option<(u64, Hash)>,
+    /// Where files ended that signed records say were pruned.
+    pruned: BTreeSet<(u64, Hash)>,
     open: BTreeSet<String>,
     found: Verified,
 }
 
-impl Reading<'_> {
-    fn line(&mut self, path: &Path, text: &[u8]) -> Result<(), String> {
+impl<'a> Reading<'a> {
+    pub(super) fn new(key: PublicKey, head: Option<&'a Head>) -> Self {
+        let (pruned, open, found) = (BTreeSet::new(), BTreeSet::new(), Verified::default());
+        Self { key, head, at: None, file: None, begin: None, pruned, open, found }
+    }
+
+    pub(super) fn begin(&self) -> Option<(u64, Hash)> {
+        self.begin
+    }
+
+    /// The last line that was read.
+    pub(super) fn stands(&self) -> Option<Link> {
+        self.at
+    }
+
+    pub(super) fn line(&mut self, path: &Path, text: &[u8]) -> Result<(), String> {
         let line = parse(text).map_err(|why| format!("this is no line of the log: {why}"))?;
         let kind = line.words["kind"].as_str().unwrap_or_default();
         let begins = self.file.as_deref() != Some(path);
@@ -157,7 +205,7 @@ impl Reading<'_> {
         }
         let before = match (self.at, named) {
             (Some(at), _) => at,
-            // What came earlier was taken elsewhere: the file itself says what it hangs on.
+            // What came earlier was pruned: the file itself says what it hangs on, and a record must say the same.
             (None, Some(hash)) => Link { seq: line.seq.saturating_sub(1), hash },
             (None, None) => return Err("the file does not say what it hangs on".into()),
         };
@@ -174,6 +222,7 @@ impl Reading<'_> {
         }
         if self.found.lines == 0 {
             self.found.first = line.seq;
+            self.begin = Some((line.seq, before.hash));
         }
         let at = Link { seq: line.seq, hash: line.hash };
         if let Some(head) = self.head.filter(|head| head.seq == at.seq)
@@ -191,6 +240,12 @@ impl Reading<'_> {
                 }
                 self.found.checkpoints += 1;
                 self.found.unsigned = 0;
+            }
+            "pruned" => {
+                let ends =
+                    ends(&line.words, self.key).ok_or("the record of pruned lines is not signed with this key")?;
+                self.found.pruned = ends.last().map(|_| words_of(&line.words));
+                self.pruned.extend(ends);
             }
             "lost" => self.found.lost += line.words["lines"].as_u64().unwrap_or(0),
             "decision" => {

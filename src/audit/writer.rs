@@ -7,13 +7,14 @@ use super::chain::{Link, hex, parse};
 use super::decision::now;
 use super::error::Error;
 use super::key::Key;
+use super::prune::{Prefix, Pruned};
 use super::settings::Settings;
 use super::verify::{HEAD, Head, files};
 use crate::store;
 use crate::telemetry::Metrics;
 use prometheus::{IntCounter, IntGauge};
 use serde_json::json;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ use tokio::sync::oneshot;
 pub(super) enum Message {
     /// The words of one line, and who waits for it to be on the disk.
     Line { words: Vec<u8>, told: Option<oneshot::Sender<bool>> },
+    /// Write down that these files go, and remove them.
+    Prune { prefix: Prefix, by: String, told: oneshot::Sender<Result<Pruned, Error>> },
     /// Sign what there is and end; says whether that is on the disk.
     End(oneshot::Sender<bool>),
 }
@@ -76,6 +79,11 @@ impl Shared {
         self.writable.set(i64::from(trouble.is_none()));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
+}
+
+/// A gateway writes the log in this folder at the moment.
+pub fn is_written(dir: &Path) -> bool {
+    File::open(dir.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 pub(super) struct Writer {
@@ -137,7 +145,7 @@ impl Open {
 }
 
 impl Writer {
-    pub(super) fn open(settings: &Settings, key: Arc<Key>, shared: Arc<Shared>) -> Result<Self, Error> {
+    pub(super) fn open(settings: &Settings, key: Arc<Key>, shared: Arc<Shared>, whom: &str) -> Result<Self, Error> {
         let failed = |source| Error::Folder { path: settings.dir.clone(), source };
         folder(&settings.dir).map_err(failed)?;
         // Two chains in one folder would be none.
@@ -169,7 +177,8 @@ impl Writer {
             break;
         }
         // Signed at once: what the last run could sign no more is covered by this.
-        let words = json!({ "kind": "start", "time": now(), "version": env!("CARGO_PKG_VERSION"), "torn_bytes": torn });
+        let words = json!({ "kind": "start", "time": now(), "for": whom, "version": env!("CARGO_PKG_VERSION"),
+            "torn_bytes": torn });
         writer.append(&[words.to_string().into_bytes()], true).and_then(|()| writer.sign()).map_err(failed)?;
         Ok(writer)
     }
@@ -178,7 +187,7 @@ impl Writer {
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         let mut ended = None;
         while ended.is_none() {
-            let (mut lines, mut waiting) = (Vec::new(), Vec::new());
+            let (mut lines, mut waiting, mut pruned) = (Vec::new(), Vec::new(), Vec::new());
             let mut next = match messages.recv_timeout(IDLE) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -190,6 +199,7 @@ impl Writer {
                         lines.push(words);
                         waiting.extend(told);
                     }
+                    Message::Prune { prefix, by, told } => pruned.push((prefix, by, told)),
                     Message::End(told) => ended = Some(told),
                 }
                 next = if lines.len() < TOGETHER && ended.is_none() { messages.try_recv().ok() } else { None };
@@ -198,6 +208,9 @@ impl Writer {
             for told in waiting {
                 // Whoever waits no longer has gone away, and nothing of his is sent.
                 let _ = told.send(kept);
+            }
+            for (prefix, by, told) in pruned {
+                let _ = told.send(self.prune(prefix, &by));
             }
             if self.is_due() {
                 self.signed();
@@ -209,6 +222,16 @@ impl Writer {
         if let Some(told) = ended {
             let _ = told.send(signed);
         }
+    }
+
+    /// The record is signed and on the disk before anything goes.
+    fn prune(&mut self, prefix: Prefix, by: &str) -> Result<Pruned, Error> {
+        let record = prefix.record(by, &self.key);
+        if !self.keep(vec![record], true) || !self.signed() {
+            return Err(Error::Closed);
+        }
+        prefix.remove().map_err(Error::NotRemoved)?;
+        Ok(prefix.pruned)
     }
 
     fn is_due(&self) -> bool {

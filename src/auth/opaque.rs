@@ -21,6 +21,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 /// How an issuer is asked about tokens.
 #[derive(Debug, Clone)]
@@ -124,10 +125,7 @@ impl Introspector {
         let metadata = if self.settings.endpoint.is_none() { self.remote.metadata().await } else { None };
         let endpoint = self.settings.endpoint.as_deref().or(metadata.as_deref().and_then(|told| told.introspection()));
         let Some(endpoint) = endpoint else { return Err(unavailable(&"where to ask is not known")) };
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("token", token)
-            .append_pair("token_type_hint", "access_token")
-            .finish();
+        let form = asking(token);
         let (id, secret) = (&self.settings.client_id, self.settings.secret.expose_secret());
         let mut answer = self.client.post_form(endpoint, (id, secret), form.clone()).await;
         if matches!(answer, Err(outbound::Error::Unreachable { .. })) {
@@ -151,6 +149,12 @@ impl Introspector {
     fn count(&self, rules: &IssuerRules, outcome: &str) {
         self.counted.with_label_values(&[rules.issuer.as_str(), outcome]).inc();
     }
+}
+
+fn asking(token: &str) -> Zeroizing<String> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("token", token).append_pair("token_type_hint", "access_token");
+    Zeroizing::new(form.finish())
 }
 
 /// Three parts are for a signature to prove; everything else only its issuer can read.

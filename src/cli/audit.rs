@@ -1,18 +1,26 @@
 //! `audit`: is the log whole, and what does it say.
 
 use super::args;
+use super::door;
 use super::failure::Failure;
 use super::show;
 use super::state::settings;
-use crate::audit::{Broken, Error, Filter, Head, Key, PublicKey, Verified, find, verify};
+use super::stops::this_user;
+use crate::app::shown_pruned;
+use crate::audit::{Broken, Error, Filter, Head, Keep, Key, Log, Pruned, PublicKey, Record, Verified, find, verify};
 use crate::config::Settings;
+use crate::telemetry::Metrics;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub(super) async fn audit(config: Option<&Path>, words: args::Audit) -> Result<ExitCode, Failure> {
     let settings = settings(config)?;
+    if let args::Audit::Prune { keep_days, keep_mib, by, json } = words {
+        return prune(&settings, keep_days, keep_mib, by, json).await;
+    }
     // Large files: never on a thread of the runtime.
     let done = tokio::task::spawn_blocking(move || match words {
         args::Audit::Verify { dir, key, head, json } => {
@@ -20,8 +28,60 @@ pub(super) async fn audit(config: Option<&Path>, words: args::Audit) -> Result<E
         }
         args::Audit::Find(words) => found(&settings, &words),
         args::Audit::Head => shown(&settings),
+        // Above: it asks a running gateway.
+        args::Audit::Prune { .. } => Ok(ExitCode::SUCCESS),
     });
     done.await.map_err(|_| Failure::on_the_way("reading the audit log failed"))?
+}
+
+/// A running gateway writes its log itself; without one it is opened here.
+async fn prune(
+    settings: &Settings,
+    keep_days: Option<u64>,
+    keep_mib: Option<u64>,
+    by: Option<String>,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
+    let by = by.unwrap_or_else(this_user);
+    let order = json!({ "keep_days": keep_days, "keep_mib": keep_mib, "by": by });
+    let told = match door::ask(settings, "/audit/prune", &order).await? {
+        Some(told) => told,
+        None => {
+            let given = Keep { days: keep_days, bytes: keep_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
+            let keep = if given.everything() { settings.audit.keep } else { given };
+            if keep.everything() {
+                let hint = "give --keep-days or --keep-mib, or set audit.keep_days or audit.keep_mib";
+                return Err(Failure::begin(format!("it is not said what stays: {hint}")));
+            }
+            shown_pruned(&pruned(settings, keep, &by).await?)
+        }
+    };
+    if as_json {
+        show::line(&told.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let files = told["files"].as_array().map(Vec::as_slice).unwrap_or_default();
+    files.iter().filter_map(Value::as_str).for_each(show::line);
+    show::note(&match files.len() {
+        0 => "No file is old enough to go.".to_owned(),
+        many => format!(
+            "{many} files with lines {} to {} were removed, and a signed line says so.",
+            told["first"], told["last"]
+        ),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pruned(settings: &Settings, keep: Keep, by: &str) -> Result<Pruned, Failure> {
+    if !settings.audit.dir.is_dir() {
+        return Err(Failure::begin(format!("there is no audit log in {}", settings.audit.dir.display())));
+    }
+    let log = Log::start_for("prune", settings.audit.clone(), &Metrics::new()).map_err(|error| unreadable(&error))?;
+    let pruned = log.prune(keep, by).await.map_err(|error| Failure::on_the_way(error.to_string()));
+    if !log.close(Duration::from_secs(30)).await {
+        return Err(Failure::on_the_way("the end of the audit log could not be signed"));
+    }
+    pruned
 }
 
 fn unreadable(error: &Error) -> Failure {
@@ -78,11 +138,11 @@ fn verified(
 }
 
 fn whole(good: &Verified, head: bool) {
-    let Verified { files, lines, first, last, decisions, checkpoints, unsigned, lost, open_writes } = good;
+    let Verified { files, lines, first, last, decisions, checkpoints, pruned, unsigned, lost, open_writes } = good;
     show::line(&format!("whole: lines {first} to {last} in {files} files, {decisions} decisions"));
     show::line(&format!("  {checkpoints} signatures; {unsigned} of {lines} lines are behind the last one"));
-    if *first > 1 {
-        show::line(&format!("  lines 1 to {} are not here", first - 1));
+    if let Some(Record { last, time, by }) = pruned.as_ref().filter(|_| *first > 1) {
+        show::line(&format!("  lines 1 to {} were pruned, the last up to {last} on {time} by {by}", first - 1));
     }
     if *lost > 0 {
         show::line(&format!("  {lost} lines could not be kept while the log was written"));

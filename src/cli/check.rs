@@ -12,6 +12,7 @@ use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::policies::{self, Check};
 use crate::policy::{Finding, Severity};
+use crate::store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
@@ -41,6 +42,7 @@ pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<
             let known = known(&settings, &mut found).await;
             policy(&settings, &known, &mut found);
             machine(&settings, &mut found);
+            secrets(&settings, &mut found);
             if words.probe {
                 probe(&settings, &mut found).await;
             }
@@ -189,6 +191,13 @@ fn classified(known: &Known, found: &mut Found) {
     for (program, transaction) in names {
         let effect = Effect::of(*program, *transaction);
         found.good.push(format!("{program}/{transaction}: {effect}, {}", Effect::reason(*program, *transaction)));
+    }
+}
+
+/// One that others may write was refused where it was read.
+fn secrets(settings: &Settings, found: &mut Found) {
+    for (key, path) in settings.open_secrets() {
+        found.warning(path.display().to_string(), key, store::OPEN_ADVICE, "it may hold a secret that is known");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::args;
 use super::failure::Failure;
+use super::state::secret;
 use crate::auth::ClientKeys;
 use crate::edge::client_certificate;
 use crate::issuer::Authentication;
@@ -56,11 +57,28 @@ pub(super) fn shown(shows: &args::ClientShows) -> Result<Option<Authentication>,
 
 /// Says who asks, to this token endpoint, once (RFC 7523).
 pub(super) fn assertion(key: &Path, client: &str, audience: &str, now: u64) -> Result<String, Failure> {
-    let wrong = |why: &dyn std::fmt::Display| Failure::begin(format!("--key {}: {why}", key.display()));
-    let pem = std::fs::read(key).map_err(|error| wrong(&error))?;
+    let signer = signer(key, "--key")?;
+    let claims = json!({
+        "iss": client, "sub": client, "aud": audience, "jti": Uuid::new_v4().to_string(), "iat": now, "exp": now + SECONDS,
+    });
+    let signed = jsonwebtoken::encode(&Header::new(signer.algorithm), &claims, &signer.key);
+    signed.map_err(|_| Failure::begin(format!("--key {}: {UNFIT}", key.display())))
+}
+
+/// A private key and how it signs.
+pub(super) struct Signer {
+    pub(super) key: EncodingKey,
+    pub(super) algorithm: Algorithm,
+}
+
+const UNFIT: &str = "give an RSA, P-256, P-384 or Ed25519 key in PEM, EC keys as PKCS#8";
+
+/// `word`: of the command line, for faults.
+pub(super) fn signer(key: &Path, word: &str) -> Result<Signer, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| Failure::begin(format!("{word} {}: {why}", key.display()));
+    let pem = secret(key)?;
     let read = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| wrong(&"it holds no private key in PEM"))?;
-    let unfit = "give an RSA, P-256, P-384 or Ed25519 key in PEM, EC keys as PKCS#8";
-    let signing = any_supported_type(&read).map_err(|_| wrong(&unfit))?;
+    let signing = any_supported_type(&read).map_err(|_| wrong(&UNFIT))?;
     let kinds = [
         (SignatureScheme::ECDSA_NISTP256_SHA256, Algorithm::ES256),
         (SignatureScheme::ECDSA_NISTP384_SHA384, Algorithm::ES384),
@@ -68,15 +86,11 @@ pub(super) fn assertion(key: &Path, client: &str, audience: &str, now: u64) -> R
         (SignatureScheme::RSA_PKCS1_SHA256, Algorithm::RS256),
     ];
     let of = kinds.into_iter().find(|(scheme, _)| signing.choose_scheme(&[*scheme]).is_some());
-    let (_, algorithm) = of.ok_or_else(|| wrong(&unfit))?;
+    let (_, algorithm) = of.ok_or_else(|| wrong(&UNFIT))?;
     let encoding = match algorithm {
         Algorithm::RS256 => EncodingKey::from_rsa_pem(&pem),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem),
         _ => EncodingKey::from_ec_pem(&pem),
     };
-    let claims = json!({
-        "iss": client, "sub": client, "aud": audience, "jti": Uuid::new_v4().to_string(), "iat": now, "exp": now + SECONDS,
-    });
-    let signed = encoding.and_then(|key| jsonwebtoken::encode(&Header::new(algorithm), &claims, &key));
-    signed.map_err(|_| wrong(&unfit))
+    encoding.map(|key| Signer { key, algorithm }).map_err(|_| wrong(&UNFIT))
 }

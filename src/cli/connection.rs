@@ -2,6 +2,7 @@
 
 use super::args;
 use super::failure::Failure;
+use super::state::secret;
 use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,7 +28,7 @@ pub(super) fn tls(words: &args::Token, authority: Option<PathBuf>) -> Result<rus
     let unfit = wrong(path, "--cert");
     let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unfit(&error))?;
     let key = words.cert_key.as_ref().unwrap_or(path);
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, "--cert-key")(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&secret(key)?).map_err(|error| wrong(key, "--cert-key")(&error))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| unfit(&error))
 }
 

@@ -10,11 +10,14 @@ mod check;
 mod client;
 mod client_auth;
 mod connection;
+mod door;
 mod failure;
 mod keys;
+mod limits;
 mod mock;
 mod outbox;
 mod policy;
+mod proof;
 mod serve;
 mod show;
 mod state;
@@ -52,6 +55,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Keys(words) => keys::keys(config, &words).await,
         Command::Policy(words) => policy::policy(config, &words).await,
         Command::Audit(words) => audit::audit(config, words).await,
+        Command::Limits(words) => limits::limits(config, words).await,
         Command::Outbox(words) => outbox::outbox(config, words).await,
         Command::Bod(words) => bod::bod(config, &words).await,
         Command::Token(words) => match words.then {

@@ -9,6 +9,7 @@ use crate::app::{BlockOrder, Named, RevokeOrder, shown, write_down};
 use crate::clock::unix_seconds;
 use crate::stoplist::{Book, Entry, Error, Order};
 use crate::store::Store;
+use secrecy::SecretString;
 use std::fs::File;
 use std::io::{Read, stdin};
 use std::path::Path;
@@ -71,7 +72,7 @@ async fn opened(config: Option<&Path>) -> Result<(Store, Named), Failure> {
 }
 
 /// Never as a word of the command line, where every user of the machine can read it.
-fn token(file: Option<&Path>) -> Result<String, Failure> {
+fn token(file: Option<&Path>) -> Result<SecretString, Failure> {
     let mut text = Zeroizing::new(String::new());
     let read = match file.filter(|file| *file != Path::new("-")) {
         None => stdin().take(MOST_TOKEN).read_to_string(&mut text),
@@ -81,7 +82,7 @@ fn token(file: Option<&Path>) -> Result<String, Failure> {
     read.map_err(|error| {
         Failure::begin(format!("{from}: {error}; give the token's text in a file or on standard input"))
     })?;
-    Ok(text.trim().to_owned())
+    Ok(SecretString::from(text.trim()))
 }
 
 pub(super) fn this_user() -> String {

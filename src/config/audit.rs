@@ -28,5 +28,7 @@ pub(super) fn audit(reader: &mut Reader, state: &Path) -> Settings {
     });
     set(&mut audit.hashed, hashed.map(|names| names.into_iter().collect()));
     set(&mut audit.file_bytes, number::<u64>(reader, "audit.file_mib", 1..=65_536).map(|mib| mib * 1024 * 1024));
+    audit.keep.days = number(reader, "audit.keep_days", 1..=36_500);
+    audit.keep.bytes = number::<u64>(reader, "audit.keep_mib", 1..=1_073_741_824).map(|mib| mib * 1024 * 1024);
     audit
 }

@@ -1,8 +1,9 @@
 //! Issuers of others whose tokens are trusted, and what is known here of their clients.
 
 use super::keys::{flag, needed, number, path, require_bound, seconds, set};
-use super::m3::{first_line, readable};
+use super::m3::readable;
 use super::reader::Reader;
+use super::secret::first_line;
 use super::settings::{Foreign, ForeignClient, ForeignIntrospection};
 use crate::auth::{Algorithm, CompanyRule};
 use crate::model::{ClaimKind, ClientId, Company, Division, Language, M3User, Standing, TenantId};

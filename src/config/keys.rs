@@ -8,6 +8,7 @@ use super::points::points;
 use super::policy;
 use super::publish::{outbox, publish};
 use super::reader::Reader;
+use super::secret::first_line;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::auth::{ProofSettings, RequireBound};
 use crate::policies::Gate;
@@ -81,6 +82,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
             access: flag(reader, "log.access").unwrap_or(true),
         },
         development: false,
+        secret_files: Vec::new(),
         state,
     }
 }
@@ -104,7 +106,7 @@ fn zones(reader: &mut Reader) -> Zones {
 /// Without it the gateway makes one, in the state folder.
 fn operator_token(reader: &mut Reader) -> Option<SecretString> {
     const FILE: &str = "operations.token_file";
-    let of_file = path(reader, FILE).and_then(|file| m3::first_line(reader, FILE, &file));
+    let of_file = path(reader, FILE).and_then(|file| first_line(reader, FILE, &file));
     of_file.or(reader.secret("operations.token"))
 }
 

@@ -2,6 +2,7 @@
 
 use super::keys::{number, path, seconds, set};
 use super::reader::Reader;
+use super::secret::{MOST_SECRET, line_of, private_key, text};
 use super::settings::Backend;
 use crate::model::{Charset, M3User};
 use crate::{m3, mock_m3};
@@ -9,8 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A password file is a line; anything longer is the wrong file.
-pub(super) const MOST_SECRET: u64 = 4_096;
 const MOST_PEM: u64 = 1_048_576;
 
 pub(super) fn m3(reader: &mut Reader) -> (Backend, BTreeMap<String, M3User>) {
@@ -213,8 +212,10 @@ fn rest(reader: &mut Reader) -> Option<m3::RestSettings> {
         _ => None,
     });
     let names_users = reader.one("m3.names_users", "true or false", |text| text.parse().ok());
-    let mut pem = |key: &'static str| path(reader, key).and_then(|file| readable(reader, key, &file));
-    let (chain, key) = (pem("m3.client_certificate"), pem("m3.client_key"));
+    const KEY: &str = "m3.client_key";
+    const CHAIN: &str = "m3.client_certificate";
+    let chain = path(reader, CHAIN).and_then(|file| readable(reader, CHAIN, &file));
+    let key = path(reader, KEY).and_then(|file| private_key(reader, KEY, &file));
     if chain.is_some() != key.is_some() {
         let place = reader.place("m3.client_certificate");
         reader.faults.add(place, "m3.client_certificate and m3.client_key", "go together", "give both or none");
@@ -284,40 +285,20 @@ pub(super) fn readable(reader: &mut Reader, key: &str, file: &Path) -> Option<Ve
     }
 }
 
-/// The first line of a secret's file, or over REST the whole of an `.ionapi` file. The file is named in a fault, its
-/// content never.
+/// The first line of a secret's file, or over REST the whole of an `.ionapi` file.
 fn secret(reader: &mut Reader, key: &str, file: &Path, kind: Kind) -> Option<SecretString> {
-    let text = read_secret(file).map(|text| of_kind(text, kind));
-    told(reader, key, file, text)
-}
-
-/// The first line of a secret's file.
-pub(super) fn first_line(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
-    let text = read_secret(file).map(|text| line_of(&text));
-    told(reader, key, file, text)
-}
-
-fn read_secret(file: &Path) -> Result<SecretString, String> {
-    bounded(file, MOST_SECRET).map(SecretString::from).map_err(|error| error.to_string())
-}
-
-fn line_of(text: &SecretString) -> SecretString {
-    SecretString::from(text.expose_secret().lines().next().unwrap_or_default().to_owned())
+    let text = text(reader, key, file, MOST_SECRET)?;
+    let text = of_kind(text, kind);
+    if text.expose_secret().is_empty() {
+        let place = reader.place(key);
+        let fault = format!("{}: its first line is empty", file.display());
+        reader.faults.add(place, key, fault, "name a file with the secret in its first line");
+        return None;
+    }
+    Some(text)
 }
 
 fn of_kind(text: SecretString, kind: Kind) -> SecretString {
     let ionapi = kind == Kind::Rest && text.expose_secret().trim_start().starts_with('{');
-    if ionapi { text } else { line_of(&text) }
-}
-
-fn told(reader: &mut Reader, key: &str, file: &Path, text: Result<SecretString, String>) -> Option<SecretString> {
-    let fault = match text {
-        Ok(text) if text.expose_secret().is_empty() => "it is empty".to_owned(),
-        Ok(text) => return Some(text),
-        Err(fault) => fault,
-    };
-    let place = reader.place(key);
-    let fault = format!("{}: {fault}", file.display());
-    reader.faults.add(place, key, fault, "name a file with the secret in its first line");
-    None
+    if ionapi { text } else { line_of(text.expose_secret()) }
 }

@@ -13,6 +13,7 @@ mod points;
 mod policy;
 mod publish;
 mod reader;
+mod secret;
 mod settings;
 
 pub use fault::Fault;
@@ -53,9 +54,19 @@ pub fn parse(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Vec<Fault>> {
     let mut reader = Reader::new(file, environment);
-    let settings = keys::settings(&mut reader);
+    let mut settings = keys::settings(&mut reader);
+    settings.secret_files = secret_files(&mut reader, &settings);
     let faults = reader.finish();
     if faults.is_empty() { Ok(settings) } else { Err(faults.into_vec()) }
+}
+
+fn secret_files(reader: &mut Reader, settings: &Settings) -> Vec<(String, PathBuf)> {
+    let mut files = std::mem::take(&mut reader.secret_files);
+    if let Certificate::Files { key, .. } = &settings.certificate {
+        files.push(("edge.key".into(), key.clone()));
+    }
+    files.push(("audit.key".into(), settings.audit.key.clone()));
+    files
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::issuers::authorities;
 use super::keys::{flag, needed, number, path, seconds, set};
-use super::m3::{first_line, readable};
 use super::reader::Reader;
+use super::secret::{MOST_SECRET, first_line, text};
 use crate::bod::{ConfirmationCode, Filter};
 use crate::outbound::TokenSource;
 use crate::points::{
@@ -184,7 +184,7 @@ fn needed_file(reader: &mut Reader, key: &str, what: &str) -> Option<PathBuf> {
 
 /// Read here, so that a file of another kind is a fault with its place.
 fn ionapi(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
-    let text = readable(reader, key, file).and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from)?;
+    let text = text(reader, key, file, MOST_SECRET)?;
     match TokenSource::ionapi(&text) {
         Ok(_) => Some(text),
         Err(_) => {

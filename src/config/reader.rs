@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -46,6 +46,8 @@ pub(super) struct Reader {
     /// Every key asked for, for the suggestion behind an unknown one.
     asked: BTreeSet<String>,
     taken: BTreeSet<String>,
+    /// Files that hold secrets, by the keys that name them.
+    pub(super) secret_files: Vec<(String, PathBuf)>,
     pub(super) faults: Faults,
 }
 
@@ -56,6 +58,7 @@ impl Reader {
             given: BTreeMap::new(),
             asked: BTreeSet::new(),
             taken: BTreeSet::new(),
+            secret_files: Vec::new(),
             faults: Faults::default(),
         };
         if let Some((name, text)) = file {
@@ -180,6 +183,10 @@ impl Reader {
             self.faults.add(given.place, path, fault, hint);
         }
         found
+    }
+
+    pub(super) fn secret_file(&mut self, key: &str, file: &Path) {
+        self.secret_files.push((key.to_owned(), file.to_owned()));
     }
 
     /// A path, or `credential:NAME` for what systemd hands over under that name.

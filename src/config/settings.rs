@@ -4,7 +4,7 @@ use crate::auth::{Algorithm, CompanyRule, ProofSettings, RequireBound};
 use crate::model::{ClaimKind, ClientId, M3User, Standing, TenantId};
 use crate::policies::{Gate, Kept, ShadowSettings, Trust};
 use crate::policy::{Site, Zones};
-use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points, relay};
+use crate::{audit, catalog, edge, gateway, issuer, m3, mock_m3, outbox, points, relay, store};
 use rustls_pki_types::CertificateDer;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Development defaults are allowed on any address.
     pub development: bool,
+    /// Files that hold secrets, by the keys that name them.
+    pub secret_files: Vec<(String, PathBuf)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +218,11 @@ impl Settings {
     /// Where policy sets that were active are kept.
     pub fn kept_policies(&self) -> Kept {
         Kept::at(self.state.join("policies"))
+    }
+
+    /// Files with secrets that everybody on the machine may read: told at the start and by `check`, not refused.
+    pub fn open_secrets(&self) -> impl Iterator<Item = &(String, PathBuf)> {
+        self.secret_files.iter().filter(|(_, path)| store::is_open(path))
     }
 
     pub fn drain(&self) -> Duration {

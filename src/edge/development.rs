@@ -6,6 +6,7 @@
 //! Invariant: the keys are readable by their owner alone. Does not know: who trusts `ca.pem`.
 
 use super::tls;
+use crate::store::{read_secret_text, write_with_mode};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
@@ -13,13 +14,14 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 /// Why there is no development certificate. May be tried again once the folder is mended.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,7 @@ fn ensure_at(dir: &Path, now: Timestamp) -> Result<DevelopmentFiles, Error> {
         None => {
             let key = KeyPair::generate()?;
             let made = ca_params(now)?.self_signed(&key)?;
-            write(&ca_key, key.serialize_pem().as_bytes(), 0o600)?;
+            write_key(&ca_key, &key)?;
             write(&files.ca, made.pem().as_bytes(), 0o644)?;
             // Whatever the server had was signed by another key.
             let _ = fs::remove_file(&files.chain);
@@ -76,7 +78,7 @@ fn ensure_at(dir: &Path, now: Timestamp) -> Result<DevelopmentFiles, Error> {
         let key = KeyPair::generate()?;
         let issuer = Issuer::new(ca_params(now)?, authority);
         let made = server_params(now)?.signed_by(&key, &issuer)?;
-        write(&files.key, key.serialize_pem().as_bytes(), 0o600)?;
+        write_key(&files.key, &key)?;
         write(&files.chain, made.pem().as_bytes(), 0o644)?;
         tls::read_pair(&files.chain, &files.key, now)?;
     }
@@ -86,7 +88,7 @@ fn ensure_at(dir: &Path, now: Timestamp) -> Result<DevelopmentFiles, Error> {
 /// The authority's key, if it fits its certificate and that lives long enough for another server certificate.
 fn authority_kept(ca: &Path, ca_key: &Path, now: Timestamp) -> Option<KeyPair> {
     tls::read_pair(ca, ca_key, now).ok().filter(|pair| lives(pair.not_after, SERVER_DAYS, now))?;
-    KeyPair::from_pem(&fs::read_to_string(ca_key).ok()?).ok()
+    KeyPair::from_pem(&read_secret_text(ca_key, tls::MOST_PEM).ok()?).ok()
 }
 
 /// The server's pair holds, lives a while yet, and is of this authority.
@@ -156,17 +158,12 @@ fn hold(params: &mut CertificateParams, now: Timestamp, days: i64) {
     (params.not_before, params.not_after) = (midnight(-1), midnight(days));
 }
 
-/// Written beside its place and moved there, so that a reader never sees half a file.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let beside = path.with_extension("new");
-    let made = || -> io::Result<()> {
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    made().map_err(|source| Error::File { path: path.into(), source })
+    write_with_mode(path, bytes, mode).map_err(|source| Error::File { path: path.into(), source })
+}
+
+fn write_key(path: &Path, key: &KeyPair) -> Result<(), Error> {
+    write(path, Zeroizing::new(key.serialize_pem()).as_bytes(), 0o600)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// One door: where it listens, what it shows, how long it waits.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ pub enum TlsSource {
     },
     Bytes {
         chain: Vec<u8>,
-        key: Vec<u8>,
+        key: Zeroizing<Vec<u8>>,
     },
 }
 

@@ -7,6 +7,7 @@
 
 use super::clients::Clients;
 use super::settings::{ClientCertificates, TlsSource};
+use crate::store::read_secret;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
@@ -29,7 +30,7 @@ use x509_parser::prelude::FromDer;
 /// Why a certificate cannot be served. The settings' fault each time; the files may be read again once mended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("cannot read {}: give a PEM file that this user may read", path.display())]
+    #[error("cannot read {}: {source}; give a PEM file that this user may read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{place} holds no PEM certificate: give the certificate itself first, then those of its issuers")]
     NoCertificate { place: String },
@@ -66,10 +67,15 @@ impl fmt::Debug for Pair {
     }
 }
 
+/// A file of keys or certificates that is larger is the wrong one.
+pub(super) const MOST_PEM: u64 = 1024 * 1024;
+
 /// Reads the two files and finds every fault that `serve` would stumble over.
 pub fn read_pair(chain: &Path, key: &Path, now: Timestamp) -> Result<Pair, Error> {
-    let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Unreadable { path: path.into(), source });
-    parse(&read(chain)?, &read(key)?, &chain.display().to_string(), &key.display().to_string())?.held_at(now, chain)
+    let unreadable = |path: &Path, source| Error::Unreadable { path: path.into(), source };
+    let certificates = std::fs::read(chain).map_err(|source| unreadable(chain, source))?;
+    let secret = read_secret(key, MOST_PEM).map_err(|source| unreadable(key, source))?;
+    parse(&certificates, &secret, &chain.display().to_string(), &key.display().to_string())?.held_at(now, chain)
 }
 
 impl Pair {
@@ -157,17 +163,17 @@ pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, m
         let (mut seen, mut refused) = (None, None);
         loop {
             ticks.tick().await;
-            let (Ok(chain_bytes), Ok(key_bytes)) = (tokio::fs::read(&chain).await, tokio::fs::read(&key).await) else {
-                continue;
-            };
+            let Ok(chain_bytes) = tokio::fs::read(&chain).await else { continue };
             // Only the certificate is remembered: a key is not kept for the sake of a comparison.
             if seen.as_ref() == Some(&chain_bytes) {
                 continue;
             }
             // Half-written files fail here and are read again at the next tick.
-            let pair = parse(&chain_bytes, &key_bytes, &chain.display().to_string(), &key.display().to_string());
-            // As strict as the start: an old file copied over a good one changes nothing.
-            match pair.and_then(|pair| pair.held_at(Timestamp::now(), &chain)) {
+            // As strict as the start: an old file copied over a good one changes nothing, nor does a key that others wrote.
+            let (at, of) = (chain.clone(), key.clone());
+            let read = tokio::task::spawn_blocking(move || read_pair(&at, &of, Timestamp::now())).await;
+            let Ok(pair) = read else { continue };
+            match pair {
                 Ok(pair) => {
                     let is_new = served.pair.load().key.cert != pair.key.cert;
                     seen = Some(chain_bytes);

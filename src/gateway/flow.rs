@@ -92,8 +92,6 @@ pub(super) async fn write(
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
     tasks.spawn(async move {
-        // The call is in flight until M3 has ended it, whoever has gone.
-        let _held = held;
         let (program, transaction) = (call.layout.program, call.layout.name);
         let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
         // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.
@@ -113,10 +111,12 @@ pub(super) async fn write(
                 if begun.send(Ok(reported)).is_err() {
                     tracing::info!(%intent, client = %client.id, issuer = %client.issuer, m3_user = %user, company = %place.company, %program, %transaction, "a write whose caller had gone: M3 took it");
                 }
-                early.pump(reply, records).await;
+                // The call is in flight until M3 has ended it, whoever has gone.
+                early.pump(reply, records, held).await;
             }
             Err(error) => {
                 ticket.ended(outcome(&error));
+                drop(held);
                 end(pledge, &error).await;
                 let told = error.to_string();
                 if begun.send(Err(error)).is_err() {
@@ -171,21 +171,20 @@ impl Early {
         }
     }
 
-    async fn pump(self, mut reply: m3::Reply, records: mpsc::Sender<Result<Option<Record>, m3::Error>>) {
+    /// What is held is let go before the end is told: whoever has heard of it may call again at once.
+    async fn pump(self, mut reply: m3::Reply, records: mpsc::Sender<Result<Option<Record>, m3::Error>>, held: Held) {
         let mut unheard = 0;
         for record in self.records {
             let _ = records.send(Ok(Some(record))).await;
         }
         if let Some(ended) = self.ended {
+            drop(held);
             let _ = records.send(ended.map(|()| None)).await;
             return;
         }
-        loop {
+        let ended = loop {
             match reply.next().await {
-                Ok(None) => {
-                    let _ = records.send(Ok(None)).await;
-                    return;
-                }
+                Ok(None) => break Ok(None),
                 Ok(Some(record)) => {
                     if records.send(Ok(Some(record))).await.is_err() {
                         unheard += 1;
@@ -194,11 +193,10 @@ impl Early {
                         }
                     }
                 }
-                Err(error) => {
-                    let _ = records.send(Err(error)).await;
-                    return;
-                }
+                Err(error) => break Err(error),
             }
-        }
+        };
+        drop(held);
+        let _ = records.send(ended).await;
     }
 }

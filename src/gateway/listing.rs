@@ -29,7 +29,6 @@ pub(super) struct Listing {
     /// Records that came beyond what was wanted.
     unwanted: u32,
     /// Of the client's limits; let go when the list has ended or its reader has gone.
-    #[expect(dead_code, reason = "held, and let go of by being dropped")]
     held: Held,
 }
 
@@ -94,9 +93,13 @@ impl Listing {
             Ok(Some(record)) => record,
             Ok(None) => {
                 self.truncated |= self.ceiling.is_some_and(|ceiling| self.received >= ceiling);
+                self.held = Held::default();
                 return Some(Ok(None));
             }
-            Err(error) => return Some(Err(error)),
+            Err(error) => {
+                self.held = Held::default();
+                return Some(Err(error));
+            }
         };
         self.received += 1;
         if let Some(place) = self.left_at.take()
@@ -110,6 +113,7 @@ impl Listing {
             self.unwanted += 1;
             if self.unwanted > READ_ON {
                 self.flow = Flow::Ended;
+                self.held = Held::default();
                 return Some(Ok(None));
             }
             return None;

@@ -5,7 +5,7 @@
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
-use crate::audit::{self, Refusal};
+use crate::audit::{self, Refusal, Table};
 use crate::clock::unix_seconds;
 use crate::limit::{Caller, Charge, Held, Policy, Said, Verdict};
 use crate::model::{Effect, Principal, ProgramName, TransactionName};
@@ -59,7 +59,7 @@ impl Ears<'_> {
     pub(super) fn hear(&self, said: Said) -> Result<Held, Problem> {
         for shadow in &said.shadows {
             self.metrics.limit_refusals.with_label_values(&[shadow.name(), "shadow"]).inc();
-            self.note(*shadow, true);
+            self.note(*shadow, None);
         }
         let Some(verdict) = said.verdict else { return Ok(said.held) };
         let refused = (!verdict.allowed).then(|| self.refused(&verdict));
@@ -74,7 +74,7 @@ impl Ears<'_> {
 
     fn refused(&self, verdict: &Verdict) -> Problem {
         self.metrics.limit_refusals.with_label_values(&[verdict.policy.name(), "refused"]).inc();
-        let id = self.note(verdict.policy, false);
+        let id = self.note(verdict.policy, Some(verdict));
         self.visit.learnt().decision = Some(id);
         let (kind, detail) = told(verdict.policy, self.name);
         let problem = Problem::new(kind, detail).decided(id);
@@ -84,7 +84,8 @@ impl Ears<'_> {
         }
     }
 
-    fn note(&self, policy: Policy, shadow: bool) -> audit::DecisionId {
+    /// Without a verdict it is a shadow's.
+    fn note(&self, policy: Policy, verdict: Option<&Verdict>) -> audit::DecisionId {
         self.audit.refused(&Refusal {
             call: &self.visit.intent(),
             client: &self.who.client,
@@ -95,7 +96,13 @@ impl Ears<'_> {
             effect: self.name.map(|(program, name)| Effect::of(program, name)),
             reason: told(policy, self.name).0.slug(),
             limit: policy.name(),
-            shadow,
+            shadow: verdict.is_none(),
+            table: verdict.map(|verdict| Table {
+                place: verdict.place(),
+                most: verdict.limit,
+                used: verdict.limit.saturating_sub(verdict.remaining),
+                cost: verdict.weight,
+            }),
         })
     }
 }

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What the issuer would look at, at most.
 const MOST_FORM: usize = 32 * 1024;
@@ -100,7 +101,8 @@ impl TokenDoor {
             return Err(Problem::new(Kind::MediaTypeUnsupported, "The body must be a form.").answer(visit));
         }
         let mut given = parts.headers.get_all(AUTHORIZATION).iter();
-        let authorization = given.next().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let authorization =
+            given.next().and_then(|value| value.to_str().ok()).map(|value| Zeroizing::new(value.to_owned()));
         if given.next().is_some() {
             let detail = "The request has more than one Authorization header.";
             return Err(Problem::new(Kind::RequestUnreadable, detail).answer(visit));
@@ -109,7 +111,7 @@ impl TokenDoor {
         let most = self.body_limit.min(MOST_FORM);
         let read = tokio::time::timeout(FORM_WAIT, read(body, most)).await;
         let form = match read {
-            Ok(Ok(form)) => form,
+            Ok(Ok(form)) => wiped(form),
             Ok(Err(ReadFault::TooLarge)) => return Err(too_large(most).answer(visit)),
             Ok(Err(ReadFault::Broken)) => {
                 return Err(Problem::new(Kind::RequestUnreadable, "The body ended before its end.").answer(visit));
@@ -122,6 +124,11 @@ impl TokenDoor {
         let certificate = parts.extensions.get::<Arc<ClientCertificate>>().cloned();
         Ok(Asked { issuer, authorization, certificate, form, headers: parts.headers, uri: parts.uri })
     }
+}
+
+/// A form holds secrets. The only holder of its bytes gets them whole, and they end with it.
+fn wiped(form: Bytes) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::from(form))
 }
 
 /// What anybody may read, and keep for a while.
@@ -141,9 +148,9 @@ pub(super) fn document(request: &Request, visit: &Visit, text: impl Fn() -> Byte
 
 struct Asked<'a> {
     issuer: &'a Issuer,
-    authorization: Option<String>,
+    authorization: Option<Zeroizing<String>>,
     certificate: Option<Arc<ClientCertificate>>,
-    form: Bytes,
+    form: Zeroizing<Vec<u8>>,
     headers: HeaderMap,
     uri: Uri,
 }
@@ -152,7 +159,7 @@ impl Asked<'_> {
     fn ask<'b>(&'b self, tenant: Option<&'b TenantId>, visit: &Visit) -> TokenAsk<'b> {
         TokenAsk {
             tenant: tenant.map(TenantId::as_str),
-            authorization: self.authorization.as_deref(),
+            authorization: self.authorization.as_ref().map(|value| value.as_str()),
             form: &self.form,
             proof: proof(&self.headers),
             path: self.uri.path(),

@@ -152,7 +152,7 @@ fn brought<'a>(ask: &TokenAsk<'_>, form: &'a Form<'_>) -> Result<Brought<'a>, To
     let Some(header) = ask.authorization else {
         return match (id, secret) {
             (Some(id), Some(secret)) if id.len() <= 256 => {
-                Ok(Brought::Secret(vec![Reading { id: id.into(), secret: secret.into() }]))
+                Ok(Brought::Secret(vec![Reading { id: id.into(), secret: secret.to_owned().into() }]))
             }
             (Some(id), None) => Ok(Brought::Name(id)),
             _ => Err(TokenError::Client { basic: false }),

@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
 
 const MAX_HEADER: usize = 2 * 1024;
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -16,7 +17,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Id and secret as one reading of the header has them.
 pub(super) struct Reading {
     pub(super) id: String,
-    pub(super) secret: String,
+    pub(super) secret: Zeroizing<String>,
 }
 
 /// For fuzzing and for nothing else: whether a header would be looked at.
@@ -29,7 +30,7 @@ pub(super) fn readings(header: &str) -> Vec<Reading> {
     raw(header).map(both).unwrap_or_default()
 }
 
-fn raw(header: &str) -> Option<(String, String)> {
+fn raw(header: &str) -> Option<(String, Zeroizing<String>)> {
     if header.len() > MAX_HEADER {
         return None;
     }
@@ -37,19 +38,19 @@ fn raw(header: &str) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let text = String::from_utf8(LENIENT.decode(coded.trim()).ok()?).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    (!id.is_empty()).then(|| (id.to_owned(), secret.to_owned()))
+    let bytes = Zeroizing::new(LENIENT.decode(coded.trim()).ok()?);
+    let (id, secret) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
+    (!id.is_empty()).then(|| (id.to_owned(), Zeroizing::new(secret.to_owned())))
 }
 
-fn both((id, secret): (String, String)) -> Vec<Reading> {
+fn both((id, secret): (String, Zeroizing<String>)) -> Vec<Reading> {
     let decoded = |text: &str| {
-        let spaced = text.replace('+', " ");
+        let spaced = Zeroizing::new(text.replace('+', " "));
         percent_encoding::percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned()).ok()
     };
     let mut readings = Vec::with_capacity(2);
     if let (Some(id), Some(secret)) = (decoded(&id), decoded(&secret)) {
-        readings.push(Reading { id, secret });
+        readings.push(Reading { id, secret: Zeroizing::new(secret) });
     }
     if readings.first().is_none_or(|first| first.id != id || first.secret != secret) {
         readings.push(Reading { id, secret });
@@ -64,7 +65,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, String)> {
         let header = format!("Basic {}", PLAIN.encode(text));
-        readings(&header).into_iter().map(|reading| (reading.id, reading.secret)).collect()
+        readings(&header).into_iter().map(|reading| (reading.id, reading.secret.to_string())).collect()
     }
 
     fn pair(id: &str, secret: &str) -> (String, String) {

@@ -3,14 +3,32 @@
 //! Does not know: which parameters mean something.
 
 use std::borrow::Cow;
+use std::fmt;
+use zeroize::Zeroize;
 
 const MAX_FORM: usize = 32 * 1024;
 const MAX_PARAMETERS: usize = 64;
 const MAX_VALUE: usize = 16 * 1024;
 
-#[derive(Debug)]
+/// Its values are secrets: none is shown, and those that had to be decoded are wiped.
 pub(super) struct Form<'a> {
-    parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    parameters: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+struct Value<'a>(Cow<'a, str>);
+
+impl Drop for Value<'_> {
+    fn drop(&mut self) {
+        if let Cow::Owned(text) = &mut self.0 {
+            text.zeroize();
+        }
+    }
+}
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parameters.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 /// For fuzzing and for nothing else: whether these bytes are a form that would be looked at.
@@ -23,12 +41,13 @@ impl<'a> Form<'a> {
         if bytes.len() > MAX_FORM {
             return Err("the form is too large");
         }
-        let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        let mut parameters: Vec<(Cow<'a, str>, Value<'a>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(bytes) {
+            let value = Value(value);
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err("a parameter stands twice");
             }
-            if parameters.len() == MAX_PARAMETERS || value.len() > MAX_VALUE {
+            if parameters.len() == MAX_PARAMETERS || value.0.len() > MAX_VALUE {
                 return Err("the form is too large");
             }
             parameters.push((name, value));
@@ -38,7 +57,8 @@ impl<'a> Form<'a> {
 
     /// A parameter without a value counts as not sent (RFC 6749, 3.2).
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| &**value)
+        let found = self.parameters.iter().find(|(known, value)| known == name && !value.0.is_empty());
+        found.map(|(_, value)| &*value.0)
     }
 }
 

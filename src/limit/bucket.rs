@@ -75,6 +75,13 @@ impl<C: Clock + Clone> Bucket<C> {
         self.ask(Step::Look, weight)
     }
 
+    /// How many units there are, and how long until it is full, if nothing else comes.
+    pub(super) fn left(&self) -> (u32, Duration) {
+        let now = self.look(1);
+        let left = if now.allowed { now.remaining + now.weight } else { now.remaining };
+        (left, self.quota.period * (self.quota.burst.get() - left))
+    }
+
     /// Puts back what was taken for a call that another limit refused.
     pub(super) fn give(&self, weight: u32) {
         let taken = self.quota.period.as_nanos() as u64 * u64::from(self.weight(weight).get());
@@ -106,6 +113,7 @@ impl<C: Clock + Clone> Bucket<C> {
         Verdict {
             allowed,
             policy: self.policy,
+            line: 0,
             limit: burst.get(),
             remaining,
             weight: weight.get(),

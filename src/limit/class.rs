@@ -20,6 +20,14 @@ impl Class {
         }
     }
 
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Raw => "raw",
+        }
+    }
+
     /// The classes a call may be counted under, the nearest first.
     pub(super) fn of(effect: Effect) -> &'static [Self] {
         match effect {

@@ -95,6 +95,7 @@ impl Count {
         Verdict {
             allowed,
             policy,
+            line: 0,
             limit: most,
             remaining: u32::try_from(left).unwrap_or(u32::MAX),
             weight: units,

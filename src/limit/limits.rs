@@ -5,7 +5,7 @@ use super::bucket::Bucket;
 use super::calendar::Per;
 use super::class::Class;
 use super::counter::{Caps, Counter};
-use super::plan::Plan;
+use super::plan::{Plan, Rate};
 use super::quota::Quota;
 use super::slots::{Slot, Slots};
 use super::usage::{Counted, Uncounted, Usage, book};
@@ -28,23 +28,23 @@ const MAX_BUCKETS: u64 = 65_536;
 const MAX_COUNTERS: usize = 65_536;
 
 pub struct Limits<C: Clock = DefaultClock> {
-    plan: ArcSwap<Plan>,
-    buckets: Cache<Key, Arc<Bucket<C>>>,
+    pub(super) plan: ArcSwap<Plan>,
+    pub(super) buckets: Cache<Key, Arc<Bucket<C>>>,
     /// Never the wall clock: whoever sets that gives nobody a full bucket.
     clock: C,
-    slots: Arc<Slots>,
-    usage: Arc<Usage>,
+    pub(super) slots: Arc<Slots>,
+    pub(super) usage: Arc<Usage>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    client: ClientId,
-    what: What,
-    shadow: bool,
+pub(super) struct Key {
+    pub(super) client: ClientId,
+    pub(super) what: What,
+    pub(super) shadow: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+pub(super) enum What {
     Own,
     Program(ProgramName),
     Transaction(ProgramName, TransactionName),
@@ -52,7 +52,7 @@ enum What {
 }
 
 impl What {
-    fn policy(self) -> Policy {
+    pub(super) fn policy(self) -> Policy {
         match self {
             Self::Own => Policy::Client,
             Self::Program(_) => Policy::Program,
@@ -102,8 +102,8 @@ impl Said {
         });
     }
 
-    fn counted(&mut self, counted: Counted) -> Option<Arc<Counter>> {
-        counted.said.into_iter().for_each(|verdict| self.hear(verdict));
+    fn counted(&mut self, counted: Counted, plan: &Plan, caller: Caller<'_>) -> Option<Arc<Counter>> {
+        counted.said.into_iter().for_each(|verdict| self.hear(placed(plan, caller, verdict)));
         self.shadows.extend(counted.shadows);
         counted.counter
     }
@@ -146,12 +146,12 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
     pub fn check(&self, client: &ClientId, groups: &[Box<str>], weight: u32) -> Said {
         let (own, shadow) = {
             let plan = self.plan.load();
-            (plan.own(client, groups), plan.own_shadow(client, groups))
+            (plan.own_rate(client, groups), plan.own_shadow(client, groups))
         };
-        let verdict = self.bucket(client, What::Own, false, own).take(weight);
+        let verdict = self.bucket(client, What::Own, false, own.quota).take(weight).on(own.line);
         // What the real limit refused was no call, so it is none to the shadow either.
         let shadow = shadow.filter(|_| verdict.allowed);
-        let shadow = shadow.map(|quota| self.bucket(client, What::Own, true, quota).take(weight));
+        let shadow = shadow.map(|rate| self.bucket(client, What::Own, true, rate.quota).take(weight));
         let shadows = shadow.filter(|verdict| !verdict.allowed).map(|verdict| verdict.policy).into_iter().collect();
         Said { verdict: Some(verdict), shadows, held: Held::default() }
     }
@@ -168,12 +168,12 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         if caps != [Caps::default(); 2] {
             let looked = self.usage.ask(caller.client, &plan.zone, caps, 1, now, false).await?;
             // What would have been refused is told where it is counted.
-            looked.said.into_iter().for_each(|verdict| said.hear(verdict));
+            looked.said.into_iter().for_each(|verdict| said.hear(placed(&plan, caller, verdict)));
         }
-        if let Some(most) = plan.concurrent.real.of(caller.client, caller.groups).map(|table| table.is) {
+        if let Some(table) = plan.concurrent.real.of(caller.client, caller.groups) {
             let count = self.slots.count(caller.client);
-            if count >= most && said.is_allowed() {
-                said.hear(in_flight(most, count, false));
+            if count >= table.is && said.is_allowed() {
+                said.hear(in_flight(table.is, count, false).on(table.line));
             }
         }
         Ok(said)
@@ -190,14 +190,14 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         let cost = plan.cost(charge.program, charge.transaction, charge.effect, charge.all);
         let mut said = Said::default();
         let mut taken = Vec::new();
-        for (what, shadow, quota) in rates(&plan, charge, cost) {
-            let bucket = self.bucket(client, what, shadow, quota);
+        for (what, shadow, rate) in rates(&plan, charge, cost) {
+            let bucket = self.bucket(client, what, shadow, rate.quota);
             // A weight above the burst is a full bucket, and one of it is gone.
             let weight = if what == What::Own { bucket.weight(cost).get() - 1 } else { cost };
             if weight == 0 {
                 continue;
             }
-            let verdict = bucket.take(weight);
+            let verdict = bucket.take(weight).on(rate.line);
             match (verdict.allowed, shadow) {
                 (false, true) => said.shadows.push(what.policy()),
                 (true, _) => taken.push((bucket, weight)),
@@ -211,7 +211,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         if caps != [Caps::default(); 2] {
             let allowed = said.is_allowed();
             match self.usage.ask(client, &plan.zone, caps, cost, now, allowed).await {
-                Ok(counted) => counter = said.counted(counted),
+                Ok(counted) => counter = said.counted(counted, &plan, charge.caller),
                 Err(uncounted) => {
                     taken.iter().for_each(|(bucket, weight)| bucket.give(*weight));
                     return Err(uncounted);
@@ -229,7 +229,8 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
             }
             // Whoever comes back pays at the door again.
             if said.verdict.as_ref().is_some_and(|verdict| verdict.policy != Policy::Concurrent) {
-                said.hear(self.bucket(client, What::Own, false, plan.own(client, groups)).look(cost));
+                let own = plan.own_rate(client, groups);
+                said.hear(self.bucket(client, What::Own, false, own.quota).look(cost).on(own.line));
             }
         }
         Ok(said)
@@ -238,6 +239,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
     fn slot(&self, plan: &Plan, Caller { client, groups }: Caller<'_>, said: &mut Said) {
         let most = |shadow| plan.concurrent.layer(shadow).of(client, groups).map(|table| table.is);
         let (real, shadow) = (most(false), most(true));
+        let line = plan.concurrent.real.of(client, groups).map_or(0, |table| table.line);
         if real.is_none() && shadow.is_none() {
             return;
         }
@@ -248,10 +250,10 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
                     said.shadows.push(Policy::Concurrent);
                 }
                 if let Some(most) = real {
-                    said.hear(in_flight(most, count, true));
+                    said.hear(in_flight(most, count, true).on(line));
                 }
             }
-            Err(count) => said.hear(in_flight(real.unwrap_or(u32::MAX), count, false)),
+            Err(count) => said.hear(in_flight(real.unwrap_or(u32::MAX), count, false).on(line)),
         }
     }
 
@@ -319,17 +321,17 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
 }
 
 /// Every rate that speaks of the call.
-fn rates(plan: &Plan, charge: &Charge<'_>, cost: u32) -> Vec<(What, bool, Quota)> {
+fn rates(plan: &Plan, charge: &Charge<'_>, cost: u32) -> Vec<(What, bool, Rate)> {
     let Charge { caller: Caller { client, groups }, program, transaction, effect, .. } = *charge;
     let mut all = Vec::new();
     if cost > 1 {
-        all.push((What::Own, false, plan.own(client, groups)));
-        all.extend(plan.own_shadow(client, groups).map(|quota| (What::Own, true, quota)));
+        all.push((What::Own, false, plan.own_rate(client, groups)));
+        all.extend(plan.own_shadow(client, groups).map(|rate| (What::Own, true, rate)));
     }
     for shadow in [false, true] {
         let mut add = |what, tables: Option<&super::scoped::Scoped<Quota>>| {
             let table = tables.and_then(|tables| tables.layer(shadow).of(client, groups));
-            all.extend(table.map(|table| (what, shadow, table.is)));
+            all.extend(table.map(|table| (what, shadow, Rate::of(table))));
             table.is_some()
         };
         add(What::Program(program), plan.programs.get(&program));
@@ -353,11 +355,19 @@ fn caps(plan: &Plan, Caller { client, groups }: Caller<'_>) -> [Caps; 2] {
     })
 }
 
+/// With the line of the table that it is of.
+fn placed(plan: &Plan, Caller { client, groups }: Caller<'_>, verdict: Verdict) -> Verdict {
+    let tables = if verdict.policy == Policy::Daily { &plan.daily } else { &plan.monthly };
+    let line = tables.real.of(client, groups).map_or(0, |table| table.line);
+    verdict.on(line)
+}
+
 fn in_flight(most: u32, count: u32, allowed: bool) -> Verdict {
     let text = format!("\"{}\";q={most};qu=\"concurrent-requests\"", Policy::Concurrent.name());
     Verdict {
         allowed,
         policy: Policy::Concurrent,
+        line: 0,
         limit: most,
         remaining: most.saturating_sub(count),
         weight: 1,

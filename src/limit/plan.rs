@@ -42,6 +42,7 @@ use std::fmt;
 pub struct Plan {
     pub(super) zone: TimeZone,
     pub(super) default: Quota,
+    pub(super) default_line: u32,
     pub(super) own: Scoped<Quota>,
     pub(super) programs: HashMap<ProgramName, Scoped<Quota>>,
     pub(super) transactions: HashMap<(ProgramName, TransactionName), Scoped<Quota>>,
@@ -92,12 +93,17 @@ impl Plan {
 
     /// The client's own quota.
     pub fn own(&self, client: &ClientId, groups: &[Box<str>]) -> Quota {
-        self.own.real.of(client, groups).map_or(self.default, |table| table.is)
+        self.own_rate(client, groups).quota
+    }
+
+    pub(super) fn own_rate(&self, client: &ClientId, groups: &[Box<str>]) -> Rate {
+        let default = Rate { quota: self.default, line: self.default_line };
+        self.own.real.of(client, groups).map_or(default, Rate::of)
     }
 
     /// The one that only watches, where there is one.
-    pub(super) fn own_shadow(&self, client: &ClientId, groups: &[Box<str>]) -> Option<Quota> {
-        self.own.shadow.of(client, groups).map(|table| table.is)
+    pub(super) fn own_shadow(&self, client: &ClientId, groups: &[Box<str>]) -> Option<Rate> {
+        self.own.shadow.of(client, groups).map(Rate::of)
     }
 
     /// The quota into one program, where there is one: the client's, else the widest of its groups', else
@@ -133,6 +139,19 @@ impl Plan {
         let nearest = costs.transactions.get(&(program, name)).or_else(|| costs.programs.get(&program));
         let nearest = nearest.or_else(|| Class::of(effect).iter().find_map(|class| costs.classes.get(class)));
         nearest.map_or(1, |cost| if all { cost.is.all } else { cost.is.units }).max(1)
+    }
+}
+
+/// A quota and the line that it stands on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    pub(super) quota: Quota,
+    pub(super) line: u32,
+}
+
+impl Rate {
+    pub(super) fn of(table: &Table<Quota>) -> Self {
+        Self { quota: table.is, line: table.line }
     }
 }
 

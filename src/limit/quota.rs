@@ -40,6 +40,18 @@ impl Quota {
         calls.parse().ok().map(|calls| (calls, Duration::from_secs(seconds)))
     }
 
+    /// As the file writes it.
+    pub(super) fn spoken(&self) -> String {
+        let units = [(1, "second"), (60, "minute"), (3_600, "hour")];
+        let written = units.into_iter().find_map(|(seconds, unit)| {
+            let per = Duration::from_secs(seconds);
+            // The period was cut to whole nanoseconds.
+            let calls = u32::try_from((per.as_nanos() + self.period.as_nanos() / 2) / self.period.as_nanos()).ok()?;
+            (per.checked_div(calls)? == self.period).then(|| format!("{calls}/{unit}"))
+        });
+        written.unwrap_or_else(|| format!("one each {:?}", self.period))
+    }
+
     /// Seconds in which an empty bucket fills, never 0.
     pub fn window(&self) -> u64 {
         seconds(self.period * self.burst.get()).max(1)

@@ -22,12 +22,16 @@ pub(super) struct Reading<'a> {
     name: &'a str,
     text: &'a str,
     local_issuer: &'a str,
+    /// Where each line begins.
+    begins: Vec<usize>,
     faults: Vec<Fault>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(name: &'a str, text: &'a str, local_issuer: &'a str) -> Self {
-        Self { name, text, local_issuer, faults: Vec::new() }
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let begins = std::iter::once(0).chain(ends).collect();
+        Self { name, text, local_issuer, begins, faults: Vec::new() }
     }
 
     pub(super) fn plan(mut self) -> Result<Plan, Vec<Fault>> {
@@ -44,6 +48,7 @@ impl<'a> Reading<'a> {
         };
         let zone = self.zone(raw.zone.as_ref());
         let default = self.quota(&raw.default.rate, &raw.default.burst);
+        let default_line = self.line(raw.default.rate.span().start);
         let own = self.own(&raw.client, &raw.group);
         let programs = self.programs(&raw.program);
         let transactions = self.transactions(&raw.transaction);
@@ -52,9 +57,19 @@ impl<'a> Reading<'a> {
         let (daily, monthly) = self.quotas(&raw.quota);
         let costs = self.costs(&raw.cost);
         match default.filter(|_| self.faults.is_empty()) {
-            Some(default) => {
-                Ok(Plan { zone, default, own, programs, transactions, classes, concurrent, daily, monthly, costs })
-            }
+            Some(default) => Ok(Plan {
+                zone,
+                default,
+                default_line,
+                own,
+                programs,
+                transactions,
+                classes,
+                concurrent,
+                daily,
+                monthly,
+                costs,
+            }),
             None => Err(self.faults),
         }
     }
@@ -78,7 +93,7 @@ impl<'a> Reading<'a> {
         let mut own = Scoped::default();
         for (id, raw) in clients {
             if let (Some(client), Some(is)) = (self.client(id), self.quota(&raw.rate, &raw.burst))
-                && !own.put(Whom::Client(client), raw.shadow, Table { is, at: id.span().start })
+                && !own.put(Whom::Client(client), raw.shadow, self.table(is, id.span().start))
             {
                 self.fault(id.span().start, "this client has two tables", None);
             }
@@ -86,7 +101,7 @@ impl<'a> Reading<'a> {
         for (group, raw) in groups {
             if let Some(is) = self.quota(&raw.rate, &raw.burst) {
                 let whom = Whom::Group(group.get_ref().as_str().into());
-                own.put(whom, raw.shadow, Table { is, at: group.span().start });
+                own.put(whom, raw.shadow, self.table(is, group.span().start));
             }
         }
         own
@@ -99,8 +114,8 @@ impl<'a> Reading<'a> {
             let whom = self.whom(raw.client.as_ref(), raw.group.as_ref());
             let is = self.quota(&raw.rate, &raw.burst);
             if let (Some(program), Some(whom), Some(is)) = (program, whom, is) {
-                let at = raw.program.span().start;
-                self.keep(&mut all, program, whom, raw.shadow, Table { is, at }, "this program has that limit already");
+                let table = self.table(is, raw.program.span().start);
+                self.keep(&mut all, program, whom, raw.shadow, table, "this program has that limit already");
             }
         }
         all
@@ -113,15 +128,8 @@ impl<'a> Reading<'a> {
             let whom = self.whom(raw.client.as_ref(), raw.group.as_ref());
             let is = self.quota(&raw.rate, &raw.burst);
             if let (Some(program), Some(name), Some(whom), Some(is)) = (program, name, whom, is) {
-                let (call, at) = ((program, name), raw.transaction.span().start);
-                self.keep(
-                    &mut all,
-                    call,
-                    whom,
-                    raw.shadow,
-                    Table { is, at },
-                    "this transaction has that limit already",
-                );
+                let (call, table) = ((program, name), self.table(is, raw.transaction.span().start));
+                self.keep(&mut all, call, whom, raw.shadow, table, "this transaction has that limit already");
             }
         }
         all
@@ -134,11 +142,20 @@ impl<'a> Reading<'a> {
             let whom = self.whom(raw.client.as_ref(), raw.group.as_ref());
             let is = self.quota(&raw.rate, &raw.burst);
             if let (Some(class), Some(whom), Some(is)) = (class, whom, is) {
-                let at = raw.effect.span().start;
-                self.keep(&mut all, class, whom, raw.shadow, Table { is, at }, "this effect has that limit already");
+                let table = self.table(is, raw.effect.span().start);
+                self.keep(&mut all, class, whom, raw.shadow, table, "this effect has that limit already");
             }
         }
         all
+    }
+
+    /// From 1, as an editor counts.
+    fn line(&self, at: usize) -> u32 {
+        u32::try_from(self.begins.partition_point(|begin| *begin <= at)).unwrap_or(u32::MAX)
+    }
+
+    fn table<T>(&self, is: T, at: usize) -> Table<T> {
+        Table { is, at, line: self.line(at) }
     }
 
     fn keep<K: Eq + Hash>(
@@ -164,7 +181,7 @@ impl<'a> Reading<'a> {
                 self.number(&raw.calls, MOST_CALLS, "this is no number of calls", "write a number from 1 to 100000");
             let at = raw.calls.span().start;
             if let (Some(whom), Some(is)) = (whom, is)
-                && !all.put(whom, raw.shadow, Table { is, at })
+                && !all.put(whom, raw.shadow, self.table(is, at))
             {
                 self.fault(at, "calls at once are limited for them already", None);
             }
@@ -188,7 +205,7 @@ impl<'a> Reading<'a> {
                 }
             };
             if let (Some(whom), Some(is)) = (whom, is)
-                && !all.put(whom, raw.shadow, Table { is, at })
+                && !all.put(whom, raw.shadow, self.table(is, at))
             {
                 self.fault(at, "they have that quota already", None);
             }
@@ -207,7 +224,7 @@ impl<'a> Reading<'a> {
                 Some(all) => self.number(all, MOST, "this is no cost", hint),
             };
             let (Some(units), Some(all)) = (units, all) else { continue };
-            let table = Table { is: Cost { units, all }, at };
+            let table = self.table(Cost { units, all }, at);
             let first = match (&raw.program, &raw.transaction, &raw.effect) {
                 (Some(program), None, None) => {
                     self.program(program).map(|program| costs.programs.insert(program, table).is_none())

@@ -11,6 +11,8 @@ pub(super) struct Table<T> {
     pub(super) is: T,
     /// Where it stands, in bytes from the file's beginning.
     pub(super) at: usize,
+    /// The line that this is.
+    pub(super) line: u32,
 }
 
 /// Of several groups' limits the widest holds.

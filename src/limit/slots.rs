@@ -37,6 +37,11 @@ impl Slots {
         self.held().get(client).copied().unwrap_or_default()
     }
 
+    /// Clients with calls in flight.
+    pub(super) fn holders(&self) -> Vec<ClientId> {
+        self.held().keys().cloned().collect()
+    }
+
     /// Until fewer than `most` are held, or the time is up.
     pub(super) async fn free(&self, client: &ClientId, most: u32, patience: Duration) {
         let waiting = async {

@@ -5,8 +5,11 @@ use http::HeaderValue;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// As the folder of policies calls the file of the limits.
+pub(super) const FILE: &str = "limits.toml";
+
 /// Which limit speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Policy {
     /// The client's own.
     Client,
@@ -39,6 +42,8 @@ impl Policy {
 pub struct Verdict {
     pub allowed: bool,
     pub policy: Policy,
+    /// Of the table in the file of limits that says so.
+    pub line: u32,
     /// The bucket's size.
     pub limit: u32,
     pub remaining: u32,
@@ -53,6 +58,15 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    pub(super) fn on(self, line: u32) -> Self {
+        Self { line, ..self }
+    }
+
+    /// Where the table stands that says so: `limits.toml:12`.
+    pub fn place(&self) -> String {
+        format!("{FILE}:{}", self.line)
+    }
+
     /// When to come back; nothing for a call that is allowed, and for one that waits for others to end.
     pub fn wait(&self) -> Option<Duration> {
         (!self.allowed && self.policy != Policy::Concurrent).then_some(self.wait)

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,7 +63,7 @@ pub struct RestSettings {
 #[derive(Clone, PartialEq, Eq)]
 pub struct RestIdentity {
     pub chain_pem: Vec<u8>,
-    pub key_pem: Vec<u8>,
+    pub key_pem: Zeroizing<Vec<u8>>,
 }
 
 impl fmt::Debug for RestIdentity {

@@ -4,12 +4,18 @@ use super::settings::{ReplyMode, User};
 use std::collections::HashMap;
 
 /// What PWLOG asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) place: String,
     pub(super) user: String,
     pub(super) password: String,
     pub(super) program: String,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("user", &self.user).field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 /// One session's user and place.

@@ -18,6 +18,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -139,14 +140,16 @@ impl Client {
     }
 
     /// A form, from a client that shows its secret as RFC 6749, 2.3.1 says.
-    pub async fn post_form(&self, url: &str, client: (&str, &str), form: String) -> Result<Fetched, Error> {
+    pub async fn post_form(&self, url: &str, client: (&str, &str), form: Zeroizing<String>) -> Result<Fetched, Error> {
         let coded = |word: &str| form_urlencoded::byte_serialize(word.as_bytes()).collect::<String>();
-        let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", coded(client.0), coded(client.1))));
-        let mut request = Request::new(Full::from(form));
+        let secret = Zeroizing::new(coded(client.1));
+        let pair = Zeroizing::new(format!("{}:{}", coded(client.0), *secret));
+        let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
+        let mut request = Request::new(Full::new(Bytes::from_owner(form)));
         *request.uri_mut() = self.check(url)?;
         *request.method_mut() = Method::POST;
         let headers = request.headers_mut();
-        if let Ok(mut basic) = HeaderValue::try_from(basic) {
+        if let Ok(mut basic) = HeaderValue::try_from(basic.as_str()) {
             basic.set_sensitive(true);
             headers.insert(AUTHORIZATION, basic);
         }

@@ -56,8 +56,9 @@ struct Token {
 
 #[derive(Debug, thiserror::Error)]
 pub enum NoToken {
-    #[error("it is not the text of an .ionapi file: {0}")]
-    File(#[source] serde_json::Error),
+    /// The line; the fault itself may repeat what stands there.
+    #[error("it is not the text of an .ionapi file: see line {0}")]
+    File(usize),
     #[error("the token service can't be asked: {0}")]
     Unreachable(#[from] Error),
     #[error("the token service answered with status {0}; its account may have been locked, or its keys replaced")]
@@ -85,7 +86,8 @@ impl fmt::Debug for TokenSource {
 
 impl TokenSource {
     pub fn ionapi(text: &SecretString) -> Result<Self, NoToken> {
-        let account = serde_json::from_str(text.expose_secret()).map_err(NoToken::File)?;
+        let account = serde_json::from_str(text.expose_secret())
+            .map_err(|fault: serde_json::Error| NoToken::File(fault.line()))?;
         Ok(Self { account: Arc::new(account), held: Arc::default() })
     }
 
@@ -130,7 +132,7 @@ impl TokenSource {
         let account = &self.account;
         // By plain concatenation, as Infor's own clients do.
         let url = format!("{}{}", account.pu, account.ot);
-        let mut request = Request::new(Bytes::from(account.form()));
+        let mut request = Request::new(Bytes::from_owner(Zeroizing::new(account.form())));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = client.check(&url)?;
         let headers = request.headers_mut();

@@ -204,6 +204,7 @@ fn question(case: &Raw, site: &Site, unix_seconds: u64) -> Result<Question, Stri
         client: ClientId { issuer: issuer.into(), id: id.into() },
         groups: case.groups.iter().map(|group| group.as_str().into()).collect(),
         scopes: case.scopes.iter().map(|scope| scope.as_str().into()).collect(),
+        more_scopes: false,
         claims: case.claims.iter().map(|(name, given)| claim(name, given, site)).collect::<Result<_, _>>()?,
         user: user.transpose()?,
         company: company.transpose()?,

@@ -89,6 +89,7 @@ impl Past {
             client: ClientId { issuer: text("issuer")?.into(), id: text("client")?.into() },
             groups: list("groups"),
             scopes: list("scopes"),
+            more_scopes: false,
             claims: claims(line),
             user: text("m3_user").and_then(|name| M3User::parse(name).ok()),
             company,

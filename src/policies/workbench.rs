@@ -18,6 +18,8 @@ pub struct Caller {
     pub client: ClientId,
     pub groups: Vec<Box<str>>,
     pub scopes: Vec<Box<str>>,
+    /// Another issuer gives his tokens scopes, and nobody here knows all that it may give.
+    pub more_scopes: bool,
     pub claims: Vec<Claim>,
     pub user: Option<M3User>,
     pub company: Option<Company>,
@@ -116,7 +118,8 @@ pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place,
     let effect = Effect::of(program, transaction);
     let asker = caller.asker();
     // What a token will say is not known here: a rule that asks for it may permit.
-    let by_token = !set.reads_claims(asker, program, transaction, effect).is_empty();
+    let by_token = !set.reads_claims(asker, program, transaction, effect).is_empty()
+        || caller.more_scopes && set.reads_scopes(asker, program, transaction, effect);
     if !by_token && !set.may_name(asker, program, transaction, effect) {
         return May::Never;
     }

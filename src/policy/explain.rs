@@ -2,13 +2,14 @@
 //!
 //! Slow and thorough; nothing here is on a call's way.
 
-use super::ask::{Ask, Decision, Reason};
+use super::ask::{Ask, Asker, Decision, Reason};
 use super::context;
 use super::identity::TYPES;
 use super::narrow::Narrow;
+use super::reads::Reads;
 use super::rule::{Rule, conjuncts};
 use super::set::Set;
-use crate::model::Spot;
+use crate::model::{Effect, ProgramName, Spot, TransactionName};
 use cedar_policy::{Authorizer, Decision as Verdict, Policy, PolicySet, Request};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -89,6 +90,17 @@ impl Set {
             Reason::NoZone => true,
             Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable => false,
         }
+    }
+
+    /// Whether some rule reads the token's scopes then.
+    pub fn reads_scopes(
+        &self,
+        asker: Asker<'_>,
+        program: ProgramName,
+        transaction: TransactionName,
+        effect: Effect,
+    ) -> bool {
+        self.narrow(asker, program, transaction, effect).is_some_and(|narrow| narrow.reads.has(Reads::SCOPES))
     }
 
     /// The permits that came nearest to permitting this call, best first.

@@ -9,9 +9,11 @@ mod error;
 mod migrate;
 mod open;
 mod private;
+mod secret;
 mod watch;
 
 pub use error::Error;
 pub use open::Store;
-pub use private::{ensure_key, write_private};
+pub use private::{ensure_key, write_private, write_with_mode};
+pub use secret::{OPEN_ADVICE, is_open, read_secret, read_secret_text};
 pub use watch::Watch;

@@ -1,5 +1,6 @@
 //! Files that only their owner may read.
 
+use super::secret::read_secret;
 use aws_lc_rs::rand;
 use std::fs::{OpenOptions, remove_file, rename};
 use std::io::{self, Write};
@@ -11,13 +12,18 @@ use zeroize::Zeroizing;
 /// What lies beside already is taken away and not written into: a mode is given to a file that is made, and a link leads
 /// elsewhere.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+/// The same for what others may read, beside a secret.
+pub fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     match remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     rename(&beside, path)
@@ -25,10 +31,11 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Bytes of a key that is made by chance.
 const KEY: usize = 32;
+const MOST_KEY: u64 = 1024;
 
 /// A key of a file, which is made where it is missing. One that is too short keeps no secret: it is an error.
 pub fn ensure_key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    match std::fs::read(path).map(Zeroizing::new) {
+    match read_secret(path, MOST_KEY) {
         Ok(key) if key.len() >= KEY => Ok(key),
         Ok(_) => Err(io::Error::other("it is shorter than 32 bytes; remove it and start again")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

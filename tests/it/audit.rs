@@ -1,6 +1,7 @@
 //! What was decided can be proven afterwards: by an operator with the command, by a caller with an id.
 
 use crate::house::{Caller, House};
+use crate::stops::{ask, operator};
 use http::StatusCode;
 use serde_json::Value;
 use std::fs;
@@ -197,4 +198,59 @@ async fn a_second_gateway_does_not_write_the_same_log() {
     let second = mi_gateway::audit::Log::start(settings, &house.running.metrics);
     let why = second.expect_err("two chains in one folder").to_string();
     assert!(why.contains("another gateway"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_files_go_when_they_are_asked_to_and_never_by_themselves() {
+    let house = House::with(|settings| settings.audit.file_bytes = 1_000).await;
+    let demo = house.demo().await;
+    for item in ["PRUNE1", "PRUNE2", "PRUNE3", "PRUNE4"] {
+        assert_eq!(add_item(&demo, item).await.status, StatusCode::OK);
+    }
+    let all = files(house.state.path());
+    assert!(all.len() > 3, "{all:?}");
+    let at = house.state.path().to_owned();
+    let prune = move |words: &'static [&'static str]| {
+        let (at, words) = (at.clone(), [&["prune"], words].concat());
+        async move { tokio::task::spawn_blocking(move || audit(&at, &words)).await.expect("it ends") }
+    };
+    assert_eq!(prune(&[]).await.status.code(), Some(2), "nobody said what stays");
+    assert!(all.iter().all(|file| file.exists()));
+    let done = prune(&["--keep-days", "1", "--by", "anna", "--json"]).await;
+    assert_eq!(lines(&done)[0]["files"], serde_json::json!([]), "{done:?}");
+    // The running gateway's own: it writes the record, and goes on.
+    let order = serde_json::json!({ "keep_mib": 0, "by": "anna" });
+    let token = operator(&house);
+    let done = ask(&house, http::Method::POST, "/audit/prune", &order, &token).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text());
+    assert!(done.json()["files"].as_array().is_some_and(|gone| gone.len() >= 3), "{}", done.text());
+    assert_eq!(add_item(&demo, "PRUNE5").await.status, StatusCode::OK);
+    let state = house.stop().await;
+    let told = audit(state.path(), &["verify"]);
+    assert!(told.status.success() && String::from_utf8_lossy(&told.stdout).contains("by anna"), "{told:?}");
+    assert!(!all[0].exists() && is_whole(state.path()).is_ok());
+    // One more that nobody pruned.
+    let oldest = files(state.path()).remove(0);
+    let kept = fs::read(&oldest).expect("a file");
+    fs::remove_file(&oldest).expect("removed");
+    let why = is_whole(state.path()).expect_err("it is missed");
+    assert!(why.contains("no signed record"), "{why}");
+    fs::write(&oldest, kept).expect("put back");
+    // The settings ask for it: at the start, and without a gateway.
+    let before = files(state.path()).len();
+    let house = House::again(state, |settings| {
+        settings.audit.file_bytes = 1_000;
+        settings.audit.keep.bytes = Some(1);
+    })
+    .await;
+    let began = Instant::now();
+    while files(house.state.path()).len() >= before {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing is removed");
+        tokio::task::yield_now().await;
+    }
+    let state = house.stop().await;
+    assert_eq!(is_whole(state.path()), Ok(()));
+    let done = audit(state.path(), &["prune", "--keep-mib", "1"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(is_whole(state.path()), Ok(()));
 }

@@ -26,7 +26,7 @@ const FLOORS: &[(u8, &[&str])] = &[
 
 /// Rooms that may use less than their floor allows, and all that they may use.
 const NARROW: &[(&str, &[&str])] = &[
-    ("edge", &["gateway", "admin", "telemetry", "tasks", "model"]),
+    ("edge", &["gateway", "admin", "telemetry", "tasks", "store", "model"]),
     ("translate", &["model"]),
     ("policy", &["model"]),
     ("bod", &["model"]),

@@ -12,10 +12,14 @@ use {http::Request, http_body_util::Full};
 mod crash;
 #[path = "process_keys.rs"]
 mod keys;
+#[path = "process_limits.rs"]
+mod limits;
 #[path = "process_log.rs"]
 mod log;
 #[path = "process_outbox.rs"]
 mod outbox;
+#[path = "process_secrets.rs"]
+mod secrets;
 #[path = "process_stops.rs"]
 mod stops;
 

@@ -1,7 +1,12 @@
 //! Clients without a secret, from the command line alone: registered, asking, refused.
 
 use super::{Process, READ, patiently, run, text};
+use crate::house::https;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn key(at: &Path, name: &str) -> rcgen::KeyPair {
@@ -54,5 +59,38 @@ async fn a_client_with_a_key_or_a_certificate_gets_its_tokens_and_its_file_holds
     ] {
         let refused = run(at, &[&["client", "add", "x", "--out", "x.ionapi"][..], unfit].concat(), &[]).await;
         assert_eq!(refused.status.code(), Some(2), "{unfit:?}: {}", text(&refused.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_bound_to_a_key_is_got_and_used_from_the_command_line_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let process = Process::start(at, &[("MI_GATEWAY__DPOP__REQUIRE_NONCE", "true")]).await;
+    let got = run(at, &["token", "--dpop-key", "own.key"], &[]).await;
+    assert!(got.status.success(), "{}", text(&got.stderr));
+    let notes = text(&got.stderr);
+    assert!(notes.contains("A new key was made") && notes.contains("--proof URL"), "{notes}");
+    let mode = std::fs::metadata(at.join("own.key")).expect("a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = text(&got.stdout).trim().to_owned();
+    assert_eq!(process.status(at, &token, READ).await, 401, "a bound token is no bearer's");
+    let url = format!("{}/m3api-rest/v2/execute/{READ}", process.word("public_url"));
+    let proof = run(at, &["token", "--dpop-key", "own.key", "--proof", &url], &[]).await;
+    assert!(proof.status.success(), "{}", text(&proof.stderr));
+    let headers = text(&proof.stdout);
+    let client = https(&at.join("certs/dev/ca.pem"));
+    let call = |url: &str| {
+        let mut request = Request::get(url);
+        for (name, value) in headers.lines().filter_map(|line| line.split_once(": ")) {
+            request = request.header(name, value);
+        }
+        client.request(request.body(Full::<Bytes>::default()).expect("a request"))
+    };
+    assert_eq!(call(&url).await.expect("an answer").status().as_u16(), 200, "{headers}");
+    assert_eq!(call(&url).await.expect("an answer").status().as_u16(), 401, "a proof is good once");
+    for key in ["own.pem", "/proc/nowhere/own.key"] {
+        std::fs::write(at.join("own.pem"), "no key").expect("a file");
+        assert_eq!(run(at, &["token", "--dpop-key", key], &[]).await.status.code(), Some(2), "{key}");
     }
 }

@@ -296,7 +296,7 @@ async fn over_tls_m3_is_the_one_that_was_meant_and_sees_the_gateways_certificate
     let (_, stranger) = behind_tls(&tasks, &plain, &guest).await;
     let identity = RestIdentity {
         chain_pem: guest.cert.pem().into_bytes(),
-        key_pem: guest.signing_key.serialize_pem().into_bytes(),
+        key_pem: guest.signing_key.serialize_pem().into_bytes().into(),
     };
     for (ca, identity, let_in) in
         [(&ca, Some(&identity), true), (&ca, None, false), (&stranger, Some(&identity), false)]

@@ -270,6 +270,32 @@ async fn decisions_of_the_past_are_explained_and_put_to_another_set() {
     assert!(shown.contains("1 that can't be made again") && shown.contains("reads CUNM"), "{shown}");
 }
 
+#[test]
+fn an_access_review_tells_of_clients_of_other_issuers_with_the_scopes_that_their_tokens_must_have() {
+    let folder = folder();
+    let rules = folder.path().join("rules");
+    fs::create_dir(&rules).expect("a folder");
+    let rule = "@id(\"shop\")\npermit (principal in Group::\"shop\", action in Action::\"read\", resource in Program::\"CRS610MI\") when { context.scopes.contains(\"m3\") };\n";
+    fs::write(rules.join("a.cedar"), rule).expect("a file");
+    let settings = |scopes: &str| {
+        let written = format!(
+            "[[issuers]]\nissuer = \"https://login.example.com/\"\naudience = \"x\"\n{scopes}\n[[clients]]\nissuer = \"https://login.example.com/\"\n\
+             id = \"web-shop\"\ngroups = [\"shop\"]\nm3_user = \"WEBSHOP\"\ncompany = 100\n"
+        );
+        fs::write(folder.path().join("gateway.toml"), written).expect("a file");
+        let dir = rules.display().to_string();
+        let ended = policy(folder.path(), &["who-can", "CRS610MI/GetBasicData", "--dir", &dir]);
+        let table = text(&ended.stdout);
+        let line = "web-shop@https://login.example.com/,CRS610MI,GetBasicData,read,100,,sometimes";
+        assert!(table.contains(line), "its tokens may bring the scope: {table}{}", text(&ended.stderr));
+        let who = "web-shop@https://login.example.com/";
+        let words = ["explain", "--client", who, "CRS610MI/GetBasicData?CUNO=C1", "--dir", &dir];
+        policy(folder.path(), &words).status.code()
+    };
+    assert_eq!(settings("scopes = [\"m3\"]"), Some(0), "no token of it comes in without that scope");
+    assert_eq!(settings(""), Some(1), "one may come in without it");
+}
+
 /// Asks again until it is so; a promise that is not kept runs into the test's own end.
 async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
     let kept = async {

@@ -17,6 +17,7 @@ use mi_gateway::auth::{
     Algorithm, ClientFacts, Directory, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Scheme, Shown,
     Verifier, install_crypto,
 };
+use mi_gateway::limit::{Caller, Charge, Limits, Plan};
 use mi_gateway::mock_m3::{self, Metadata};
 use mi_gateway::model::{
     Charset, ClientId, Company, Conventions, Division, Effect, FieldKind, FieldLayout, FieldName, Layout, M3User, Peer,
@@ -406,6 +407,38 @@ fn audited(bencher: Bencher<'_, '_>, what: &str) {
         });
         wait.block_on(ticket.kept()).expect("kept");
         ticket.ended(audit::Outcome::Done);
+    });
+}
+
+/// The limits of one call, its door and its charge: of clients' rates alone, or every kind that there is, in one bucket of
+/// each.
+#[divan::bench(args = ["rates of clients", "every kind"])]
+fn limits(bencher: Bencher<'_, '_>, what: &str) {
+    let mut text = "[default]\nrate = \"1000000/second\"\nburst = 1000000\n".to_owned();
+    if what == "every kind" {
+        for table in [
+            "[[program]]\nprogram = \"CRS610MI\"\nrate = \"1000000/second\"\nburst = 1000000\n",
+            "[[transaction]]\nprogram = \"CRS610MI\"\ntransaction = \"GetBasicData\"\nrate = \"1000000/second\"\nburst = 1000000\n",
+            "[[effect]]\neffect = \"read\"\nrate = \"1000000/second\"\nburst = 1000000\n",
+            "[[quota]]\nper = \"day\"\nunits = 1000000000\n[[quota]]\nper = \"month\"\nunits = 1000000000\n",
+            "[[concurrent]]\ncalls = 100\n[[cost]]\nprogram = \"CRS610MI\"\nunits = 2\n",
+        ] {
+            text.push_str(table);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let limits = Limits::new(Plan::parse("limits.toml", &text, ISSUER).expect("limits"));
+    let client = ClientId { issuer: ISSUER.into(), id: CLIENT.into() };
+    let caller = Caller { client: &client, groups: &[] };
+    let program = ProgramName::parse("CRS610MI").expect("a program");
+    let transaction = TransactionName::parse("GetBasicData").expect("a transaction");
+    let charge = Charge { caller, program, transaction, effect: Effect::Read, all: false };
+    bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
+        runtime.block_on(async {
+            let door = limits.door(caller, NOW).await.expect("counted");
+            let charged = limits.charge(&charge, NOW).await.expect("counted");
+            black_box((door, charged))
+        })
     });
 }
 

@@ -1,10 +1,12 @@
 //! The words of the command line.
 
 mod bod;
+mod limits;
 mod outbox;
 mod policy;
 
 pub(super) use bod::{Bod, BodPreview};
+pub(super) use limits::Limits;
 pub(super) use outbox::{Outbox, OutboxOrder, OutboxOutcome};
 pub(super) use policy::{
     Policy, PolicyBundle, PolicyCheck, PolicyDiff, PolicyExplain, PolicyReplay, PolicyRollback, PolicySign,
@@ -57,6 +59,9 @@ pub(super) enum Command {
     /// See which documents are on their way and which writes are unsettled; send again, park, settle.
     #[command(subcommand)]
     Outbox(Outbox),
+    /// See what clients have used of their limits, and set quotas back.
+    #[command(subcommand)]
+    Limits(Limits),
     /// Get a token with an .ionapi file and print it; or take tokens back.
     Token(Token),
     /// Stop a client or a program at once, whatever its tokens and the rules say; list blocks, lift them.
@@ -204,6 +209,23 @@ pub(super) enum Audit {
     /// Print decisions, one JSON object a line as it stands in the log, and behind a write what became of it. Ends with
     /// 1 when there is none.
     Find(AuditFind),
+    /// Remove the oldest files of the log, of a running gateway too, and leave a signed record of what went: `verify` still
+    /// proves that the rest is whole and that nothing else is missing. Without this, and without audit.keep_days and
+    /// audit.keep_mib in the settings, nothing is ever removed.
+    Prune {
+        /// Remove files whose newest line is older; without both bounds those of the settings hold.
+        #[arg(long, value_name = "DAYS")]
+        keep_days: Option<u64>,
+        /// Remove the oldest files while all together are larger.
+        #[arg(long, value_name = "MIB")]
+        keep_mib: Option<u64>,
+        /// Who wants it, for the record.
+        #[arg(long)]
+        by: Option<String>,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the newest signature and the public key, to keep where nobody who can write the log can reach it.
     Head,
 }
@@ -268,6 +290,15 @@ pub(super) struct Token {
     /// The key of that certificate; without it in the same file.
     #[arg(long, value_name = "PEM", requires = "cert")]
     pub(super) cert_key: Option<PathBuf>,
+    /// Bind the token to this private key (DPoP), PEM; one that is not there yet is made. Each call then needs a proof.
+    #[arg(long, value_name = "PEM")]
+    pub(super) dpop_key: Option<PathBuf>,
+    /// Print the two headers of a call of this URL, token and proof, instead of the token: good once, for a minute.
+    #[arg(long, value_name = "URL", requires = "dpop_key", conflicts_with = "json")]
+    pub(super) proof: Option<String>,
+    /// The call's method.
+    #[arg(long, requires = "proof", default_value = "GET")]
+    pub(super) method: String,
     /// The whole answer as JSON, not the token alone.
     #[arg(long)]
     pub(super) json: bool,

@@ -3,6 +3,7 @@
 use super::super::args;
 use super::super::failure::Failure;
 use super::super::show;
+use super::super::state::secret;
 use super::Bench;
 use super::check::findings;
 use crate::clock::unix_seconds;
@@ -38,8 +39,7 @@ pub(super) fn keygen(out: &Path) -> Result<ExitCode, Failure> {
 }
 
 fn signing_key(path: &Path) -> Result<SigningKey, Failure> {
-    let pem = fs::read(path).map(zeroize::Zeroizing::new).map_err(|why| failed(path, why))?;
-    SigningKey::parse(&pem).map_err(|why| failed(path, why))
+    SigningKey::parse(&secret(path)?).map_err(|why| failed(path, why))
 }
 
 /// A set that is wrong is not given out, unless somebody says so.

@@ -4,6 +4,7 @@ mod answer;
 mod bundles;
 mod cases;
 mod check;
+mod limited;
 mod past;
 mod shadow;
 mod versions;
@@ -259,7 +260,8 @@ type Right = (String, ProgramName, TransactionName, Place);
 
 fn nobody(name: &str, client: ClientId) -> Caller {
     let (groups, scopes, claims) = (Vec::new(), Vec::new(), Vec::new());
-    Caller { name: name.to_owned(), client, groups, scopes, claims, user: None, company: None, division: None }
+    let (name, more_scopes) = (name.to_owned(), false);
+    Caller { name, client, groups, scopes, more_scopes, claims, user: None, company: None, division: None }
 }
 
 fn word(may: May) -> &'static str {
@@ -311,8 +313,13 @@ async fn layouts(settings: &Settings) -> Result<Known, Failure> {
     Ok(layouts)
 }
 
+fn required(settings: &Settings, issuer: &str) -> Vec<Box<str>> {
+    let of = settings.issuers.iter().find(|foreign| foreign.issuer == issuer);
+    of.map(|foreign| foreign.scopes.iter().map(|scope| scope.as_str().into()).collect()).unwrap_or_default()
+}
+
 /// The clients that are registered here, and those of other issuers that the settings know.
-async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failure> {
+pub(super) async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failure> {
     let mut callers = Vec::new();
     // Asking must not make a store where there is none.
     if let Some(own) = settings.tokens.as_ref().filter(|_| settings.state.is_dir()) {
@@ -326,6 +333,7 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
                 client: id,
                 groups: client.groups.to_vec(),
                 scopes: client.scopes.to_vec(),
+                more_scopes: false,
                 claims: Vec::new(),
                 user: standing.user.clone(),
                 company: standing.company,
@@ -334,10 +342,12 @@ async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failu
         }
     }
     callers.extend(settings.clients.iter().map(|foreign| Caller {
-        name: foreign.client.to_string(),
+        name: format!("{}@{}", foreign.client.id, foreign.client.issuer),
         client: foreign.client.clone(),
         groups: foreign.groups.iter().map(|group| group.as_str().into()).collect(),
-        scopes: Vec::new(),
+        // Without those that its issuer's tokens must have it gets nowhere.
+        scopes: required(settings, &foreign.client.issuer),
+        more_scopes: true,
         claims: Vec::new(),
         user: foreign.standing.user.clone(),
         company: foreign.standing.company,

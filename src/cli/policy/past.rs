@@ -3,6 +3,7 @@
 use super::super::args;
 use super::super::failure::Failure;
 use super::super::show;
+use super::limited::{Limited, is_limited, times};
 use super::{Bench, missed};
 use crate::audit::{Filter, find};
 use crate::policies::{Again, Past};
@@ -12,10 +13,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Every decision of the log that rules made, in its order.
-fn each(dir: &Path, filter: &Filter, mut see: impl FnMut(Past)) -> Result<(), Failure> {
+/// Every decision of the log that rules made, in its order, and apart from them those of limits.
+fn each(
+    dir: &Path,
+    filter: &Filter,
+    mut see: impl FnMut(Past),
+    mut limited: impl FnMut(&Value),
+) -> Result<(), Failure> {
     let see = |line: &Value| {
-        if let Some(past) = Past::read(line) {
+        if is_limited(line) {
+            limited(line);
+        } else if let Some(past) = Past::read(line) {
             see(past);
         }
     };
@@ -25,11 +33,18 @@ fn each(dir: &Path, filter: &Filter, mut see: impl FnMut(Past)) -> Result<(), Fa
 
 pub(super) fn explain(bench: &Bench, id: &str, words: &args::PolicyExplain) -> Result<ExitCode, Failure> {
     let log = words.log.as_deref().unwrap_or(&bench.settings.audit.dir);
-    let mut found = None;
-    each(log, &Filter { id: Some(id.to_owned()), ..Filter::default() }, |past| found = Some(past))?;
+    let (mut found, mut limited) = (None, Limited::default());
+    let filter = Filter { id: Some(id.to_owned()), ..Filter::default() };
+    each(log, &filter, |past| found = Some(past), |line| limited.see(line))?;
+    if limited.tell(bench, words.dir.as_deref(), id, words.json) {
+        return Ok(ExitCode::FAILURE);
+    }
     let Some(past) = found else {
-        let hint = "see `mi-gateway audit find`; refusals of other kinds than the rules' have no rule to explain";
-        return Err(Failure::begin(format!("the log in {} has no decision {id} of rules; {hint}", log.display())));
+        let hint = "see `mi-gateway audit find`; refusals of other kinds have no rule to explain";
+        return Err(Failure::begin(format!(
+            "the log in {} has no decision {id} of rules or limits; {hint}",
+            log.display()
+        )));
     };
     let (set, _) = bench.set(words.dir.as_deref())?;
     let same = set.hash() == past.set;
@@ -114,7 +129,8 @@ pub(super) fn replay(bench: &Bench, words: &args::PolicyReplay) -> Result<ExitCo
     let filter = Filter { since: words.since.clone(), client: words.client.clone(), ..Filter::default() };
     let mut counts = Counts::default();
     let mut why: BTreeMap<String, u64> = BTreeMap::new();
-    each(log, &filter, |past| {
+    let mut limited = 0;
+    let see = |past: Past| {
         let again = past.again(&set, |program, name| bench.layout(program, name));
         match again.allowed() {
             None => {
@@ -131,15 +147,19 @@ pub(super) fn replay(bench: &Bench, words: &args::PolicyReplay) -> Result<ExitCo
                 disagreement(&past, &again, allowed, words.json);
             }
         }
-    })?;
+    };
+    each(log, &filter, see, |line| limited += times(line))?;
     let Counts { same, other, undecidable } = counts;
     if words.json {
-        let sums = json!({ "same": same, "other": other, "undecidable": undecidable, "why": why, "set": set.hash() });
+        let sums = json!({ "same": same, "other": other, "undecidable": undecidable, "limited": limited, "why": why, "set": set.hash() });
         show::line(&sums.to_string());
     } else {
         show::line(&format!(
             "{same} decisions as they were, {other} otherwise, {undecidable} that can't be made again"
         ));
+        if limited > 0 {
+            show::note(&format!("{limited} calls that limits refused are not asked about: no rule decided on them"));
+        }
         why.iter().for_each(|(why, count)| show::note(&format!("{count} can't be made again: {why}")));
     }
     Ok(if other == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

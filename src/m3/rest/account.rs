@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// What a request shows at M3's door.
 #[derive(Clone)]
@@ -86,8 +87,9 @@ struct Csrf {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("the secret of {user} is not the text of an .ionapi file: {source}")]
-    IonApi { user: M3User, source: serde_json::Error },
+    /// The fault itself may repeat what stands there.
+    #[error("the secret of {user} is not the text of an .ionapi file: see line {line}")]
+    IonApi { user: M3User, line: usize },
     #[error("the secret of {0} can't be sent in a header")]
     Header(M3User),
     #[error(
@@ -156,7 +158,9 @@ fn accounts(users: &HashMap<M3User, SecretString>, plaintext: bool) -> Result<Ha
 }
 
 fn basic(name: &str, password: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))).ok()?;
+    let pair = Zeroizing::new(format!("{name}:{password}"));
+    let coded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+    let mut value = HeaderValue::try_from(Zeroizing::new(format!("Basic {}", *coded)).as_str()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -172,7 +176,7 @@ impl IonApi {
     }
 
     /// A service account's keys where there are some, else the application's own.
-    fn form(&self) -> String {
+    fn form(&self) -> Zeroizing<String> {
         let mut form = Serializer::new(String::new());
         form.append_pair("client_id", &self.ci).append_pair("client_secret", self.cs.expose_secret());
         match (&self.saak, &self.sask) {
@@ -182,7 +186,7 @@ impl IonApi {
                 .append_pair("password", key.expose_secret()),
             _ => form.append_pair("grant_type", "client_credentials"),
         };
-        form.finish()
+        Zeroizing::new(form.finish())
     }
 }
 
@@ -191,8 +195,8 @@ impl Account {
     fn new(user: &M3User, secret: &SecretString) -> Result<Self, Fault> {
         let text = secret.expose_secret();
         let secret = if text.trim_start().starts_with('{') {
-            let read = serde_json::from_str(text);
-            Secret::Ion(Box::new(read.map_err(|source| Fault::IonApi { user: user.clone(), source })?))
+            let wrong = |fault: serde_json::Error| Fault::IonApi { user: user.clone(), line: fault.line() };
+            Secret::Ion(Box::new(serde_json::from_str(text).map_err(wrong)?))
         } else {
             Secret::Password(basic(user.as_str(), text).ok_or_else(|| Fault::Header(user.clone()))?)
         };
@@ -294,7 +298,8 @@ impl Account {
             .then(|| serde_json::from_slice(&answer).ok())
             .flatten()
             .ok_or(Error::Protocol { sent: false, what: "the token service gave no token" })?;
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", granted.access_token.expose_secret()))
+        let bearer = Zeroizing::new(format!("Bearer {}", granted.access_token.expose_secret()));
+        let mut authorization = HeaderValue::try_from(bearer.as_str())
             .map_err(|_| refused("the token can't be sent in a header".to_owned()))?;
         authorization.set_sensitive(true);
         let life = Duration::from_secs(granted.expires_in.clamp(1, 86_400));

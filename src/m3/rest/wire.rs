@@ -24,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 #[derive(Debug, Clone)]
 pub(super) struct Http {
@@ -68,8 +69,14 @@ impl Http {
     }
 
     /// A form to a token service: status and answer.
-    pub(super) async fn post(&self, url: &str, form: String, patience: Duration) -> Result<(StatusCode, Bytes), Error> {
-        let mut request = Request::new(Full::from(form));
+    /// A form that holds secrets: its bytes end with the request.
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        form: Zeroizing<String>,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let mut request = Request::new(Full::new(Bytes::from_owner(form)));
         let unreadable = |_| Error::Protocol { sent: false, what: "the .ionapi file names no URL for tokens" };
         *request.uri_mut() = url.parse().map_err(unreadable)?;
         *request.method_mut() = Method::POST;

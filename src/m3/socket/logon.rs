@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 /// Everything that opens a connection needs.
 #[derive(Clone)]
@@ -136,14 +137,15 @@ fn request(
     program: ProgramName,
     place: Option<Place>,
     application: &str,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Zeroizing<Vec<u8>>, Error> {
     let place = place.map(|place| format!("{:03}{}", place.company.number(), place.division)).unwrap_or_default();
     let password = password.expose_secret();
     if password.len() > MOST_TEXT || !password.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         let message = "its password does not fit the protocol: at most 16 characters of ASCII".to_owned();
         return Err(Error::LogonRefused { user: user.clone(), message });
     }
-    let mut out = Vec::with_capacity(149);
+    // It never grows, which would leave a copy behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(149));
     out.extend_from_slice(b"PWLOG");
     padded(place.as_bytes(), 32, &mut out);
     padded(user.as_str().as_bytes(), MOST_TEXT, &mut out);
@@ -220,7 +222,7 @@ mod tests {
             b"9bcdefCRS610MI                        mi-gateway                      127.0.0.1       ",
         );
         assert_eq!(bytes.len(), 149);
-        assert_eq!(bytes, expected);
+        assert_eq!(*bytes, expected);
     }
 
     #[test]
