@@ -3,6 +3,7 @@
 //! `{"seq":7,` the words `,"chain":"` 64 hex digits `"}`. The hash is SHA-256 over the hash of the line before and the
 //! text up to `,"chain"`. The first line hangs on 32 zeros.
 
+use crate::model::plain;
 use aws_lc_rs::digest;
 use serde_json::Value;
 
@@ -23,11 +24,13 @@ pub(super) struct Link {
 impl Link {
     pub(super) const START: Self = Self { seq: 0, hash: START };
 
-    /// Adds a line of these words (a JSON object) and its line end; gives where the chain stands then.
+    /// Adds a line of these words (a JSON object, of which nothing commands a terminal then) and its line end; gives where the chain stands then.
     pub(super) fn write(self, words: &[u8], out: &mut Vec<u8>) -> Self {
         let seq = self.seq + 1;
         let start = out.len();
         out.extend_from_slice(format!("{{\"seq\":{seq}").as_bytes());
+        let told = std::str::from_utf8(words).map(plain);
+        let words = told.as_ref().map_or(words, |told| told.as_bytes());
         let inner = words.strip_prefix(b"{").and_then(|words| words.strip_suffix(b"}")).unwrap_or_default();
         if !inner.is_empty() {
             out.push(b',');

@@ -69,6 +69,27 @@ async fn what_was_written_is_whole_and_every_write_has_its_outcome() {
 }
 
 #[tokio::test]
+async fn what_others_say_is_one_line_that_commands_no_terminal_and_is_read_as_it_was_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path());
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let foreign = "x\r\n{\"seq\":1}\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2028}\"\\";
+    let client = ClientId { issuer: foreign.into(), id: foreign.into() };
+    let groups = [Box::from(foreign)];
+    log.record(&Decision { call: foreign, set: foreign, reason: foreign, groups: &groups, ..write(&client) })
+        .ended(Outcome::Done);
+    assert!(log.close(Duration::from_secs(10)).await);
+    assert_eq!(whole(&settings), Ok(0), "the chain is over what stands there");
+    let text = fs::read_to_string(file(&settings)).expect("a file");
+    assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2028}".contains(c)), "{text:?}");
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let decision = lines.iter().find(|line| line["kind"] == "decision").expect("the decision");
+    for name in ["client", "issuer", "call", "set", "reason"] {
+        assert_eq!(decision[name], foreign, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_line_that_is_changed_removed_or_moved_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = filled(folder.path()).await;

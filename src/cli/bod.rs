@@ -32,7 +32,7 @@ pub(super) async fn bod(config: Option<&Path>, words: &args::Bod) -> Result<Exit
             let Some(text) = schema(noun) else {
                 return Err(Failure::begin(format!("{noun} is no noun; there are {}", nouns()?.join(", "))));
             };
-            show::line(text.trim_end());
+            show::document(text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         args::Bod::Coverage { program, json } => coverage(&settings(config)?, program.as_deref(), *json).await,
@@ -99,7 +99,7 @@ async fn preview(settings: &Settings, words: &args::BodPreview) -> Result<ExitCo
     let tasks = Tasks::new();
     let shown = read(settings, words, &mapping, &key, action, &tasks).await;
     tasks.finish(Duration::from_secs(2)).await;
-    show::line(&shown?);
+    show::document(&shown?);
     Ok(ExitCode::SUCCESS)
 }
 

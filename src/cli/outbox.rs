@@ -36,8 +36,9 @@ async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> 
             }
             if shown["kind"] == "message" {
                 told(&shown).iter().for_each(|line| show::line(line));
+                show::document(&word(&shown, "xml"));
             } else {
-                show::line(&serde_json::to_string_pretty(&shown).unwrap_or_default());
+                show::lines(&serde_json::to_string_pretty(&shown).unwrap_or_default());
             }
         }
         args::Outbox::Replay { ids, noun, key, since, until, point, state, fresh, order } => {
@@ -95,7 +96,6 @@ fn told(message: &Value) -> Vec<String> {
         }
     }
     lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
-    lines.push(of("xml"));
     lines
 }
 

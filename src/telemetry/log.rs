@@ -7,10 +7,11 @@
 
 use super::Metrics;
 use super::trace::{RequestId, TraceId};
-use crate::model::{ClientId, Company, Division, Effect, M3User, Peer, ProgramName, TenantId, TransactionName};
+use crate::model::{ClientId, Company, Division, Effect, M3User, Peer, ProgramName, TenantId, TransactionName, plain};
 use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -115,7 +116,11 @@ impl AccessLine {
 
     /// The line as it is written, without its end.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let line = serde_json::to_string(self).unwrap_or_default();
+        match plain(&line) {
+            Cow::Borrowed(_) => line,
+            Cow::Owned(told) => told,
+        }
     }
 }
 
@@ -272,7 +277,7 @@ mod tests {
         let kept = Kept::default();
         let log = AccessLog::to(kept.clone(), &Metrics::new()).unwrap();
         let mut sent = line();
-        sent.user_agent(b"curl\r\n{\"status\":200}\x1b[2J\x00\xff");
+        sent.user_agent(b"curl\r\n{\"status\":200}\x1b[2J\x00\xff\xc2\x9b\xe2\x80\xae\xe2\x80\xa8");
         sent.client(&ClientId { issuer: "https://localhost:8443".into(), id: "demo".into() });
         (sent.route, sent.status) = ("/m3api-rest/v2/execute/{program}/{transaction}", 200);
         sent.program = Some(ProgramName::parse("MMS200MI").unwrap());
@@ -283,7 +288,8 @@ mod tests {
         assert_eq!(text.matches('\n').count(), 1);
         assert!(!text.trim_end().contains(|c: char| c.is_control()), "{text:?}");
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(read["user_agent"], "curl\r\n{\"status\":200}\u{1b}[2J\0\u{fffd}");
+        assert!(!text.contains(['\u{202e}', '\u{2028}']), "nor directions, nor separators: {text}");
+        assert_eq!(read["user_agent"], "curl\r\n{\"status\":200}\u{1b}[2J\0\u{fffd}\u{9b}\u{202e}\u{2028}");
         assert_eq!((&read["client"], &read["program"]), (&"demo".into(), &"MMS200MI".into()));
         assert_eq!((&read["peer"], &read["duration_ms"]), (&"10.0.0.7".into(), &1.234.into()));
         assert_eq!(read.get("company"), None);

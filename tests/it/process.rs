@@ -22,6 +22,8 @@ mod outbox;
 mod secrets;
 #[path = "process_stops.rs"]
 mod stops;
+#[path = "process_told.rs"]
+mod told;
 
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
