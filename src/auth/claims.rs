@@ -7,8 +7,9 @@ use super::binding::Binding;
 use super::error::Error;
 use super::parse::Object;
 use super::rules::{CompanyRule, IssuerRules, TypRule};
-use crate::model::{Claim, ClaimKind, Company, TenantId};
+use crate::model::{Claim, ClaimKind, Company, TenantId, plain};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The tenant, as Infor's own tokens name it.
@@ -17,6 +18,9 @@ pub const TENANT: &str = "Tenant";
 pub const FAMILY: &str = "grant_id";
 /// The client's generation when the token was made.
 pub const GENERATION: &str = "client_generation";
+
+/// Claims of ID tokens, which hash what they came along with, and of events told by a token.
+const OTHERS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
 
 const MAX_CLIENT: usize = 256;
 const MAX_SCOPES: usize = 256;
@@ -43,8 +47,13 @@ pub(super) struct Verified {
 impl Verified {
     /// Of a token whose signature is good.
     pub(super) fn read(claims: &Object, rules: &IssuerRules) -> Result<Self, Error> {
-        if rules.typ == TypRule::AccessToken {
-            required(claims, "sub")?;
+        match rules.typ {
+            TypRule::AccessToken => {
+                required(claims, "sub")?;
+            }
+            // Where tokens aren't marked, this is how one that is no access token shows.
+            TypRule::Any if OTHERS.iter().any(|name| claims.has(name)) => return Err(Error::Type),
+            TypRule::Any => {}
         }
         Self::told(claims, rules)
     }
@@ -57,7 +66,8 @@ impl Verified {
         text(claims, "sub")?;
         let issued = time(claims, "iat")?;
         let client = client(claims, rules)?;
-        if client.is_empty() || client.len() > MAX_CLIENT || client.chars().any(char::is_control) {
+        // Nor may one look like another where people read it.
+        if client.is_empty() || client.len() > MAX_CLIENT || matches!(plain(client), Cow::Owned(_)) {
             return Err(wrong("client_id"));
         }
         let scopes = scopes(claims)?;

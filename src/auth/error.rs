@@ -17,6 +17,8 @@ pub enum Unfit {
     OwnKey,
     #[error("its header lists critical extensions")]
     Critical,
+    #[error("it says that it holds another token")]
+    Nested,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

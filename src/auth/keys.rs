@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// More keys than an issuer has; what a hostile document holds beyond is not read.
@@ -52,7 +53,7 @@ impl PartialEq for Key {
 
 #[derive(Deserialize)]
 struct RawSet {
-    keys: Vec<Value>,
+    keys: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +73,9 @@ impl KeySet {
     /// Reads a JWKS document (RFC 7517). One bad key doesn't cost the others.
     pub fn parse(document: &[u8]) -> Result<Self, BadKeySet> {
         let raw: RawSet = serde_json::from_slice(document)?;
-        let keys = raw.keys.into_iter().take(MOST).filter_map(Key::of);
+        // Read from the text: a key of which a member stands twice is left out.
+        let key = |jwk: &RawValue| Key::parse(serde_json::from_str(jwk.get()).ok()?);
+        let keys = raw.keys.iter().take(MOST).filter_map(|jwk| key(jwk));
         Ok(Self { keys: keys.collect() })
     }
 
@@ -141,6 +144,9 @@ impl Key {
                 if !(256..=1024).contains(&URL_SAFE_NO_PAD.decode(&n).ok()?.len()) {
                     return None;
                 }
+                if !is_exponent(&URL_SAFE_NO_PAD.decode(&e).ok()?) {
+                    return None;
+                }
                 let decoding = DecodingKey::from_rsa_components(&n, &e).ok()?;
                 (KeyKind::Rsa, [n, e], decoding)
             }
@@ -151,6 +157,9 @@ impl Key {
             }
             ("OKP", Some("Ed25519")) => {
                 let x = raw.x?;
+                if is_small(&URL_SAFE_NO_PAD.decode(&x).ok()?) {
+                    return None;
+                }
                 let decoding = DecodingKey::from_ed_components(&x).ok()?;
                 (KeyKind::Ed25519, [x, String::new()], decoding)
             }
@@ -163,6 +172,40 @@ impl Key {
         };
         Some(Self { kid: raw.kid.map(Into::into), kind, algorithm, material, decoding })
     }
+}
+
+/// Odd, and not 1, with which a message is its own signature.
+fn is_exponent(bytes: &[u8]) -> bool {
+    let significant = bytes.iter().skip_while(|byte| **byte == 0);
+    significant.clone().last().is_some_and(|last| last % 2 == 1) && !significant.eq(&[1])
+}
+
+/// The points of Ed25519 whose order is 8 or less, the sign of x left out: anybody can sign for most of them.
+const SMALL: [[u8; 32]; 7] = [
+    [0; 32],
+    framed(1, 0, 0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    framed(0xec, 0xff, 0x7f),
+    framed(0xed, 0xff, 0x7f),
+    framed(0xee, 0xff, 0x7f),
+];
+
+const fn framed(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut point = [middle; 32];
+    (point[0], point[31]) = (first, last);
+    point
+}
+
+fn is_small(point: &[u8]) -> bool {
+    let Some((last, first)) = point.split_last() else { return false };
+    SMALL.iter().any(|small| small[..31] == *first && small[31] == last & 0x7f)
 }
 
 /// A handle to an issuer's keys: filled by whoever knows them, read on every request.

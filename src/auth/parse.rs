@@ -7,8 +7,8 @@ use super::algorithm::Algorithm;
 use super::error::{Error, Unfit};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -88,6 +88,11 @@ impl<'a> Apart<'a> {
         if header.has("crit") || header.has("b64") {
             return Err(Unfit::Critical);
         }
+        // Whatever stands inside, its own signature would be nobody's to check.
+        let token = |of: &Value| of.as_str().is_none_or(|of| of.to_ascii_lowercase().ends_with("jwt"));
+        if header.member("cty").is_some_and(token) {
+            return Err(Unfit::Nested);
+        }
         Ok(Self { message, header, payload: object(payload)?, signature })
     }
 }
@@ -97,7 +102,7 @@ fn object(part: &str) -> Result<Object, Unfit> {
     serde_json::from_slice(&bytes).map_err(|_| Unfit::Json)
 }
 
-/// A JSON object in which no name stands twice, so that two readers can't read two things.
+/// A JSON object in which no name stands twice, at any depth, so that two readers can't read two things.
 #[derive(Debug)]
 pub(super) struct Object(HashMap<String, Value>);
 
@@ -128,11 +133,78 @@ impl<'de> Visitor<'de> for Members {
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Object, A::Error> {
         let mut held = HashMap::new();
-        while let Some((name, value)) = from.next_entry::<String, Value>()? {
+        while let Some((name, Once(value))) = from.next_entry::<String, Once>()? {
             if held.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom(TWICE));
             }
         }
         Ok(Object(held))
+    }
+}
+
+const TWICE: &str = "a member stands twice";
+
+/// Any value in whose objects no name stands twice.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AnyOnce).map(Self)
+    }
+}
+
+struct AnyOnce;
+
+impl<'de> Visitor<'de> for AnyOnce {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut held = Vec::new();
+        while let Some(Once(value)) = from.next_element()? {
+            held.push(value);
+        }
+        Ok(Value::Array(held))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut held = Map::new();
+        while let Some((name, Once(value))) = from.next_entry::<String, Once>()? {
+            if held.insert(name, value).is_some() {
+                return Err(A::Error::custom(TWICE));
+            }
+        }
+        Ok(Value::Object(held))
     }
 }

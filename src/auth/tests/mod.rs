@@ -8,6 +8,7 @@ mod opaque;
 mod promises;
 mod proofs;
 mod remote;
+mod signatures;
 
 use super::{
     ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Verifier,

@@ -89,7 +89,15 @@ async fn ten_seconds_of_leeway_and_no_more() {
 #[tokio::test]
 async fn an_unsigned_or_shared_secret_token_is_refused() {
     let house = House::new();
-    for alg in ["none", "None", "HS256", "es256", "ES512", ""] {
+    let nones = (0..16_u8).map(|upper| {
+        let letter = |(at, c): (usize, char)| if upper >> at & 1 == 1 { c.to_ascii_uppercase() } else { c };
+        "none".chars().enumerate().map(letter).collect::<String>()
+    });
+    let others = [
+        "HS256", "hs256", "HS384", "HS512", "es256", "ES512", "ES256K", "RSA-OAEP", "dir", " none", "none\0", "ES256 ",
+        "",
+    ];
+    for alg in nones.chain(others.map(str::to_owned)) {
         let header = with(house.signer.header(), "alg", json!(alg));
         assert_eq!(house.of_header(&header).await.err(), Some(Error::Algorithm), "{alg}");
     }
@@ -156,6 +164,29 @@ async fn an_issuer_without_marks_may_leave_out_type_and_subject() {
 }
 
 #[tokio::test]
+async fn a_client_whose_name_would_look_like_another_or_command_a_terminal_is_refused() {
+    let house = House::with_rules(|rules| super::IssuerRules { unknown_clients: UnknownClients::Bare, ..rules });
+    let longest = "c".repeat(256);
+    for (name, good) in [
+        ("shop", true),
+        ("büro@東京", true),
+        (longest.as_str(), true),
+        ("", false),
+        ("\u{202e}pohs", false),
+        ("sh\u{200b}op", false),
+        ("shop\n", false),
+        ("shop\u{1b}[2J", false),
+        ("shop\u{9b}2J", false),
+        ("a\u{2028}b", false),
+        ("shop\u{feff}", false),
+        (&"c".repeat(257), false),
+    ] {
+        let said = house.of_claims(&with(claims(), "client_id", json!(name))).await;
+        assert_eq!(said.is_ok(), good, "{name:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
 async fn azp_names_the_client_when_client_id_does_not() {
     let house = House::new();
     let claims = with(without(claims(), "client_id"), "azp", json!(super::CLIENT));
@@ -200,6 +231,65 @@ async fn a_claim_that_stands_twice_is_refused_even_when_signed() {
 }
 
 #[tokio::test]
+async fn what_stands_twice_inside_a_claim_or_a_header_is_refused_too() {
+    let house = House::new();
+    let text = claims().to_string();
+    let more = |member: &str| format!(r#"{},{member}}}"#, &text[..text.len() - 1]);
+    let thumb = "A".repeat(43);
+    for member in [
+        format!(r#""cnf":{{"jkt":"{thumb}","jkt":"{thumb}"}}"#),
+        r#""act":{"sub":"a","sub":"b"}"#.to_owned(),
+        r#""deep":[[{"a":{"b":1,"b":1}}]]"#.to_owned(),
+        r#""escaped":{"sub":1,"s\u0075b":1}"#.to_owned(),
+    ] {
+        let message = format!("{}.{}", coded(&house.signer.header()), URL_SAFE_NO_PAD.encode(more(&member)));
+        let said = house.says(&house.signer.sign(&message)).await;
+        assert_eq!(said.err(), Some(Error::Malformed(Unfit::Json)), "{member}");
+    }
+    let header = r#"{"alg":"ES256","typ":"at+jwt","kid":"k1","more":{"a":1,"a":1}}"#;
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), coded(&claims()));
+    assert_eq!(house.says(&house.signer.sign(&message)).await.err(), Some(Error::Malformed(Unfit::Json)));
+    // The same names in two objects are two names; numbers and texts of every kind are none of our business.
+    let message = more(r#""a":{"b":1},"c":[{"b":-1.5e3},null,true,18446744073709551615,-9,"\ud83d\ude00"]"#);
+    let message = format!("{}.{}", coded(&house.signer.header()), URL_SAFE_NO_PAD.encode(message));
+    assert!(house.says(&house.signer.sign(&message)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_says_it_holds_another_is_refused_though_its_issuer_signed_it() {
+    let house = House::new();
+    for cty in [json!("JWT"), json!("jwt"), json!("application/at+JWT"), json!(7), Value::Null, json!(["JWT"])] {
+        let header = with(house.signer.header(), "cty", cty.clone());
+        assert_eq!(house.of_header(&header).await.err(), Some(Error::Malformed(Unfit::Nested)), "{cty}");
+        // With a token inside indeed.
+        let nested = format!("{}.{}", coded(&header), URL_SAFE_NO_PAD.encode(house.token(&claims())));
+        assert!(matches!(house.says(&house.signer.sign(&nested)).await, Err(Error::Malformed(_))), "{cty}");
+    }
+    let encrypted = json!({"alg": "dir", "enc": "A256GCM", "cty": "JWT"});
+    let five = format!("{}..{}.{}.{}", coded(&encrypted), "A".repeat(16), "A".repeat(64), "A".repeat(22));
+    assert_eq!(house.says(&five).await.err(), Some(Error::Malformed(Unfit::Parts)));
+    assert!(
+        house.of_header(&with(house.signer.header(), "cty", json!("json"))).await.is_ok(),
+        "says nothing of a token"
+    );
+}
+
+#[tokio::test]
+async fn an_id_token_is_no_access_token_of_an_issuer_that_marks_neither() {
+    let house = House::with_rules(|rules| super::IssuerRules { typ: TypRule::Any, ..rules });
+    for header in [without(house.signer.header(), "typ"), with(house.signer.header(), "typ", json!("JWT"))] {
+        for name in ["at_hash", "c_hash", "s_hash", "events"] {
+            let told = with(claims(), name, json!("x"));
+            assert_eq!(house.says(&house.signer.token(&header, &told)).await.err(), Some(Error::Type), "{name}");
+        }
+        // What an ID token is for is the client, and that is not this house.
+        let told = with(claims(), "aud", json!(super::CLIENT));
+        assert_eq!(house.says(&house.signer.token(&header, &told)).await.err(), Some(Error::Audience));
+        assert!(house.says(&house.signer.token(&header, &claims())).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_huge_token_is_not_looked_at() {
     let house = House::new();
     let huge = house.token(&with(claims(), "scope", json!("x".repeat(8 * 1024))));
@@ -211,7 +301,12 @@ async fn a_huge_token_is_not_looked_at() {
 #[tokio::test]
 async fn an_unusual_key_id_is_refused() {
     let house = House::new();
-    for kid in ["", "a b", "a\n", "../../etc'--\"", "é", &"k".repeat(257)] {
+    #[rustfmt::skip]
+    let unusual = [
+        "", "a b", "a\n", "a\r\nb", "\u{1b}[2J", "a\0", "../../etc'--\"", "..\\..\\win.ini", "' OR 1=1 --", "k1;drop", "|id", "$(id)", "`id`",
+        "%2e%2e", "é", "\u{202e}1k", "\u{2028}", "<k1>", "k1\"", "k1,", &"k".repeat(257), &"k".repeat(5_000),
+    ];
+    for kid in unusual {
         let header = with(house.signer.header(), "kid", json!(kid));
         assert_eq!(house.of_header(&header).await.err(), Some(Error::Malformed(Unfit::KeyId)), "{kid:?}");
     }
