@@ -1,7 +1,8 @@
 //! What one client has used of its day and its month.
 //!
 //! Invariant: nothing is let through beyond what was reserved, and what was reserved stands in the store; so a crash
-//! counts a block too much at most, and never too little. A clock that was set back finds the later day's count.
+//! counts a block too much at most, and never too little. A clock that was set back finds the later day's count, and
+//! goes on with that for as long as a day lasts: one that was years ahead for a moment keeps nobody out for years.
 
 use super::book::Used;
 use super::calendar::{Calendar, Per, Span};
@@ -46,9 +47,20 @@ struct State {
     counts: [Option<Count>; 2],
 }
 
+/// When a call comes: by the wall clock, which can be set, and by one that only ever goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    /// Seconds since 1970.
+    pub(super) wall: u64,
+    /// Seconds since some moment.
+    pub(super) steady: u64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Count {
     span: Span,
+    /// When its counting began, by the steady clock. Unknown of what was read from the store, until it is asked.
+    since: Option<u64>,
     used: u64,
     reserved: u64,
     /// Of the last call that asked; it says how large a block is.
@@ -69,27 +81,37 @@ pub(super) enum Took {
 
 impl Count {
     fn new(span: Span) -> Self {
-        Self { span, used: 0, reserved: 0, most: None, block: 1, need: 0 }
+        Self { span, since: None, used: 0, reserved: 0, most: None, block: 1, need: 0 }
     }
 
-    /// A later day begins anew. An earlier one is a clock that was set back, and goes on counting where it was.
-    fn roll(&mut self, now: Span) {
-        if now.first > self.span.first {
+    /// A later day begins anew. An earlier one is a clock that was set back, and goes on counting where it was, until as
+    /// much time has passed in truth as the day is long.
+    fn roll(&mut self, now: Span, at: At) {
+        let since = *self.since.get_or_insert(at.steady);
+        if now.first > self.span.first || self.lasts(since, at) == 0 {
             let Self { most, block, .. } = *self;
-            *self = Self { most, block, ..Self::new(now) };
+            *self = Self { most, block, since: Some(at.steady), ..Self::new(now) };
         } else if now.first == self.span.first {
             self.span = now;
         }
     }
 
-    fn verdict(&self, per: Per, most: u32, units: u32, now: u64) -> Verdict {
+    /// Seconds until as much time has passed as it is long, and the little by which clocks differ over it. With a clock
+    /// that nobody sets, midnight is always sooner.
+    fn lasts(&self, since: u64, at: At) -> u64 {
+        let long = self.span.seconds();
+        (long + long / 1_000).saturating_sub(at.steady.saturating_sub(since))
+    }
+
+    fn verdict(&self, per: Per, most: u32, units: u32, at: At) -> Verdict {
         let units = units.clamp(1, most);
         let allowed = self.used + u64::from(units) <= u64::from(most);
         let policy = match per {
             Per::Day => Policy::Daily,
             Per::Month => Policy::Monthly,
         };
-        let wait = self.span.end.saturating_sub(now).max(1);
+        let lasts = self.lasts(self.since.unwrap_or(at.steady), at);
+        let wait = self.span.end.saturating_sub(at.wall).min(lasts).max(1);
         let left = u64::from(most).saturating_sub(self.used);
         let text = format!("\"{}\";q={most};w={}", policy.name(), self.span.seconds());
         Verdict {
@@ -133,21 +155,21 @@ impl Counter {
 
     /// `really`: counts it, unless a limit refuses; else it is only asked. `durable`: nothing is counted that is not
     /// reserved.
-    pub(super) fn take(&self, calendar: &Calendar, caps: [Caps; 2], units: u32, now: u64, really: bool) -> Took {
+    pub(super) fn take(&self, calendar: &Calendar, caps: [Caps; 2], units: u32, at: At, really: bool) -> Took {
         let mut state = self.state();
         if state.closed {
             return Took::Closed;
         }
         let (mut said, mut shadows, mut wait) = (Vec::new(), Vec::new(), false);
-        for (at, per) in Per::ALL.into_iter().enumerate().filter(|(at, _)| caps[*at].counts()) {
+        for (n, per) in Per::ALL.into_iter().enumerate().filter(|(n, _)| caps[*n].counts()) {
             let span = calendar.span(per);
-            let count = state.counts[at].get_or_insert(Count::new(span));
-            count.roll(span);
-            let (cap, most) = (caps[at], caps[at].real.or(caps[at].shadow).unwrap_or(u32::MAX));
+            let count = state.counts[n].get_or_insert(Count::new(span));
+            count.roll(span, at);
+            let (cap, most) = (caps[n], caps[n].real.or(caps[n].shadow).unwrap_or(u32::MAX));
             count.most = cap.real;
             count.block = u64::from(most / 20).clamp(1, BLOCK);
-            said.extend(cap.real.map(|most| count.verdict(per, most, units, now)));
-            let shadow = cap.shadow.map(|most| count.verdict(per, most, units, now));
+            said.extend(cap.real.map(|most| count.verdict(per, most, units, at)));
+            let shadow = cap.shadow.map(|most| count.verdict(per, most, units, at));
             shadows.extend(shadow.filter(|verdict| !verdict.allowed).map(|verdict| verdict.policy));
         }
         if !really || said.iter().any(|verdict| !verdict.allowed) {

@@ -4,7 +4,7 @@ use super::book::Used;
 use super::bucket::Bucket;
 use super::calendar::Per;
 use super::class::Class;
-use super::counter::{Caps, Counter};
+use super::counter::{At, Caps, Counter};
 use super::plan::{Plan, Rate};
 use super::quota::Quota;
 use super::slots::{Slot, Slots};
@@ -14,7 +14,7 @@ use crate::model::{ClientId, Effect, ProgramName, TransactionName};
 use crate::store::{Error, Store};
 use crate::tasks::Tasks;
 use arc_swap::ArcSwap;
-use governor::clock::{Clock, DefaultClock};
+use governor::clock::{Clock, MonotonicClock, Reference};
 use http::HeaderValue;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -27,11 +27,13 @@ const MAX_BUCKETS: u64 = 65_536;
 /// Clients whose days and months are counted in memory at the same time.
 const MAX_COUNTERS: usize = 65_536;
 
-pub struct Limits<C: Clock = DefaultClock> {
+pub struct Limits<C: Clock = MonotonicClock> {
     pub(super) plan: ArcSwap<Plan>,
     pub(super) buckets: Cache<Key, Arc<Bucket<C>>>,
-    /// Never the wall clock: whoever sets that gives nobody a full bucket.
+    /// Never the wall clock: whoever sets that gives nobody a full bucket, and keeps nobody out. Nor a processor's own
+    /// count of its ticks, which another machine may go on with at another pace.
     clock: C,
+    begun: C::Instant,
     pub(super) slots: Arc<Slots>,
     pub(super) usage: Arc<Usage>,
 }
@@ -116,7 +118,7 @@ impl Said {
 impl Limits {
     /// Counts days and months in memory alone.
     pub fn new(plan: Plan) -> Self {
-        Self::with_clock(plan, DefaultClock::default(), MAX_BUCKETS)
+        Self::with_clock(plan, MonotonicClock, MAX_BUCKETS)
     }
 
     /// Counts days and months in the store, through restarts and crashes.
@@ -133,7 +135,12 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         // Least recently used, and nothing cleverer: a policy that refuses newcomers would leave them unlimited.
         let buckets = Cache::builder().max_capacity(most).eviction_policy(EvictionPolicy::lru()).build();
         let usage = Arc::new(Usage::new(None, MAX_COUNTERS));
-        Self { plan: ArcSwap::from_pointee(plan), buckets, clock, slots: Arc::default(), usage }
+        let begun = clock.now();
+        Self { plan: ArcSwap::from_pointee(plan), buckets, clock, begun, slots: Arc::default(), usage }
+    }
+
+    fn at(&self, wall: u64) -> At {
+        At { wall, steady: Duration::from(self.clock.now().duration_since(self.begun)).as_secs() }
     }
 
     /// New limits. A bucket whose quota stays the same keeps its level; the others start full. What was used of a day or
@@ -166,7 +173,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         let plan = self.plan.load_full();
         let caps = caps(&plan, caller);
         if caps != [Caps::default(); 2] {
-            let looked = self.usage.ask(caller.client, &plan.zone, caps, 1, now, false).await?;
+            let looked = self.usage.ask(caller.client, &plan.zone, caps, 1, self.at(now), false).await?;
             // What would have been refused is told where it is counted.
             looked.said.into_iter().for_each(|verdict| said.hear(placed(&plan, caller, verdict)));
         }
@@ -210,7 +217,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         let (caps, mut counter) = (caps(&plan, charge.caller), None);
         if caps != [Caps::default(); 2] {
             let allowed = said.is_allowed();
-            match self.usage.ask(client, &plan.zone, caps, cost, now, allowed).await {
+            match self.usage.ask(client, &plan.zone, caps, cost, self.at(now), allowed).await {
                 Ok(counted) => counter = said.counted(counted, &plan, charge.caller),
                 Err(uncounted) => {
                     taken.iter().for_each(|(bucket, weight)| bucket.give(*weight));

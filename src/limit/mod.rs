@@ -14,6 +14,8 @@ mod calendar;
 mod class;
 mod counter;
 mod limits;
+#[cfg(test)]
+mod moving;
 mod plan;
 mod quota;
 mod raw;

@@ -4,7 +4,7 @@
 
 use super::book::{Book, Used};
 use super::calendar::{Calendar, Per};
-use super::counter::{Caps, Counter, Took};
+use super::counter::{At, Caps, Counter, Took};
 use super::verdict::{Policy, Verdict};
 use crate::clock::unix_seconds;
 use crate::model::ClientId;
@@ -66,17 +66,17 @@ impl Usage {
         zone: &TimeZone,
         caps: [Caps; 2],
         units: u32,
-        now: u64,
+        at: At,
         really: bool,
     ) -> Result<Counted, Uncounted> {
-        let calendar = self.calendar(now, zone);
+        let calendar = self.calendar(at.wall, zone);
         let asked = async {
             loop {
                 let counter = self.counter(client, zone).await?;
                 let reserved = counter.reserved.notified();
                 tokio::pin!(reserved);
                 reserved.as_mut().enable();
-                match counter.take(&calendar, caps, units, now, really) {
+                match counter.take(&calendar, caps, units, at, really) {
                     Took::Said(said, shadows, low) => {
                         if low {
                             self.want(&counter);
