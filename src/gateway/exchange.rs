@@ -177,15 +177,14 @@ impl Exchange {
             let problem = Problem::new(Kind::PolicyDenied, detail);
             return Err(self.refused_by_name(problem, "session-word", asked, who, visit, effect));
         }
-        let set = self.policies.set();
-        if set.may_name(Asker::from(who), asked.program, asked.transaction, effect) {
-            decisions.with_label_values(&["name", "allowed"]).inc();
+        let named = self.policies.set().decide_name(Asker::from(who), asked.program, asked.transaction, effect);
+        decisions.with_label_values(&["name", named.verdict()]).inc();
+        if named.allowed {
             return Ok(());
         }
-        decisions.with_label_values(&["name", "denied"]).inc();
         let detail = format!("No rule permits this client to {effect} {}/{}.", asked.program, asked.transaction);
         let problem = Problem::new(Kind::PolicyDenied, detail);
-        let problem = self.refused_by_name(problem, "no-permit", asked, who, visit, effect);
+        let problem = self.refused_by_name(problem, named.reason.word(), asked, who, visit, effect);
         let decision = visit.learnt().decision;
         if let (Some(shadow), Some(id)) = (self.policies.shadow(), decision) {
             shadow.name(who, (asked.program, asked.transaction), effect, id);
@@ -313,7 +312,6 @@ impl Exchange {
         };
         let set = self.policies.set();
         let decision = set.decide(&ask);
-        let verdict = if decision.allowed { "allowed" } else { "denied" };
         let bound = if decision.allowed { bound_to(who, layout, inputs, place) } else { Ok(()) };
         let judged = Judged {
             who,
@@ -333,7 +331,7 @@ impl Exchange {
         if let Some(shadow) = self.policies.shadow() {
             shadow.values(who, &ask, layout, &decision, ticket.id);
         }
-        self.metrics.policy_decisions.with_label_values(&["values", verdict]).inc();
+        self.metrics.policy_decisions.with_label_values(&["values", decision.verdict()]).inc();
         bound.map_err(|problem| problem.decided(ticket.id))?;
         if decision.allowed {
             return Ok((decision, ticket));

@@ -46,6 +46,10 @@ impl Judged<'_> {
             micros: u64::try_from(self.visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
         self.visit.learnt().decision = Some(ticket.id);
+        if self.reason == Reason::EvaluationError.word() {
+            let ((program, transaction), rules) = (self.name, self.rules);
+            tracing::error!(request = %self.visit.id, decision = %ticket.id, %program, %transaction, ?rules, "a rule failed; the call was denied");
+        }
         ticket
     }
 
@@ -58,7 +62,6 @@ impl Judged<'_> {
                 format!("A rule of this client reads {field} and can't compare its value."),
             ),
             Reason::EvaluationError => {
-                tracing::error!(request = %self.visit.id, %program, %transaction, rules = ?self.rules, "a rule failed; the call was denied");
                 Problem::new(Kind::PolicyDenied, "A rule could not be evaluated, so the call is denied.")
             }
             Reason::NoZone => Problem::new(

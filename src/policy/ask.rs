@@ -87,6 +87,15 @@ impl Decision {
         Self::refused(Reason::NoPermit, [])
     }
 
+    /// The word of metrics; a rule that failed is nobody's denial and must be seen.
+    pub fn verdict(&self) -> &'static str {
+        match (self.allowed, self.reason) {
+            (true, _) => "allowed",
+            (false, Reason::EvaluationError) => "failed",
+            (false, _) => "denied",
+        }
+    }
+
     /// Whether another decision shows the same sensitive fields.
     pub fn reveals_like(&self, other: &Self) -> bool {
         let all = |one: &Self, other: &Self| one.reveals.iter().all(|field| other.reveals.contains(field));

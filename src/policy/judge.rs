@@ -126,28 +126,30 @@ impl Book {
         if forbids.is_empty() { permitted(&permits) } else { forbidden(&permits, &forbids) }
     }
 
-    /// `None`: there is nothing that Cedar could be asked.
+    /// `None`: there is nothing that Cedar could be asked, or it answers of what it wasn't asked.
     fn holding<'a>(&'a self, bench: &Bench, case: &Case<'_>) -> Option<Holding<'a>> {
         let mut holding = Holding::default();
         for seat in bench.seats.iter().filter(|seat| seat.guard.met(&case.seen)) {
             match &seat.rest {
                 None => holding.add(self.rule(&seat.id)?),
-                Some(rest) => self.hear(&case.cedar(rest)?, &mut holding),
+                Some(rest) => self.hear(&case.cedar(rest)?, &mut holding)?,
             }
         }
         if !bench.together.is_empty() {
-            self.hear(&case.cedar(&bench.together)?, &mut holding);
+            self.hear(&case.cedar(&bench.together)?, &mut holding)?;
         }
         Some(holding)
     }
 
-    fn hear<'a>(&'a self, answer: &Response, holding: &mut Holding<'a>) {
-        for rule in answer.diagnostics().reason().filter_map(|id| self.rule(id)) {
-            holding.add(rule);
+    /// Cedar passes over a rule that fails, be it a forbid: here it is heard. `None`: of a rule that isn't known.
+    fn hear<'a>(&'a self, answer: &Response, holding: &mut Holding<'a>) -> Option<()> {
+        for id in answer.diagnostics().reason() {
+            holding.add(self.rule(id)?);
         }
-        let failed =
-            answer.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id());
-        holding.failed.extend(failed.filter_map(|id| self.rule(id)));
+        for AuthorizationError::PolicyEvaluationError(error) in answer.diagnostics().errors() {
+            holding.failed.push(self.rule(error.policy_id())?);
+        }
+        Some(())
     }
 }
 

@@ -17,6 +17,7 @@ mod doors;
 mod dpop;
 mod effects;
 mod fabric;
+mod failopen;
 mod floors;
 mod forgeries;
 mod frames;

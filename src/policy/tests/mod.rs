@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+mod failing;
 mod faults;
 mod site;
 mod sliced;

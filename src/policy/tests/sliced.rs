@@ -13,7 +13,7 @@ use cedar_policy::{Entities, Request, Schema};
 use std::cell::Cell;
 
 /// The zones of the site, and UTC where it has none.
-fn everywhere() -> Zones {
+pub(super) fn everywhere() -> Zones {
     let mut zones = site().zones;
     assert!(zones.set("default", TimeZone::UTC));
     zones
