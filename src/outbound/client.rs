@@ -4,7 +4,9 @@ use super::guard::{Guarded, Rule};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -62,6 +64,8 @@ pub enum Error {
     Unreachable { host: String, source: hyper_util::client::legacy::Error },
     #[error("{host} answered with status {status}")]
     Status { host: String, status: u16 },
+    #[error("the answer of {host} is compressed, which was not asked for and is not unpacked")]
+    Compressed { host: String },
     #[error("the answer of {host} is larger than {most} bytes")]
     TooLarge { host: String, most: usize },
     #[error("the answer of {host} broke off")]
@@ -175,6 +179,7 @@ impl Client {
     ) -> Result<T, Error> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("mi-gateway"));
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let waited = self.settings.timeout;
         let exchange = async {
             let failed = |source| Error::Unreachable { host: host.clone(), source };
@@ -188,6 +193,10 @@ impl Client {
         // A redirect is a refusal too: it would lead where nobody looked.
         if response.status() != http::StatusCode::OK {
             return Err(Error::Status { host, status: response.status().as_u16() });
+        }
+        let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !response.headers().get_all(CONTENT_ENCODING).iter().all(plain) {
+            return Err(Error::Compressed { host });
         }
         let max_age = max_age(response.headers());
         let (body, whole) = capped(response.into_body(), self.settings.most_bytes, &host).await?;

@@ -7,8 +7,8 @@ use super::super::error::Error;
 use super::super::settings::{RestSettings, Settings};
 use super::account::Pass;
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -90,8 +90,12 @@ impl Http {
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static("mi-gateway"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let address = || request_host(&self.base);
         match tokio::time::timeout(patience, self.client.request(request)).await {
+            Ok(Ok(response)) if !plain(response.headers()) => {
+                Err(Error::Protocol { sent: true, what: "an answer is compressed, which was not asked for" })
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => {
                 Err(Error::Unreachable { address: address(), source: Arc::new(io::Error::other(error)) })
@@ -104,6 +108,11 @@ impl Http {
             Err(_) => Err(Error::TimedOut { sent: true, waited: patience }),
         }
     }
+}
+
+/// What is packed is never unpacked: it may be more than anybody can hold.
+fn plain(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn is_canceled(error: &hyper_util::client::legacy::Error) -> bool {
