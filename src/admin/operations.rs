@@ -190,7 +190,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// Reads no more than the cap, whatever the caller announced.
+/// An object or nothing. Reads no more than the cap, whatever the caller announced.
 async fn json_body(body: impl Body<Data = Bytes>) -> Result<Value, Refused> {
     let read = async {
         let mut body = pin!(body);
@@ -209,7 +209,8 @@ async fn json_body(body: impl Body<Data = Bytes>) -> Result<Value, Refused> {
         return Ok(Value::Null);
     }
     within_depth(&held, MOST_DEPTH).map_err(|_| Refused::TooDeep)?;
-    serde_json::from_slice(&held).map_err(|_| Refused::BadBody)
+    let body: Option<Value> = serde_json::from_slice(&held).ok();
+    body.filter(|body| body.is_object() || body.is_null()).ok_or(Refused::BadBody)
 }
 
 fn json_answer(status: StatusCode, body: &Value) -> Answer {

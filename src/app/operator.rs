@@ -46,6 +46,10 @@ fn clear(catalog: Catalog, m3: m3::Client) -> Action {
     Action::new(Method::POST, "/catalog/clear", move |body: Value| {
         let (catalog, m3) = (catalog.clone(), m3.clone());
         async move {
+            // A name that was misspelt must not clear everything.
+            if body.as_object().is_some_and(|members| members.keys().any(|name| name != "program")) {
+                return Err(ActionError::Refused("program is all that may be said here".into()));
+            }
             let program = match body.get("program") {
                 None => None,
                 Some(name) => {

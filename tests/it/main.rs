@@ -14,6 +14,7 @@ mod confirm;
 mod corpus;
 mod databases;
 mod deliveries;
+mod depths;
 mod doors;
 mod dpop;
 mod effects;
