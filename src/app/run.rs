@@ -123,9 +123,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         group_users: Arc::new(settings.group_users.clone()),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
     };
-    let mut door = settings.gateway.clone();
-    door.inbound.own_issuer.clone_from(&public_url);
-    let inside = gateway::service(&parts, &door);
+    let inside = inside(&settings, &parts, &public_url);
     let service = ServiceBuilder::new().map_request(incoming).service(inside.clone());
 
     let at = operations.addresses().to_vec();
@@ -170,6 +168,12 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     };
     running.tell_addresses().await?;
     Ok(running)
+}
+
+fn inside(settings: &Settings, parts: &Parts, public_url: &str) -> gateway::Service {
+    let mut door = settings.gateway.clone();
+    public_url.clone_into(&mut door.inbound.own_issuer);
+    gateway::service(parts, &door)
 }
 
 /// Before anything is begun.

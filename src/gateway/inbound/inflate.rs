@@ -17,7 +17,8 @@ const STEP: usize = 64 * 1024;
 
 /// zlib, as the service itself packs, or bare deflate.
 pub(super) fn inflate(packed: &[u8], most: usize) -> Result<String, Bad> {
-    let zlib = packed.len() >= 2 && packed[0] & 0x0f == 8 && u16::from_be_bytes([packed[0], packed[1]]) % 31 == 0;
+    let zlib =
+        packed.len() >= 2 && packed[0] & 0x0f == 8 && u16::from_be_bytes([packed[0], packed[1]]).is_multiple_of(31);
     let most = most.min(packed.len().saturating_mul(MOST_RATIO).max(ANYWAY));
     let mut state = Decompress::new(zlib);
     let mut out = Vec::new();

@@ -92,7 +92,8 @@ mod tests {
             ..Head::default()
         };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(&str, fn(&mut Head)); 6] = [
+        type Change = fn(&mut Head);
+        let cases: [(&str, Change); 6] = [
             ("messageId", |head| head.message_id.clear()),
             ("messageId", |head| head.message_id = "x".repeat(251)),
             ("messageId", |head| head.message_id = "a\nb".into()),

@@ -82,7 +82,7 @@ impl Inbound {
         }
         let (name, most) = (head.document_name.clone(), self.settings.unpacked);
         // A large document is looked through for longer than others should wait.
-        let looked = tokio::task::spawn_blocking(move || looked(&name, message, most)).await;
+        let looked = tokio::task::spawn_blocking(move || looked(&name, &message, most)).await;
         let (judged, digest) = match looked {
             Ok(Ok(looked)) => looked,
             Ok(Err(most)) => return Err(self.unreadable(too_large(most), visit)),
@@ -193,7 +193,7 @@ impl Inbound {
 }
 
 /// What it means, and by what it is known again; `Err`: it has more bytes than this.
-fn looked(name: &str, message: Message, most: usize) -> Result<(Judged, String), usize> {
+fn looked(name: &str, message: &Message, most: usize) -> Result<(Judged, String), usize> {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [&message.head.from_logical_id, &message.head.to_logical_id, name] {
         hash.update(part.as_bytes());
