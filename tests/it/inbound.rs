@@ -70,7 +70,7 @@ async fn what_is_of_no_use_is_told_to_its_sender_once_and_a_confirm_bod_never() 
     assert_eq!(sent("Acknowledge.PurchaseOrder", "m-2", b"not deflated".to_vec()).await.status, StatusCode::ACCEPTED);
     let doctype = format!("<!DOCTYPE x [<!ENTITY y \"z\">]>{}", order(""));
     assert_eq!(sent("Sync.PurchaseOrder", "m-3", deflated(doctype.as_bytes())).await.status, StatusCode::ACCEPTED);
-    let useless = [b"no xml".to_vec(), accepted("")[..300].as_bytes().to_vec(), accepted("").into_bytes()];
+    let useless = [b"no xml".to_vec(), accepted("").as_bytes()[..300].to_vec(), accepted("").into_bytes()];
     for (at, document) in useless.iter().enumerate() {
         let reply = sent("Confirm.BOD", &format!("c-{at}"), deflated(document)).await;
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::BAD_REQUEST, "message-unreadable"), "{at}");

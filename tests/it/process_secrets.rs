@@ -71,6 +71,41 @@ fn everything(folder: &Path, but: &[&str]) -> String {
     all
 }
 
+/// What the commands of the gateway print, of good files and of bad ones.
+async fn commands(at: &Path) -> Vec<String> {
+    let mut said = Vec::new();
+    for words in [
+        &["check"][..],
+        &["check", "--json"],
+        &["outbox", "list", "--json"],
+        &["audit", "find"],
+        &["client", "list"],
+        &["keys", "list"],
+        &["limits", "usage"],
+        &["policy", "who-can"],
+        &["token", "revoked"],
+        &["--help"],
+        &["token", "--help"],
+        &["client", "add", "--help"],
+    ] {
+        let ended = run(at, words, &[]).await;
+        said.push(format!("{words:?}: {} {}", text(&ended.stdout), text(&ended.stderr)));
+    }
+    // Files of another kind than they should be, whose faults would like to tell what stands there.
+    for (name, content) in [
+        ("ion.ionapi", r#"{"pu":"u","ot":"t","ci":"x","cs":4711471147114711}"#),
+        ("ion.ionapi", "\"MARK-quoted\""),
+        ("box", "MARK-no-url at all"),
+    ] {
+        put(at, name, content, 0o600);
+        for words in [&["check"][..], &["token", name]] {
+            let ended = run(at, words, &[]).await;
+            said.push(format!("{words:?}: {} {}", text(&ended.stdout), text(&ended.stderr)));
+        }
+    }
+    said
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_of_those_that_the_gateway_calls_and_of_its_tools_are_written_nowhere() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -135,35 +170,7 @@ async fn secrets_of_those_that_the_gateway_calls_and_of_its_tools_are_written_no
     })
     .await;
     said.push(listed);
-    for words in [
-        &["check"][..],
-        &["check", "--json"],
-        &["outbox", "list", "--json"],
-        &["audit", "find"],
-        &["client", "list"],
-        &["keys", "list"],
-        &["limits", "usage"],
-        &["policy", "who-can"],
-        &["token", "revoked"],
-        &["--help"],
-        &["token", "--help"],
-        &["client", "add", "--help"],
-    ] {
-        let ended = run(at, words, &[]).await;
-        said.push(format!("{words:?}: {} {}", text(&ended.stdout), text(&ended.stderr)));
-    }
-    // Files of another kind than they should be, whose faults would like to tell what stands there.
-    for (name, content) in [
-        ("ion.ionapi", r#"{"pu":"u","ot":"t","ci":"x","cs":4711471147114711}"#),
-        ("ion.ionapi", "\"MARK-quoted\""),
-        ("box", "MARK-no-url at all"),
-    ] {
-        put(at, name, content, 0o600);
-        for words in [&["check"][..], &["token", name]] {
-            let ended = run(at, words, &[]).await;
-            said.push(format!("{words:?}: {} {}", text(&ended.stdout), text(&ended.stderr)));
-        }
-    }
+    said.extend(commands(at).await);
     child.kill().await.expect("it is ended");
     let logs = ["out.log", "err.log"].map(|name| std::fs::read_to_string(at.join(name)).expect("a log")).concat();
     assert!(logs.contains("TRACE"), "it was logged as much as can be");
