@@ -126,7 +126,7 @@ impl Parts {
         };
         match (action.run)(body).await {
             Ok(answer) => Ok(json_answer(StatusCode::OK, &answer)),
-            Err(ActionError::Refused(detail)) => Err(Refused::Action { detail }),
+            Err(ActionError::Refused(detail)) => Err(Refused::action(detail)),
             Err(ActionError::Failed(error)) => {
                 tracing::error!(path = action.path, error, "an operator's action failed");
                 Err(Refused::Failed)

@@ -5,6 +5,9 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
+/// Characters of an action's own words.
+const MOST_DETAIL: usize = 1_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
     NoToken,
@@ -27,6 +30,15 @@ pub(super) enum Refused {
 }
 
 impl Refused {
+    /// What is said of a body may repeat what stands in it, and does so at no length.
+    pub(super) fn action(mut detail: String) -> Self {
+        if let Some((end, _)) = detail.char_indices().nth(MOST_DETAIL) {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self::Action { detail }
+    }
+
     fn shape(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NoToken => {
