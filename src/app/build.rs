@@ -7,7 +7,6 @@ use super::outbox::audited;
 use crate::admin::OperatorToken;
 use crate::audit;
 use crate::auth::{Directory, IssuerRules, Keys, Proofs, Verifier};
-use crate::bod::{Mapping, shipped};
 use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::config::{Backend, Certificate, Settings};
@@ -176,24 +175,22 @@ pub(super) async fn audit(settings: &Settings, metrics: &Arc<Metrics>) -> Result
     Ok(started.map_err(|_| Error::Task)??)
 }
 
-/// The outbox, taken up where the last run left it, and the mappings of the documents that it tells of.
-pub(super) async fn outbox(
-    settings: &Settings,
-    metrics: &Metrics,
-    tasks: &Tasks,
-) -> Result<(Outbox, Vec<Mapping>), Error> {
-    let mappings = shipped().map_err(Error::Mappings)?;
-    let coverage = settings.publish.coverage(&mappings);
-    Ok((Outbox::start(settings.outbox.clone(), coverage, metrics, tasks).await?, mappings))
+/// The outbox, taken up where the last run left it.
+pub(super) async fn outbox(settings: &Settings, metrics: &Metrics, tasks: &Tasks) -> Result<Outbox, Error> {
+    let coverage = settings.publish.coverage();
+    Ok(Outbox::start(settings.outbox.clone(), coverage, metrics, tasks).await?)
 }
 
 /// Documents are made and taken to the points from here on.
-pub(super) fn relay(settings: &Settings, mappings: Vec<Mapping>, parts: &Parts, tasks: &Tasks) -> Result<(), Error> {
+pub(super) fn relay(settings: &Settings, parts: &Parts, tasks: &Tasks) -> Result<(), Error> {
     let points: Result<Vec<Point>, _> = settings.points.iter().cloned().map(Point::open).collect();
     let points = points.map_err(Error::Point)?;
     let user = settings.publish.user.clone().unwrap_or_else(|| parts.m3.user());
     let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user);
-    relay::start(&parts.outbox, reader, mappings, points, settings.publish.clone(), &parts.metrics, tasks);
+    if settings.publish.enabled {
+        parts.outbox.looks_with(relay::look(reader.clone(), settings.publish.mappings.clone()));
+    }
+    relay::start(&parts.outbox, reader, points, settings.publish.clone(), &parts.metrics, tasks);
     audited(&parts.outbox, &parts.audit, parts.metrics.panics.clone(), tasks);
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Why the house could not start: one line that says what, where and how to mend it.
 
 use crate::audit;
-use crate::bod;
 use crate::limit;
 use crate::{admin, edge, issuer, m3, outbound, outbox, policies, stoplist, store};
 use std::fmt;
@@ -61,8 +60,6 @@ pub enum Error {
     Outbox(#[from] outbox::Error),
     #[error("a connection point: {0}; correct its [[points]]")]
     Point(outbound::Error),
-    #[error("the mappings of documents: {}", lines_of(.0))]
-    Mappings(Vec<bod::Fault>),
     #[error("the access log can't be started: {0}")]
     Log(io::Error),
     #[error("the key of cursors, cursor.key in the state folder: {0}")]

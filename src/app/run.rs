@@ -106,7 +106,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (policies, limits) = build::policies(&settings, &public_url, &catalog, &metrics, &tokens.store, &tasks).await?;
     let access_log = settings.log.access.then(|| AccessLog::stdout(&metrics)).transpose().map_err(Error::Log)?;
     let audit = build::audit(&settings, &metrics).await?;
-    let (outbox, mappings) = build::outbox(&settings, &metrics, &tasks).await?;
+    let outbox = build::outbox(&settings, &metrics, &tasks).await?;
     let parts = Parts {
         verifier: tokens.verifier.clone(),
         issuer: tokens.issuer.clone(),
@@ -140,7 +140,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     watched.look().await;
     watched.watch(&tasks);
 
-    build::relay(&settings, mappings, &parts, &tasks)?;
+    build::relay(&settings, &parts, &tasks)?;
     let (public, close_public) = open(public, service, &tasks);
     let (operations, close_operations) = open(operations, door, &tasks);
     let running = Running {

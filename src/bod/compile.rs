@@ -1,9 +1,9 @@
 //! From a mapping file to a mapping: every name is looked up, every element has its place, and all faults are told at once.
 
 use super::fault::{Fault, Source};
-use super::file::{RawRead, RawWrite, Written};
+use super::file::{RawRead, RawWatch, RawWrite, Written};
 use super::function::Table;
-use super::mapping::{Deletes, Join, Mapping, Read, Write};
+use super::mapping::{Deletes, Join, Mapping, Read, Watch, Write};
 use super::outline::Outline;
 use super::tree::has_custom;
 use super::value::{self, Condition, Names, Term, Value};
@@ -69,6 +69,8 @@ impl Compiler<'_> {
         }
         let mut writes = base.map(|base| base.writes.clone()).unwrap_or_default();
         writes.extend(file.write.iter().filter_map(|raw| self.write(raw)));
+        let mut watches = base.map(|base| base.watches.clone()).unwrap_or_default();
+        watches.extend(file.watch.iter().filter_map(|raw| self.watch(raw)));
         let by_division = self.entity(file.entity.as_ref()).or(base.map(|base| base.by_division)).unwrap_or_default();
         let division =
             self.spanned_value(file.division.as_ref()).or_else(|| base.and_then(|base| base.division.clone()));
@@ -79,7 +81,8 @@ impl Compiler<'_> {
         let root = self.document(file, base);
         let custom = has_custom(&root);
         let (source, key, reads) = (self.source.clone(), self.key.clone(), self.reads.clone());
-        Mapping { source, noun: noun.into(), key, by_division, division, location, only, reads, writes, root, custom }
+        let noun = noun.into();
+        Mapping { source, noun, key, by_division, division, location, only, reads, writes, watches, root, custom }
     }
 
     fn noun(&mut self, file: &Written, base: Option<&Mapping>) {
@@ -200,6 +203,25 @@ impl Compiler<'_> {
             }
         };
         Some(Write { program, transaction, key, deletes })
+    }
+
+    fn field_name(&mut self, text: &Spanned<String>) -> Option<FieldName> {
+        match FieldName::parse(text.get_ref()) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                self.fault(&text.span(), error.to_string(), "it is a field of M3");
+                None
+            }
+        }
+    }
+
+    fn watch(&mut self, raw: &RawWatch) -> Option<Watch> {
+        let (program, transaction) = self.transaction(&raw.transaction)?;
+        let (batch, status) = (self.field_name(&raw.batch)?, self.field_name(&raw.status)?);
+        let enters = raw.enters.iter().filter_map(|text| self.transaction(text)).collect();
+        let asks = self.transaction(&raw.asks)?;
+        let done = raw.done.iter().map(|word| word.as_str().into()).collect();
+        Some(Watch { program, transaction, batch, enters, asks, status, done })
     }
 
     pub(super) fn value(&mut self, text: &str, span: Range<usize>) -> Option<Value> {

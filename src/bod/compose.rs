@@ -33,6 +33,8 @@ pub struct Envelope<'a> {
     pub entity: &'a str,
     pub company: &'a str,
     pub division: &'a str,
+    /// Blank: the document has none.
+    pub location: &'a str,
     /// `lid://…`, whose document it is.
     pub logical_id: &'a str,
     pub component: &'a str,
@@ -69,8 +71,6 @@ pub type Unbound = Vec<Fault>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
     pub xml: String,
-    /// As it stands in the document, blank where it has none.
-    pub location: String,
     /// Characters that XML can't hold.
     pub replaced: usize,
 }
@@ -149,32 +149,35 @@ impl Bound<'_> {
         self.fact(self.mapping.division.as_ref(), key, rows)
     }
 
+    /// The location that the records say, blank where the mapping names none.
+    pub fn location(&self, key: &[&str], rows: &[Rows<'_>]) -> String {
+        self.fact(self.mapping.location.as_ref(), key, rows)
+    }
+
     /// Whether these records are of a kind that has a document.
     pub fn has_document(&self, key: &[&str], rows: &[Rows<'_>]) -> bool {
         let blank = Envelope::blank(key);
-        self.mapping.only.as_ref().is_none_or(|only| Writer::new(self, &blank, "", rows).holds(only))
+        self.mapping.only.as_ref().is_none_or(|only| Writer::new(self, &blank, rows).holds(only))
     }
 
     /// What one read is asked with; `rows` are those of the reads before it.
     pub fn inputs(&self, read: usize, key: &[&str], division: &str, rows: &[Rows<'_>]) -> Vec<(FieldName, String)> {
         let blank = Envelope { division, ..Envelope::blank(key) };
-        let writer = Writer::new(self, &blank, "", rows);
+        let writer = Writer::new(self, &blank, rows);
         let of = self.mapping.reads.get(read).map(|read| read.inputs.as_slice()).unwrap_or_default();
         of.iter().map(|(field, value)| (*field, writer.value(value).into_owned())).collect()
     }
 
     fn fact(&self, value: Option<&Value>, key: &[&str], rows: &[Rows<'_>]) -> String {
         let blank = Envelope::blank(key);
-        value.map(|value| Writer::new(self, &blank, "", rows).value(value).into_owned()).unwrap_or_default()
+        value.map(|value| Writer::new(self, &blank, rows).value(value).into_owned()).unwrap_or_default()
     }
 
     /// `rows`: in the order of the mapping's reads.
     pub fn compose(&self, envelope: &Envelope<'_>, rows: &[Rows<'_>]) -> Composed {
-        let location = self.fact(self.mapping.location.as_ref(), envelope.key, rows);
-        let mut writer = Writer::new(self, envelope, &location, rows);
+        let mut writer = Writer::new(self, envelope, rows);
         writer.document();
-        let (xml, replaced) = (writer.out, writer.replaced);
-        Composed { xml, location, replaced }
+        Composed { xml: writer.out, replaced: writer.replaced }
     }
 }
 
@@ -188,6 +191,7 @@ impl<'a> Envelope<'a> {
             entity: "",
             company: "",
             division: "",
+            location: "",
             logical_id: "",
             component: "",
             reference: "",

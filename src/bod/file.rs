@@ -46,7 +46,22 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) write: Vec<RawWrite>,
     #[serde(default)]
+    pub(super) watch: Vec<RawWatch>,
+    #[serde(default)]
     pub(super) document: RawDocument,
+}
+
+/// A batch entry.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWatch {
+    pub(super) transaction: Spanned<String>,
+    pub(super) batch: Spanned<String>,
+    #[serde(default)]
+    pub(super) enters: Vec<Spanned<String>>,
+    pub(super) asks: Spanned<String>,
+    pub(super) status: Spanned<String>,
+    pub(super) done: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

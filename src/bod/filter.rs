@@ -20,6 +20,19 @@ pub struct Filter {
     pub locations: Vec<String>,
     pub actions: Vec<String>,
     conditions: Vec<Condition>,
+    pub on_leave: OnLeave,
+}
+
+/// What a receiver gets of a record that it was told of and that its filter keeps away now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnLeave {
+    /// It keeps what it has.
+    #[default]
+    Nothing,
+    /// The document that the filter keeps away, this once.
+    SendOnce,
+    /// That it is gone.
+    Delete,
 }
 
 /// What stands around a document.

@@ -18,6 +18,7 @@ pub struct Mapping {
     pub(super) only: Option<Condition>,
     pub(super) reads: Vec<Read>,
     pub(super) writes: Vec<Write>,
+    pub(super) watches: Vec<Watch>,
     pub(super) root: Node,
     /// Elements of a namespace of the site's own.
     pub(super) custom: bool,
@@ -52,6 +53,23 @@ pub struct Write {
     /// In the mapping's order: where the call, or its reply, has the key field.
     pub key: Vec<FieldName>,
     pub deletes: Deletes,
+}
+
+/// A batch entry: records are entered, handed over, and created by M3 some time later, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// Hands the batch over.
+    pub program: ProgramName,
+    pub transaction: TransactionName,
+    /// What names the batch in that call.
+    pub batch: FieldName,
+    /// What enters records under the batch; its call or its reply names the record. Without any the reply of the call that
+    /// hands over names the one that comes of it.
+    pub enters: Vec<(ProgramName, TransactionName)>,
+    /// Tells how far it is: asked with the record's key, or with the batch where nothing enters records.
+    pub asks: (ProgramName, TransactionName),
+    pub status: FieldName,
+    pub done: Vec<Box<str>>,
 }
 
 /// What a write takes away.
@@ -116,6 +134,10 @@ impl Mapping {
 
     pub fn writes(&self) -> &[Write] {
         &self.writes
+    }
+
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
     }
 
     /// The document is a division's, not the company's.

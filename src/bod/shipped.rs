@@ -3,9 +3,12 @@
 use super::fault::{Fault, Source};
 use super::mapping::Mapping;
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 9] = [
     ("ItemMaster.toml", include_str!("mappings/ItemMaster.toml")),
     ("CustomerPartyMaster.toml", include_str!("mappings/CustomerPartyMaster.toml")),
+    ("ShipToPartyMaster.toml", include_str!("mappings/ShipToPartyMaster.toml")),
+    ("BillToPartyMaster.toml", include_str!("mappings/BillToPartyMaster.toml")),
+    ("PayFromPartyMaster.toml", include_str!("mappings/PayFromPartyMaster.toml")),
     ("SupplierPartyMaster.toml", include_str!("mappings/SupplierPartyMaster.toml")),
     ("PurchaseOrder.toml", include_str!("mappings/PurchaseOrder.toml")),
     ("SalesOrder.toml", include_str!("mappings/SalesOrder.toml")),

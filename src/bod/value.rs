@@ -6,6 +6,7 @@
 //! head.DWDT | date                   through a function
 //! line.PNLI | times(1000) | plus(line.PNLS)
 //! head.PITD | or(head.ITDS)          the first that is not blank
+//! key.CUNO | append('_') | append(key.ADID)
 //! ```
 //! A condition is a value (not blank), or `value == 'x'`, `value != 'x'`, `value in ('x', 'y')`.
 
@@ -51,6 +52,8 @@ pub(super) enum Term {
 pub(super) enum Step {
     Apply(Function),
     Plus(Value),
+    /// Behind a text that is not blank.
+    Append(Value),
     Or(Value),
 }
 
@@ -96,7 +99,7 @@ impl Value {
         for step in &self.steps {
             match step {
                 Step::Apply(_) => {}
-                Step::Plus(other) | Step::Or(other) => other.fields(found),
+                Step::Plus(other) | Step::Append(other) | Step::Or(other) => other.fields(found),
             }
         }
     }
@@ -110,7 +113,7 @@ impl Value {
         match self.steps.last() {
             Some(Step::Apply(function)) => wanted(function),
             Some(Step::Or(other)) => other.is_constant() || other.ends_in(wanted),
-            Some(Step::Plus(_)) | None => false,
+            Some(Step::Plus(_) | Step::Append(_)) | None => false,
         }
     }
 }
@@ -270,11 +273,15 @@ impl Reader {
                 let known = names.tables().get(&table).cloned();
                 Function::Map(known.ok_or_else(|| format!("there is no table {table:?}; write [table.{table}]"))?)
             }
-            "plus" | "or" => {
+            "plus" | "or" | "append" => {
                 self.expect(&Token::Open, &name)?;
                 let other = self.value(names)?;
                 self.expect(&Token::Close, &name)?;
-                return Ok(if name == "plus" { Step::Plus(other) } else { Step::Or(other) });
+                return Ok(match name.as_str() {
+                    "plus" => Step::Plus(other),
+                    "append" => Step::Append(other),
+                    _ => Step::Or(other),
+                });
             }
             _ => return Err(format!("there is no function {name:?}; there are {NAMES}")),
         }))

@@ -16,7 +16,6 @@ const CUSTOM_NAMESPACE: &str = "http://schema.infor.com/InforOAGIS/Custom";
 pub(super) struct Writer<'a> {
     bound: &'a Bound<'a>,
     envelope: &'a Envelope<'a>,
-    location: &'a str,
     rows: &'a [Rows<'a>],
     /// The list that is walked, and where in it.
     walk: Option<(usize, usize)>,
@@ -30,14 +29,9 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(
-        bound: &'a Bound<'a>,
-        envelope: &'a Envelope<'a>,
-        location: &'a str,
-        rows: &'a [Rows<'a>],
-    ) -> Self {
+    pub(super) fn new(bound: &'a Bound<'a>, envelope: &'a Envelope<'a>, rows: &'a [Rows<'a>]) -> Self {
         let (walk, joined, places) = (None, Cell::new(None), RefCell::default());
-        Self { bound, envelope, location, rows, walk, joined, places, out: String::new(), replaced: 0 }
+        Self { bound, envelope, rows, walk, joined, places, out: String::new(), replaced: 0 }
     }
 
     pub(super) fn document(&mut self) {
@@ -80,7 +74,7 @@ impl<'a> Writer<'a> {
         let _ = write!(self.out, "<{verb}>");
         self.element("TenantID", envelope.tenant);
         self.element("AccountingEntityID", envelope.entity);
-        self.element("LocationID", self.location);
+        self.element("LocationID", envelope.location);
         let action = envelope.action.as_str();
         let _ =
             write!(self.out, "<ActionCriteria><ActionExpression actionCode=\"{action}\"/></ActionCriteria></{verb}>");
@@ -171,6 +165,8 @@ impl<'a> Writer<'a> {
             text = match step {
                 Step::Apply(function) => function.apply(text),
                 Step::Plus(other) => function::plus(text, self.value(other)),
+                Step::Append(_) if text.is_empty() => text,
+                Step::Append(other) => Cow::Owned(text.into_owned() + &self.value(other)),
                 Step::Or(other) if text.is_empty() => self.value(other),
                 Step::Or(_) => text,
             };
@@ -186,7 +182,7 @@ impl<'a> Writer<'a> {
                 Word::Entity => Cow::Borrowed(envelope.entity),
                 Word::Company => Cow::Borrowed(envelope.company),
                 Word::Division => Cow::Borrowed(envelope.division),
-                Word::Location => Cow::Borrowed(self.location),
+                Word::Location => Cow::Borrowed(envelope.location),
                 Word::LogicalId => Cow::Borrowed(envelope.logical_id),
                 Word::Variation => Cow::Owned(envelope.variation.to_string()),
                 Word::Tenant => Cow::Borrowed(envelope.tenant),

@@ -4,7 +4,7 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::{mock, settings};
-use crate::bod::{Action, Deletes, Envelope, Fault, Mapping, Source, Verb, schema, shipped, validate};
+use crate::bod::{Action, Deletes, Envelope, Fault, Mapping, Source, Verb, Watch, schema, shipped, validate};
 use crate::catalog::{self, Catalog, read_saved};
 use crate::config::{Backend, Settings};
 use crate::m3;
@@ -28,9 +28,9 @@ pub(super) async fn bod(config: Option<&Path>, words: &args::Bod) -> Result<Exit
         args::Bod::Preview(words) => preview(&settings(config)?, words).await,
         args::Bod::Validate { file, json } => check(file, *json),
         args::Bod::Schema { noun } => {
-            let nouns = || mappings().map(|all| all.iter().map(|one| one.noun().to_owned()).collect::<Vec<_>>());
+            let nouns = || shipped().unwrap_or_default().iter().map(|one| one.noun().to_owned()).collect::<Vec<_>>();
             let Some(text) = schema(noun) else {
-                return Err(Failure::begin(format!("{noun} is no noun; there are {}", nouns()?.join(", "))));
+                return Err(Failure::begin(format!("{noun} is no noun; there are {}", nouns().join(", "))));
             };
             show::document(text.trim_end());
             Ok(ExitCode::SUCCESS)
@@ -39,22 +39,19 @@ pub(super) async fn bod(config: Option<&Path>, words: &args::Bod) -> Result<Exit
     }
 }
 
-fn mappings() -> Result<Vec<Mapping>, Failure> {
-    shipped().map_err(|faults| faulty(&faults))
-}
-
 fn faulty(faults: &[Fault]) -> Failure {
     Failure::begin(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 /// The mapping that a preview is of, and the name of each key field in what the caller gave.
-fn chosen(words: &args::BodPreview) -> Result<(Mapping, Vec<String>, Action), Failure> {
-    let mut all = mappings()?;
+fn chosen(settings: &Settings, words: &args::BodPreview) -> Result<(Mapping, Vec<String>, Action), Failure> {
+    let mut all = settings.publish.mappings.to_vec();
     if let Some(file) = &words.mapping {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Failure::begin(format!("{} can't be read: {error}", file.display())))?;
         let own = Source { name: file.display().to_string(), text };
-        let made = Mapping::parse_over(&own, &all).map_err(|faults| faulty(&faults))?;
+        let shipped = shipped().map_err(|faults| faulty(&faults))?;
+        let made = Mapping::parse_over(&own, &shipped).map_err(|faults| faulty(&faults))?;
         all.retain(|known| known.noun() != made.noun());
         all.push(made);
     }
@@ -86,7 +83,7 @@ fn pair(text: &str) -> Result<(ProgramName, TransactionName), Failure> {
 }
 
 async fn preview(settings: &Settings, words: &args::BodPreview) -> Result<ExitCode, Failure> {
-    let (mapping, names, action) = chosen(words)?;
+    let (mapping, names, action) = chosen(settings, words)?;
     let given: Vec<(&str, &str)> = words.fields.iter().filter_map(|field| field.split_once('=')).collect();
     if given.len() < words.fields.len() {
         return Err(Failure::begin("fields are given as FIELD=VALUE, like ITNO=A1"));
@@ -132,6 +129,7 @@ async fn read(
     let company = place.company.to_string();
     let said = bound.division(key, &rows);
     let division = if said.is_empty() { place.division.as_str() } else { &said };
+    let location = bound.location(key, &rows);
     let entity = if mapping.is_by_division() { format!("{company}_{division}") } else { company.clone() };
     let now = Timestamp::now();
     let (created, id) = (format!("{now:.3}"), Uuid::now_v7().to_string());
@@ -142,6 +140,7 @@ async fn read(
         entity: &entity,
         company: &company,
         division,
+        location: &location,
         logical_id: &words.lid,
         component: "mi-gateway",
         reference: "",
@@ -238,16 +237,16 @@ fn check(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
 const MOST_DOCUMENT: u64 = 64 * 1024 * 1024;
 
 async fn coverage(settings: &Settings, program: Option<&str>, as_json: bool) -> Result<ExitCode, Failure> {
-    let mappings = mappings()?;
+    let mappings = &settings.publish.mappings;
     let mut writes = BTreeSet::new();
-    for mapping in &mappings {
+    for mapping in mappings.iter() {
         writes.extend(mapping.writes().iter().map(|write| (write.program, write.transaction)));
+        writes.extend(mapping.watches().iter().map(|watch| (watch.program, watch.transaction)));
     }
     writes.extend(known(settings).await?.into_iter().filter(|(p, t)| Effect::of(*p, *t).is_write()));
     let (mut told, mut all) = (0, 0);
     for (of, name) in writes.into_iter().filter(|(of, _)| program.is_none_or(|program| of.as_str() == program)) {
-        let nouns: Vec<&str> =
-            mappings.iter().filter(|mapping| mapping.write(of, name).is_some()).map(Mapping::noun).collect();
+        let nouns: Vec<&str> = mappings.iter().filter(|mapping| tells(mapping, of, name)).map(Mapping::noun).collect();
         all += 1;
         told += usize::from(!nouns.is_empty());
         if as_json {
@@ -262,6 +261,11 @@ async fn coverage(settings: &Settings, program: Option<&str>, as_json: bool) -> 
         show::note(&format!("{told} of {all} writes are told by a document."));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tells(mapping: &Mapping, program: ProgramName, transaction: TransactionName) -> bool {
+    let watches = |watch: &Watch| (watch.program, watch.transaction) == (program, transaction);
+    mapping.write(program, transaction).is_some() || mapping.watches().iter().any(watches)
 }
 
 /// What the gateway has learnt of M3, or what the mock has.

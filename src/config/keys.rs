@@ -37,7 +37,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let issuers = issuers(reader);
     let (policies, policy_trust) = policy::whence(reader);
     let clients = clients(reader, &issuers);
-    let (outbox, publish) = (outbox(reader, &state), publish(reader, trial));
+    let (outbox, publish) = (outbox(reader, &state), publish(reader, &backend));
     let points = points(reader, &state, trial);
     let inbound = inbound(reader, &issuers, &points, &publish, &outbox);
     Settings {

@@ -4,7 +4,7 @@ use super::issuers::authorities;
 use super::keys::{flag, needed, number, path, seconds, set};
 use super::reader::Reader;
 use super::secret::{MOST_SECRET, first_line, text};
-use crate::bod::{ConfirmationCode, Filter};
+use crate::bod::{ConfirmationCode, Filter, OnLeave};
 use crate::outbound::TokenSource;
 use crate::points::{
     Answers, DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Pattern, Settings, Target,
@@ -195,6 +195,15 @@ fn ionapi(reader: &mut Reader, key: &str, file: &Path) -> Option<SecretString> {
     }
 }
 
+fn on_leave(reader: &mut Reader, key: &str) -> Option<OnLeave> {
+    reader.one(key, "nothing, send-once or delete", |text| match text {
+        "nothing" => Some(OnLeave::Nothing),
+        "send-once" => Some(OnLeave::SendOnce),
+        "delete" => Some(OnLeave::Delete),
+        _ => None,
+    })
+}
+
 fn filter(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Filter {
     let text = |text: &str| Some(text.to_owned());
     let mut list = |name: &str, right: &str| reader.many(&key(name), right, text).unwrap_or_default();
@@ -206,6 +215,7 @@ fn filter(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Filter {
     filter.locations = list("locations", "locations");
     filter.actions = list("actions", "Add, Replace, Change or Delete");
     let conditions = list("where", "conditions");
+    set(&mut filter.on_leave, on_leave(reader, &key("on_leave")));
     for condition in conditions {
         match filter.clone().with(&condition) {
             Ok(with) => filter = with,

@@ -1,15 +1,19 @@
 //! The keys of `[outbox]` and `[publish]`.
 
-use super::keys::{flag, number, seconds, set};
+use super::keys::{flag, number, path, seconds, set};
 use super::points::{confirmation, logical_id};
 use super::reader::Reader;
-use crate::bod::{Action, shipped};
+use super::settings::Backend;
+use crate::bod::{Action, Mapping, Source, shipped};
 use crate::model::{Company, Division, M3User};
 use crate::outbox::Settings;
 use crate::relay;
-use crate::relay::{BodId, Entity, M3S_OWN, Mode, Rule};
-use std::path::Path;
+use crate::relay::{BodId, Entity, Location, M3S_OWN, Mode, Rule};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
 
 pub(super) fn outbox(reader: &mut Reader, state: &Path) -> Settings {
     let mut outbox = Settings::under(state.join("outbox"));
@@ -19,11 +23,13 @@ pub(super) fn outbox(reader: &mut Reader, state: &Path) -> Settings {
     set(&mut outbox.retention, number::<u64>(reader, "outbox.retention_hours", 1..=87_600).map(hours));
     let days = |days: u64| Duration::from_secs(days * 86_400);
     set(&mut outbox.parked, number::<u64>(reader, "outbox.parked_days", 1..=3_650).map(days));
+    set(&mut outbox.most_bytes, number::<u64>(reader, "outbox.most_mib", 16..=16_777_216).map(|mib| mib * MIB));
     outbox
 }
 
 /// A trial publishes; a real M3 has a publisher already, and somebody has to say that this one is meant.
-pub(super) fn publish(reader: &mut Reader, trial: bool) -> relay::Settings {
+pub(super) fn publish(reader: &mut Reader, backend: &Backend) -> relay::Settings {
+    let trial = matches!(backend, Backend::Mock { .. });
     let mut publish = if trial { relay::Settings::trial() } else { relay::Settings::default() };
     set(&mut publish.enabled, flag(reader, "publish.enabled"));
     let millis = number::<u64>(reader, "publish.quiet_milliseconds", 0..=600_000);
@@ -31,32 +37,102 @@ pub(super) fn publish(reader: &mut Reader, trial: bool) -> relay::Settings {
     set(&mut publish.most_wait, seconds(reader, "publish.most_wait_seconds", 1..=3_600));
     set(&mut publish.settle_after, seconds(reader, "publish.settle_after_seconds", 0..=86_400));
     set(&mut publish.tries, number(reader, "publish.tries", 1..=1_000));
+    let days = number::<u64>(reader, "publish.entry_days", 1..=365);
+    set(&mut publish.entries, days.map(|days| Duration::from_secs(days * 86_400)));
     let right = "the tenant's name, of letters, digits and _";
     set(&mut publish.tenant, reader.one("publish.tenant", right, word));
     set(
         &mut publish.logical_id,
         reader.one("publish.logical_id", "a logical id, like lid://mi-gateway.m3", logical_id),
     );
-    let bod_id = reader.one("publish.bod_id", "uuid or infor-nid", |text| match text {
-        "uuid" => Some(BodId::Uuid),
-        "infor-nid" => Some(BodId::InforNid),
-        _ => None,
-    });
-    set(&mut publish.bod_id, bod_id);
+    set(&mut publish.bod_id, bod_id(reader, "publish.bod_id"));
     set(&mut publish.confirmation, confirmation(reader, "publish.confirmation"));
-    publish.user = reader.one("publish.user", "an M3 user of [m3.users]", |text| M3User::parse(text).ok());
-    let replaces = flag(reader, "publish.replaces_m3_publisher").unwrap_or(false);
-    if publish.logical_id.eq_ignore_ascii_case(M3S_OWN) && !replaces {
-        let place = reader.place("publish.logical_id");
-        let hint =
-            "receivers would drop the documents of one of the two; name another, or say replaces_m3_publisher = true";
-        reader.faults.add(place, "publish.logical_id", "is that of M3's own publisher", hint);
+    publish.user = user(reader, backend);
+    if let Some(folder) = path(reader, "publish.mappings") {
+        publish.mappings = Arc::new(mappings(reader, &folder));
     }
+    let replaces = flag(reader, "publish.replaces_m3_publisher").unwrap_or(false);
+    not_m3s_own(reader, "publish.logical_id", Some(&publish.logical_id), replaces);
     for at in reader.below("publish.documents") {
-        let rule = rule(reader, &|name: &str| format!("publish.documents.{at}.{name}"));
+        let key = |name: &str| format!("publish.documents.{at}.{name}");
+        let rule = rule(reader, &publish.mappings, &key);
+        not_m3s_own(reader, &key("logical_id"), rule.logical_id.as_deref(), replaces);
         publish.rules.push(rule);
     }
     publish
+}
+
+fn bod_id(reader: &mut Reader, key: &str) -> Option<BodId> {
+    reader.one(key, "uuid or infor-nid", |text| match text {
+        "uuid" => Some(BodId::Uuid),
+        "infor-nid" => Some(BodId::InforNid),
+        _ => None,
+    })
+}
+
+/// Somebody whom M3 lets in: records are read back as he sees them.
+fn user(reader: &mut Reader, backend: &Backend) -> Option<M3User> {
+    const KEY: &str = "publish.user";
+    let user = reader.one(KEY, "an M3 user of [m3.users]", |text| M3User::parse(text).ok())?;
+    let client = match backend {
+        Backend::Real(client) | Backend::Mock { client, .. } => client,
+    };
+    let by_account = client.rest.as_ref().is_some_and(|rest| rest.names_users);
+    if !client.users.contains_key(&user) && !by_account {
+        let place = reader.place(KEY);
+        let hint = format!("give his password's file: [m3.users] {user} = \"/etc/mi-gateway/m3-{user}\"");
+        reader.faults.add(place, KEY, format!("is {user}, who is not among [m3.users]"), hint);
+    }
+    Some(user)
+}
+
+fn not_m3s_own(reader: &mut Reader, key: &str, given: Option<&str>, replaces: bool) {
+    if given.is_some_and(|id| id.eq_ignore_ascii_case(M3S_OWN)) && !replaces {
+        let place = reader.place(key);
+        let hint =
+            "receivers would drop the documents of one of the two; name another, or say replaces_m3_publisher = true";
+        reader.faults.add(place, key, "is that of M3's own publisher", hint);
+    }
+}
+
+/// The site's mapping files over the shipped ones: what extends a noun's takes its place, and so does what stands for
+/// itself.
+fn mappings(reader: &mut Reader, folder: &Path) -> Vec<Mapping> {
+    const KEY: &str = "publish.mappings";
+    let shipped = shipped().unwrap_or_default();
+    let mut mappings = shipped.clone();
+    let files = std::fs::read_dir(folder).and_then(|entries| {
+        let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        paths.map(|paths| paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "toml")))
+    });
+    let mut files: Vec<PathBuf> = match files {
+        Ok(files) => files.collect(),
+        Err(error) => {
+            let place = reader.place(KEY);
+            let message = format!("is {}, which can't be read: {error}", folder.display());
+            reader.faults.add(place, KEY, message, "name the folder of the mapping files");
+            return mappings;
+        }
+    };
+    files.sort();
+    for file in files {
+        let name = file.display().to_string();
+        let read = std::fs::read_to_string(&file)
+            .map(|text| Mapping::parse_over(&Source { name: name.clone(), text }, &shipped));
+        match read {
+            Ok(Ok(mapping)) => {
+                mappings.retain(|known| known.noun() != mapping.noun());
+                mappings.push(mapping);
+            }
+            Ok(Err(faults)) => {
+                for fault in faults {
+                    reader.faults.add(fault.spot.to_string(), "a mapping", fault.message, fault.hint);
+                }
+            }
+            Err(error) => reader.faults.add(name, "a mapping", format!("can't be read: {error}"), "make it readable"),
+        }
+    }
+    mappings
 }
 
 fn word(text: &str) -> Option<String> {
@@ -64,8 +140,7 @@ fn word(text: &str) -> Option<String> {
     (!text.is_empty() && text.len() <= 22 && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
-fn rule(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Rule {
-    let nouns = shipped().unwrap_or_default();
+fn rule(reader: &mut Reader, nouns: &[Mapping], key: &dyn Fn(&str) -> String) -> Rule {
     let names: Vec<String> = nouns
         .iter()
         .flat_map(|mapping| ["Sync", "Process"].map(|verb| format!("{verb}.{}", mapping.noun())))
@@ -92,6 +167,14 @@ fn rule(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Rule {
             "division" => Some(Entity::Division),
             _ => None,
         }),
+        location: reader.one(&key("location"), "record, none, or fixed: and the location", |text| match text {
+            "record" => Some(Location::Record),
+            "none" => Some(Location::None),
+            other => other.strip_prefix("fixed:").and_then(word).map(Location::Fixed),
+        }),
+        bod_id: bod_id(reader, &key("bod_id")),
+        tenant: reader.one(&key("tenant"), "the tenant's name, of letters, digits and _", word),
+        logical_id: reader.one(&key("logical_id"), "a logical id, like lid://mi-gateway.m3", logical_id),
         confirmation: confirmation(reader, &key("confirmation")),
     }
 }

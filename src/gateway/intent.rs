@@ -7,8 +7,8 @@ use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
 use super::visit::Visit;
 use crate::audit::Ticket;
-use crate::model::{Call, Charset, Conventions, FieldName, Record, Refusal, TransactionLayout, is_sensitive};
-use crate::outbox::{Due, IdempotencyKey, Intent, Opened, Outbox, Outcome, Pledge};
+use crate::model::{Call, FieldName, Record, Refusal, TransactionLayout, is_sensitive};
+use crate::outbox::{self, Due, IdempotencyKey, Intent, Opened, Outbox, Outcome, Pledge};
 use crate::translate::Failure;
 use http::HeaderMap;
 use std::time::Duration;
@@ -96,7 +96,10 @@ async fn begin(outbox: &Outbox, call: &Call, visit: &Visit) -> Result<Begun, Ref
         }
         Err(error) if outbox.is_required() || intent.key.is_some() => {
             tracing::error!(%error, "a write was refused: its intent can't be kept");
-            let detail = "The outbox can't be written at the moment.";
+            let detail = match error {
+                outbox::Error::TooLarge(_) => "The outbox is full: documents of earlier writes have to be told first.",
+                _ => "The outbox can't be written at the moment.",
+            };
             Err(Problem::new(Kind::OutboxUnavailable, detail).retry_after(LATER).into())
         }
         Err(error) => {
@@ -109,7 +112,11 @@ async fn begin(outbox: &Outbox, call: &Call, visit: &Visit) -> Result<Begun, Ref
 fn again(outcome: Outcome, layout: &TransactionLayout) -> Result<Begun, Refused> {
     match outcome {
         Outcome::Done { reported, records } => {
-            let records = records.iter().map(|fields| record(layout, fields)).collect();
+            let values = |fields: &[(String, String)]| {
+                let values = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Record::of_values(&layout.output, values)
+            };
+            let records = records.iter().map(|fields| values(fields)).collect();
             Ok(Begun::Answered { records, reported })
         }
         Outcome::Refused { message, id, field } => {
@@ -127,21 +134,4 @@ pub(super) fn kept(layout: &TransactionLayout, records: &[Record]) -> Vec<Vec<(S
         fields.filter(|(_, value)| !value.is_empty()).collect()
     };
     records.iter().map(of).collect()
-}
-
-/// The columns of a record again, under the layout of today: a field that is gone by now is left out.
-fn record(layout: &TransactionLayout, fields: &[(String, String)]) -> Record {
-    let end = |from: u16, length: u16| usize::from(from).saturating_sub(1) + usize::from(length);
-    let width = layout.output.fields().iter().map(|field| end(field.from, field.length)).max().unwrap_or_default();
-    let mut columns = vec![u16::from(b' '); width];
-    for (name, value) in fields {
-        let known = FieldName::parse(name).ok().and_then(|name| layout.output.field(name));
-        let Some(field) = known else { continue };
-        let from = usize::from(field.from).saturating_sub(1);
-        for (column, unit) in columns[from..end(field.from, field.length)].iter_mut().zip(value.encode_utf16()) {
-            *column = unit;
-        }
-    }
-    let payload: Vec<u8> = columns.iter().flat_map(|unit| unit.to_be_bytes()).collect();
-    Record::new(payload.into(), Charset::Ucs2, Conventions::default())
 }

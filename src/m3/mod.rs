@@ -10,6 +10,7 @@ mod error;
 mod gates;
 mod home;
 mod pool;
+mod pools;
 mod queue;
 mod reply;
 mod rest;

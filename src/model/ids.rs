@@ -144,6 +144,17 @@ pub struct ClientId {
     pub id: Arc<str>,
 }
 
+impl ClientId {
+    /// The house itself, reading back what was written. No issuer is called so.
+    pub fn publisher() -> Self {
+        Self { issuer: "".into(), id: "publisher".into() }
+    }
+
+    pub fn is_publisher(&self) -> bool {
+        self.issuer.is_empty() && *self.id == *"publisher"
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.id)

@@ -2,7 +2,7 @@
 
 use super::charset::Charset;
 use super::conventions::Conventions;
-use super::layout::{FieldKind, FieldLayout};
+use super::layout::{FieldKind, FieldLayout, Layout};
 use super::names::FieldName;
 use super::value::{Value, number_from_m3};
 use bytes::Bytes;
@@ -21,6 +21,23 @@ pub struct Record {
 impl Record {
     pub fn new(payload: Bytes, charset: Charset, conventions: Conventions) -> Self {
         Self { payload, charset, conventions }
+    }
+
+    /// A record that says these values, of what was kept by field. What the layout no longer has is left out.
+    pub fn of_values<'a>(layout: &Layout, values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let end = |from: u16, length: u16| usize::from(from).saturating_sub(1) + usize::from(length);
+        let width = layout.fields().iter().map(|field| end(field.from, field.length)).max().unwrap_or_default();
+        let mut columns = vec![u16::from(b' '); width];
+        for (name, value) in values {
+            let known = FieldName::parse(name).ok().and_then(|name| layout.field(name));
+            let Some(field) = known else { continue };
+            let from = usize::from(field.from).saturating_sub(1);
+            for (column, unit) in columns[from..end(field.from, field.length)].iter_mut().zip(value.encode_utf16()) {
+                *column = unit;
+            }
+        }
+        let payload: Vec<u8> = columns.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        Self::new(payload.into(), Charset::Ucs2, Conventions::default())
     }
 
     /// The columns of a field as they came, without trailing blanks. A reply cut short reads as blank.

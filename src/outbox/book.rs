@@ -1,5 +1,6 @@
 //! The outbox as people see it: from the command line, in a process of its own, and at the operations door.
 
+use super::entries::shown;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::writer::migrate;
@@ -61,6 +62,13 @@ impl Ledger {
                 "company": row.try_get::<i64, _>("company")?, "key": read(&text(&row, "record")?),
                 "since": time(row.try_get("since")?), "reason": row.try_get::<Option<String>, _>("reason")?,
             }));
+        }
+        let entries = sqlx::query(
+            "SELECT * FROM watches WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR noun = ?2)
+             AND (?3 IS NULL OR instr(record, ?3) > 0 OR batch = ?3) ORDER BY id DESC LIMIT ?4",
+        );
+        for row in bound(entries, wanted).fetch_all(self.store.read()).await? {
+            found.push(shown(&row, time)?);
         }
         let messages = sqlx::query(
             "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.document_id, m.variation, m.made, m.cause,

@@ -14,6 +14,23 @@ pub struct Told {
     pub deletes: bool,
     /// The same key is another record in another division.
     pub by_division: bool,
+    pub step: Step,
+    /// Of a batch entry: the call that hands it over.
+    pub call: Box<str>,
+}
+
+/// What a write is to its document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Step {
+    /// It changes the record.
+    #[default]
+    Writes,
+    /// It enters a record under a batch, which this field of its call names.
+    Enters(FieldName),
+    /// It hands over what was entered under a batch.
+    HandsOver(FieldName),
+    /// It hands over one record, and M3's reply says what comes of it.
+    Confirms(FieldName),
 }
 
 /// Empty: nothing is published.

@@ -1,21 +1,23 @@
 //! The outbox of a running gateway: intents are opened and settled here.
 
-use super::coverage::Coverage;
+use super::coverage::{Coverage, Step};
 use super::error::Error;
-use super::intent::{Due, Intent, Opened, Outcome, Pledge};
+use super::intent::{Before, Due, Entry, EntryKind, Intent, Opened, Outcome, Pledge};
 use super::ledger::Ledger;
+use super::status::Status;
 use super::tidy::Ages;
 use super::writer::{Answer, Line, Order, Settled, Writer, migrate, now};
-use crate::model::is_sensitive;
+use crate::model::{FieldName, Place, is_sensitive};
 use crate::store::{Store, write_private};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use aws_lc_rs::{hmac, rand};
-use prometheus::{IntCounterVec, IntGauge};
+use futures_util::future::BoxFuture;
+use prometheus::IntCounterVec;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -32,12 +34,17 @@ pub struct Settings {
     pub retention: Duration,
     /// How long what is parked or failed on its way is kept for somebody to look at; after that it is given up.
     pub parked: Duration,
+    /// More than so many bytes it does not take on: what is owed is told first.
+    pub most_bytes: u64,
 }
+
+/// Looks at a record that is about to be deleted.
+pub type Look = Arc<dyn Fn(Due, Place) -> BoxFuture<'static, Before> + Send + Sync>;
 
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
-        Self { folder, required: true, key_lifetime: day, retention: week, parked: 90 * day }
+        Self { folder, required: true, key_lifetime: day, retention: week, parked: 90 * day, most_bytes: MOST_BYTES }
     }
 
     pub fn ages(&self) -> Ages {
@@ -58,6 +65,7 @@ struct Inner {
     next: AtomicI64,
     secret: hmac::Key,
     intents: IntCounterVec,
+    look: OnceLock<Look>,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -66,44 +74,12 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
-/// What the writer and everybody else both know.
-pub(super) struct Status {
-    trouble: Mutex<Option<String>>,
-    writable: IntGauge,
-    /// Something was settled.
-    pub(super) due: Arc<Notify>,
-    /// What was said by those who can't wait: at the most one of each intent.
-    said: Mutex<Vec<Settled>>,
-}
-
-impl Status {
-    pub(super) fn set(&self, trouble: Option<String>) {
-        let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*held, &trouble) {
-            (None, Some(error)) => tracing::error!(%error, "the outbox can't be written"),
-            (Some(_), None) => tracing::info!("the outbox can be written again"),
-            _ => {}
-        }
-        self.writable.set(i64::from(trouble.is_none()));
-        *held = trouble;
-    }
-
-    pub(super) fn is_fine(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
-    fn say(&self, settled: Settled) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(settled);
-    }
-
-    pub(super) fn take_said(&self) -> Vec<Settled> {
-        std::mem::take(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// Intents that wait for the disk. One is about a kilobyte.
 const QUEUE: usize = 4_096;
 const SECRET: &str = "fingerprint.key";
+const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// How long a delete waits for a look at what it deletes.
+const LOOKS: Duration = Duration::from_secs(5);
 
 impl Outbox {
     /// What an earlier run left open is unknown from here on.
@@ -123,18 +99,28 @@ impl Outbox {
         let (last,): (i64,) = sqlx::query_as("SELECT coalesce(max(id), 0) FROM intents").fetch_one(&mut *write).await?;
         write.commit().await.map_err(Error::from)?;
         let secret = secret(&settings.folder.join(SECRET))?;
-        metrics.outbox_writable.set(1);
-        let status = Arc::new(Status {
-            trouble: Mutex::default(),
-            writable: metrics.outbox_writable.clone(),
-            due: Arc::new(Notify::new()),
-            said: Mutex::default(),
-        });
+        let status = Arc::new(Status::new(metrics));
         let (orders, taken) = mpsc::channel(QUEUE);
         let (key_lifetime, panics) = (settings.key_lifetime, metrics.panics.clone());
         tasks.spawn(Writer::new(store.clone(), status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
-        Ok(Self(Arc::new(Inner { settings, coverage, store, orders, status, next, secret, intents })))
+        let look = OnceLock::new();
+        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, look };
+        let outbox = Self(Arc::new(inner));
+        outbox.weigh().await?;
+        Ok(outbox)
+    }
+
+    /// From now on what is to be deleted is looked at before.
+    pub fn looks_with(&self, look: Look) {
+        let _ = self.0.look.set(look);
+    }
+
+    /// Whether there is still room. The bound is looked at and not enforced by the store: what is owed has to be told and
+    /// written down even where nothing new is taken on.
+    pub async fn weigh(&self) -> Result<(), Error> {
+        self.0.status.weigh(self.ledger().bytes().await?, self.0.settings.most_bytes);
+        Ok(())
     }
 
     /// The documents that this write is told by.
@@ -167,14 +153,21 @@ impl Outbox {
         if self.0.orders.is_closed() {
             return Err("the outbox can't be written: its writer has ended".to_owned());
         }
-        match &*self.0.status.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(()),
-            Some(why) => Err(format!("the outbox can't be written: {why}")),
-        }
+        self.0.status.told()
     }
 
     /// Returns once the intent is on the disk, or with what stands there under its key.
     pub async fn open(&self, intent: &Intent) -> Result<Opened, Error> {
+        if let Some(why) = self.0.status.full() {
+            return Err(Error::TooLarge(why));
+        }
+        let looked;
+        let intent = if intent.due.iter().any(|due| due.deletes) {
+            looked = self.looked_at(intent.clone()).await;
+            &looked
+        } else {
+            intent
+        };
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (told, answer) = oneshot::channel();
         let line = self.line(id, intent);
@@ -208,6 +201,24 @@ impl Outbox {
             Ok(Err(why)) => Err(Error::Unwritten(why)),
             Err(_) => Err(Error::Unwritten("its writer met a bug, or the gateway is going down".to_owned())),
         }
+    }
+
+    /// With what is about to be deleted; without the document of what is not there.
+    async fn looked_at(&self, mut intent: Intent) -> Intent {
+        let Some(look) = self.0.look.get() else { return intent };
+        let mut due = Vec::new();
+        for mut one in std::mem::take(&mut intent.due) {
+            if one.deletes && one.is_known() {
+                let seen = tokio::time::timeout(LOOKS, look(one.clone(), intent.place)).await;
+                match seen.unwrap_or(Before::Unseen) {
+                    Before::Image(image) => one.before = Some(image),
+                    Before::Absent => continue,
+                    Before::Unseen => {}
+                }
+            }
+            due.push(one);
+        }
+        Intent { due, ..intent }
     }
 
     fn line(&self, id: i64, intent: &Intent) -> Line {
@@ -339,13 +350,31 @@ fn secret(path: &Path) -> Result<hmac::Key, Error> {
 impl Due {
     /// With the values that the call has.
     pub fn of(told: &super::Told, value: impl Fn(&str) -> Option<String>) -> Self {
-        let key = told.key.iter().map(|field| (field.to_string(), value(field.as_str()))).collect();
+        let entry = |kind, field: &FieldName| {
+            let batch = value(field.as_str()).unwrap_or_default();
+            Some(Entry { kind, batch, call: told.call.to_string() })
+        };
+        let entry = match &told.step {
+            Step::Writes => None,
+            Step::Enters(field) => entry(EntryKind::Enters, field),
+            Step::HandsOver(field) => entry(EntryKind::HandsOver, field),
+            Step::Confirms(field) => entry(EntryKind::Confirms, field),
+        };
+        // What is confirmed gets another number: the call's own is not the record's.
+        let in_reply = matches!(told.step, Step::Confirms(_));
+        let key = told.key.iter().map(|field| {
+            let value = value(field.as_str()).filter(|_| !in_reply);
+            (field.to_string(), value)
+        });
+        let key = key.collect();
         Self {
             noun: told.noun.to_string(),
             verb: told.verb.to_string(),
             key,
             deletes: told.deletes,
             by_division: told.by_division,
+            before: None,
+            entry,
         }
     }
 }

@@ -33,6 +33,17 @@ pub struct DueDocument {
     /// As the last document had it.
     pub known_division: Option<String>,
     pub known_location: Option<String>,
+    /// As it was before it was deleted.
+    pub before: Option<String>,
+    /// The points that have it.
+    pub told_at: Vec<String>,
+}
+
+/// A document, and the points that it goes to; and those that it does not go to, with the rule that keeps it away.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub made: Box<Made>,
+    pub points: Vec<(String, Option<String>)>,
 }
 
 impl DueDocument {
@@ -45,8 +56,8 @@ impl DueDocument {
 /// What became of a document that was due.
 #[derive(Debug, Clone)]
 pub enum Ending {
-    /// It goes to these points, and to those not, with the rule that keeps it away.
-    Made { made: Box<Made>, points: Vec<(String, Option<String>)> },
+    /// One, and where a record leaves a filter another behind it; and the points that have the record now.
+    Made { messages: Vec<Message>, told_at: Vec<String> },
     /// There is nothing to tell: the document is switched off, or records like this one have none.
     Nothing(&'static str),
     /// It could not be made; `None` parks it until the record is written again or somebody says so. `counts`: it is one of
@@ -102,7 +113,12 @@ impl Ledger {
         let mut write = self.store.write().await?;
         for (due, ending) in documents {
             match ending {
-                Ending::Made { made, points } => keep(&mut write, due, made, points).await?,
+                Ending::Made { messages, told_at } => {
+                    for Message { made, points } in messages {
+                        keep(&mut write, due, made, points).await?;
+                    }
+                    tell(&mut write, due, messages, told_at).await?;
+                }
                 Ending::Nothing(why) => nothing_to_tell(&mut write, due, why).await?,
                 Ending::Failed { why, wait, counts } => not_made(&mut write, due, why, *wait, *counts).await?,
             }
@@ -154,16 +170,23 @@ async fn keep(
             .execute(&mut **write)
             .await?;
     }
+    Ok(())
+}
+
+async fn tell(write: &mut Write, due: &DueDocument, messages: &[Message], told_at: &[String]) -> Result<(), Error> {
+    let Some(Message { made, .. }) = messages.last() else { return Ok(()) };
     // A write that came meanwhile causes another document: it waits for its own quiet time.
     sqlx::query(
         "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, tries = 0, next_try = 0,
-            reason = NULL, since = CASE WHEN marks = ?4 THEN NULL ELSE last END WHERE id = ?5",
+            reason = NULL, since = CASE WHEN marks = ?4 THEN NULL ELSE last END,
+            before = CASE WHEN marks = ?4 THEN NULL ELSE before END, told_at = ?6 WHERE id = ?5",
     )
     .bind(made.variation.cast_signed())
     .bind(made.division.clone())
     .bind(made.location.clone())
     .bind(due.marks)
     .bind(due.id)
+    .bind(serde_json::to_string(told_at).unwrap_or_default())
     .execute(&mut **write)
     .await?;
     Ok(())
@@ -219,5 +242,7 @@ fn due_document(row: &SqliteRow) -> Result<DueDocument, Error> {
         since: row.try_get::<Option<i64>, _>("since")?.unwrap_or_default(),
         known_division: row.try_get("known_division")?,
         known_location: row.try_get("known_location")?,
+        before: row.try_get("before")?,
+        told_at: serde_json::from_str(&text("told_at")?).map_err(|_| Error::Damaged("list of points"))?,
     })
 }

@@ -12,6 +12,9 @@ pub enum Error {
     /// More wait for the disk than may wait.
     #[error("too many writes wait for the outbox")]
     Full,
+    /// It holds as much as it may.
+    #[error("the outbox is full: {0}")]
+    TooLarge(String),
     /// The commit failed; the reason stands in the log and in readiness.
     #[error("the outbox can't be written: {0}")]
     Unwritten(String),

@@ -4,6 +4,7 @@ use super::desk::Outbox;
 use super::writer::Settled;
 use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::fmt;
 
 /// What a caller calls a request, so that he may send it again.
@@ -72,11 +73,51 @@ pub struct Due {
     pub deletes: bool,
     /// The division is a part of the record's name.
     pub by_division: bool,
+    /// Of a delete: the record as it was, for there is nothing to read back behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Of a batch entry: what it is to the batch, and the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Entry>,
+}
+
+/// A step of a batch entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub kind: EntryKind,
+    pub batch: String,
+    /// The call that hands over: by it the mapping says how to ask.
+    pub call: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    Enters,
+    HandsOver,
+    Confirms,
+}
+
+/// A record before it is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// In words of whoever looked.
+    Image(String),
+    /// There is none: what is not there is not deleted, and nobody is told.
+    Absent,
+    /// M3 could not be asked. The delete goes on, and its document names the record alone.
+    Unseen,
 }
 
 impl Due {
     pub fn is_known(&self) -> bool {
         self.key.iter().all(|(_, value)| value.is_some())
+    }
+
+    /// A row for `mark_rows`; `None` while a part of the record's name is missing.
+    pub(super) fn mark(&self, intent: i64) -> Option<Value> {
+        let (deletes, by_division) = (i64::from(self.deletes), i64::from(self.by_division));
+        Some(json!([intent, self.noun, self.verb, self.record()?, deletes, by_division, self.before]))
     }
 
     /// The record's name in one text; `None` while a part is missing.

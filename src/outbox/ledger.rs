@@ -1,11 +1,12 @@
 //! What the relay reads and writes of intents: questions about unknown writes, and their answers.
 
+use super::entries::tell;
 use super::error::Error;
 use super::intent::{Due, Outcome};
-use super::writer::{mark_rows, now, settle_rows};
+use super::writer::{now, settle_rows};
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Question {
     pub program: ProgramName,
     pub transaction: TransactionName,
     pub place: Place,
+    /// As whom it was made.
+    pub user: String,
     pub fields: Vec<(String, String)>,
     /// All that was sent stands in `fields`.
     pub whole: bool,
@@ -143,18 +146,9 @@ impl Ledger {
                     .await?;
             }
         }
-        let rows: Vec<Value> = question
-            .due
-            .iter()
-            .filter(|due| marks && (proven || due.verb == "Sync"))
-            .filter_map(|due| {
-                let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
-                Some(json!([question.id, due.noun, due.verb, due.record()?, deletes, by_division]))
-            })
-            .collect();
-        if !rows.is_empty() {
-            mark_rows(&mut write, &rows, at).await?;
-        }
+        let due = question.due.iter().filter(|due| marks && (proven || due.verb == "Sync"));
+        let due: Vec<(i64, &Due)> = due.map(|due| (question.id, due)).collect();
+        tell(&mut write, &due, at).await?;
         Ok(write.commit().await?)
     }
 }
@@ -168,6 +162,7 @@ fn question(row: &SqliteRow) -> Result<Question, Error> {
         program: ProgramName::parse(&text("program")?).map_err(|_| Error::Damaged("program"))?,
         transaction: TransactionName::parse(&text("transaction_name")?).map_err(|_| Error::Damaged("transaction"))?,
         place: Place { company: company(row)?, division: division(&text("division")?)? },
+        user: text("m3_user")?,
         fields: serde_json::from_str(&text("fields")?).map_err(damaged)?,
         whole: row.try_get::<i64, _>("whole")? == 1,
         due: serde_json::from_str(&text("told")?).map_err(damaged)?,

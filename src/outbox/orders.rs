@@ -4,12 +4,13 @@
 //! Invariant: an order and what it changes are one commit; the running gateway takes each order into its audit log.
 
 use super::book::{time, unknown};
+use super::entries::tell;
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
 use super::replay::moved;
 use super::state::Change;
-use super::writer::{mark_rows, now, settle_rows};
+use super::writer::{now, settle_rows};
 use serde_json::{Map, Value, json};
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -123,16 +124,8 @@ impl Ledger {
             .bind(intent)
             .execute(&mut *write)
             .await?;
-        let rows: Vec<Value> = due
-            .iter()
-            .filter_map(|due| {
-                let (deletes, by_division) = (i64::from(due.deletes), i64::from(due.by_division));
-                Some(json!([intent, due.noun, due.verb, due.record()?, deletes, by_division]))
-            })
-            .collect();
-        if !rows.is_empty() {
-            mark_rows(&mut write, &rows, at).await?;
-        }
+        let told: Vec<(i64, &Due)> = due.iter().map(|due| (intent, due)).collect();
+        tell(&mut write, &told, at).await?;
         let documents: Vec<String> = due.iter().map(|due| format!("{}.{}", due.verb, due.noun)).collect();
         let about = json!({ "intent": id, "outcome": state, "documents": documents });
         ordered(&mut write, "resolve", about, who).await?;

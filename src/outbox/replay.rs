@@ -40,6 +40,15 @@ impl Ledger {
     /// tried again.
     pub async fn replay(&self, id: &str, fresh: bool, who: &Operator) -> Result<(), Error> {
         let mut write = self.store.write().await?;
+        if let Some(entry) = id.strip_prefix("entry:").and_then(|number| number.parse::<i64>().ok()) {
+            let asked = "UPDATE watches SET state = 'watched', tries = 0, next_try = 0, since = ?1 WHERE id = ?2";
+            let asked = sqlx::query(asked).bind(now()).bind(entry).execute(&mut *write).await?;
+            if asked.rows_affected() == 0 {
+                return Err(unknown(id));
+            }
+            ordered(&mut write, "replay", json!({ "entry": id }), who).await?;
+            return Ok(write.commit().await?);
+        }
         let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
         let changed = if let Some(document) = document {
             let again = sqlx::AssertSqlSafe(format!("{AGAIN} = ?2"));

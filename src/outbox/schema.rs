@@ -90,4 +90,24 @@ pub(super) const STEPS: &[&str] = &["
         reason TEXT NOT NULL, noted INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE INDEX orders_to_note ON orders (id) WHERE noted = 0;
+",
+    // What was deleted, as it was; and the points that a record was told to and that still have it.
+    "
+    ALTER TABLE documents ADD COLUMN before TEXT;
+    ALTER TABLE documents ADD COLUMN told_at TEXT NOT NULL DEFAULT '[]';
+",
+    // Batch entries: what was entered under each, and what is watched since it was handed over.
+    "
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, company INTEGER NOT NULL, batch TEXT NOT NULL, record TEXT NOT NULL,
+        at INTEGER NOT NULL, UNIQUE (noun, company, batch, record)
+    ) STRICT;
+    CREATE INDEX entries_by_age ON entries (at);
+    CREATE TABLE watches (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, company INTEGER NOT NULL, division TEXT NOT NULL, call TEXT NOT NULL,
+        batch TEXT NOT NULL, record TEXT NOT NULL, asked TEXT NOT NULL, cause TEXT NOT NULL, since INTEGER NOT NULL,
+        state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL, reason TEXT,
+        UNIQUE (noun, company, batch, record)
+    ) STRICT;
+    CREATE INDEX watches_due ON watches (next_try) WHERE state <> 'expired';
 "];

@@ -45,6 +45,8 @@ pub(super) const OLD_MESSAGES: &str = "SELECT id FROM messages m WHERE made < ?1
 pub(super) const STUCK: &str =
     "SELECT rowid FROM deliveries WHERE state IN ('parked', 'failed') AND changed < ?1 LIMIT ?2";
 const OLD_INBOUND: &str = "SELECT 1 FROM inbound WHERE at < ?1 LIMIT ?2";
+const OLD_ENTRIES: &str = "SELECT id FROM entries WHERE at < ?1 LIMIT ?2";
+const OLD_WATCHES: &str = "SELECT id FROM watches WHERE state = 'expired' AND next_try < ?1 LIMIT ?2";
 const OLD_ORDERS: &str = "SELECT id FROM orders WHERE noted = 1 AND at < ?1 LIMIT ?2";
 
 impl Ledger {
@@ -60,7 +62,8 @@ impl Ledger {
         let (intents, messages, orders) =
             (ids(OLD_INTENTS, old).await?, ids(OLD_MESSAGES, old).await?, ids(OLD_ORDERS, old).await?);
         let (stuck, inbound) = (ids(STUCK, stuck).await?, ids(OLD_INBOUND, old).await?);
-        let all = [&keys, &intents, &messages, &orders, &stuck, &inbound];
+        let (entries, watches) = (ids(OLD_ENTRIES, old).await?, ids(OLD_WATCHES, old).await?);
+        let all = [&keys, &intents, &messages, &orders, &stuck, &inbound, &entries, &watches];
         let more = all.iter().any(|ids| ids.len() >= usize::try_from(ROUND).unwrap_or(usize::MAX));
         let mut dropped = BTreeMap::new();
         if all.iter().all(|ids| ids.is_empty()) {
@@ -77,6 +80,8 @@ impl Ledger {
                 &messages,
             ),
             ("DELETE FROM orders WHERE id IN (SELECT value FROM json_each(?1))", &orders),
+            ("DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?1))", &entries),
+            ("DELETE FROM watches WHERE id IN (SELECT value FROM json_each(?1))", &watches),
         ] {
             sqlx::query(statement).bind(json!(ids).to_string()).execute(&mut *write).await?;
         }

@@ -167,6 +167,17 @@ impl Ledger {
         Ok(depths)
     }
 
+    /// What the outbox holds. Pages that are free again don't count.
+    pub async fn bytes(&self) -> Result<u64, Error> {
+        let (bytes,): (i64,) = sqlx::query_as(
+            "SELECT (p.page_count - f.freelist_count) * s.page_size
+             FROM pragma_page_count() p, pragma_freelist_count() f, pragma_page_size() s",
+        )
+        .fetch_one(self.store.read())
+        .await?;
+        Ok(bytes.cast_unsigned())
+    }
+
     /// Parked writes and parked documents.
     pub async fn parked(&self) -> Result<(i64, i64), Error> {
         Ok(sqlx::query_as(PARKED).fetch_one(self.store.read()).await?)

@@ -2,10 +2,11 @@
 //!
 //! Invariant: nobody hears "kept" before the commit; what was settled and could not be written is kept and tried again.
 
-use super::desk::Status;
+use super::entries::tell;
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::schema::STEPS;
+use super::status::Status;
 use crate::clock::unix_micros;
 use crate::store::Store;
 use futures_util::FutureExt;
@@ -195,10 +196,7 @@ impl Writer {
                 Settled::Known { id, outcome, due: documents } => {
                     let state = if matches!(outcome, Outcome::Done { .. }) { "committed" } else { "refused" };
                     known.push(json!([id, state, serde_json::to_string(outcome).unwrap_or_default()]));
-                    due.extend(documents.iter().filter_map(|due| {
-                        let (deletes, record) = (i64::from(due.deletes), due.record()?);
-                        Some(json!([id, due.noun, due.verb, record, deletes, i64::from(due.by_division)]))
-                    }));
+                    due.extend(documents.iter().map(|due| (*id, due)));
                 }
             }
         }
@@ -206,9 +204,7 @@ impl Writer {
         if !known.is_empty() {
             settle_rows(write, &known, at).await?;
         }
-        if !due.is_empty() {
-            mark_rows(write, &due, at).await?;
-        }
+        tell(write, &due, at).await?;
         if !gone.is_empty() {
             sqlx::query("DELETE FROM intents WHERE id IN (SELECT value FROM json_each(?))")
                 .bind(json!(gone).to_string())
@@ -319,16 +315,17 @@ pub(super) async fn settle_rows(
     Ok(())
 }
 
-/// Rows of `[intent, noun, verb, record, deletes, by division]`: these documents are due. One that a delete made due stays
-/// so, whichever of two writes was settled first: a record that is there is told as it is all the same.
+/// Rows of `Due::mark`: these documents are due. One that a delete made due stays so, whichever of two writes was settled
+/// first: a record that is there is told as it is all the same.
 pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last)
+        "INSERT INTO documents (noun, verb, company, record, division, deletes, before, cause, since, last)
          SELECT j.value->>1, j.value->>2, i.company,
-            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END, i.division, j.value->>4, i.name, ?2, ?2
+            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END, i.division, j.value->>4, j.value->>6, i.name, ?2, ?2
          FROM json_each(?1) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
          ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
-            deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END, cause = excluded.cause, since = coalesce(since, excluded.since),
+            deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END,
+            before = coalesce(excluded.before, CASE WHEN since IS NULL THEN NULL ELSE before END), cause = excluded.cause, since = coalesce(since, excluded.since),
             last = excluded.last, tries = 0, next_try = 0, parked = 0, reason = NULL",
     )
     .bind(Value::from(rows.to_vec()).to_string())

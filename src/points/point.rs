@@ -7,7 +7,7 @@ use super::http::Webhook;
 use super::ims::Ims;
 use super::message::Message;
 use super::settings::{Answers, Settings, Target};
-use crate::bod::{ConfirmationCode, Filter};
+use crate::bod::{ConfirmationCode, Filter, OnLeave};
 use crate::outbound;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -66,6 +66,11 @@ impl Point {
         let xml = self.answers.code.map_or(Cow::Borrowed(xml), |code| code.asked_by(xml));
         let always = ConfirmationCode::stands_in(&xml) == Some(ConfirmationCode::Always);
         (xml, always.then_some(self.answers.within))
+    }
+
+    /// What becomes of a record that its filter keeps away from now on.
+    pub fn on_leave(&self) -> OnLeave {
+        self.filter.on_leave
     }
 
     /// `Err` names the rule of the point's filter that keeps the message away.

@@ -5,13 +5,14 @@
 
 use super::backoff::{wait, wait_by_age};
 use super::error::Error;
-use super::publisher::{BodId, Entity, Mode, Plan, Settings};
+use super::publisher::{BodId, Entity, Location, Mode, Plan, Settings};
 use super::read_back::{Back, Reader};
+use super::ways::{Ways, ways};
 use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
 use crate::clock::unix_micros;
 use crate::model::{Place, TransactionLayout};
-use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Question};
-use crate::points::{Message, Point};
+use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Message, Question};
+use crate::points::Point;
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -36,7 +37,7 @@ const COMMITTED: usize = 64;
 pub(super) struct Maker {
     pub(super) ledger: Ledger,
     pub(super) reader: Reader,
-    pub(super) mappings: Vec<Mapping>,
+    pub(super) mappings: Arc<Vec<Mapping>>,
     pub(super) settings: Settings,
     pub(super) points: Arc<Vec<Point>>,
     pub(super) metrics: Arc<Metrics>,
@@ -54,9 +55,6 @@ enum NotMade {
     /// M3 can't be asked: that is no fault of the document, and it is tried for as long as it takes.
     Away(String),
 }
-
-/// A document, and the points with what keeps it from them.
-type Kept = (Made, Vec<(String, Option<String>)>);
 
 impl From<Error> for NotMade {
     fn from(error: Error) -> Self {
@@ -76,7 +74,13 @@ impl Maker {
                 tracing::error!(%error, "writes can't be asked about: the outbox can't be read or written");
                 tokio::time::sleep(LOOK).await;
             }
-            let next = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten().unwrap_or(LOOK);
+            if let Err(error) = self.poll().await {
+                tracing::error!(%error, "entries can't be asked about: the outbox can't be read or written");
+                tokio::time::sleep(LOOK).await;
+            }
+            let asked = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten();
+            let watched = self.ledger.until_watched().await.ok().flatten();
+            let next = asked.into_iter().chain(watched).min().unwrap_or(LOOK);
             tokio::time::sleep(next.clamp(SOON, LOOK)).await;
         }
     }
@@ -159,10 +163,14 @@ impl Maker {
         let name = format!("{}.{}", due.verb, due.noun);
         let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
         let (why, away) = match self.make(&due, &name).await {
-            Ok((made, points)) => {
+            Ok(ending) => {
                 counted("made");
-                tracing::info!(document = name, company = %due.company, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
-                return (due, Ending::Made { made: Box::new(made), points }, false);
+                if let Ending::Made { messages, .. } = &ending {
+                    for Message { made, .. } in messages {
+                        tracing::info!(document = name, company = %due.company, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
+                    }
+                }
+                return (due, ending, false);
             }
             Err(NotMade::Nothing(why)) => {
                 counted("nothing");
@@ -178,25 +186,28 @@ impl Maker {
         (due, Ending::Failed { why, wait, counts: !away }, away)
     }
 
-    async fn make(self: &Arc<Self>, due: &DueDocument, name: &str) -> Result<Kept, NotMade> {
+    async fn make(self: &Arc<Self>, due: &DueDocument, name: &str) -> Result<Ending, NotMade> {
         let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
         let layouts = self.reader.layouts(mapping).await?;
         let variation = (due.variation + 1).max(unix_micros() / 1_000);
-        let back = {
+        let (back, gone) = {
             let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
             let bound = mapping.bind(&known).map_err(Error::Unbound)?;
             let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
             let place = Place { company: due.company, division: due.division };
             match self.reader.read(&bound, &layouts, place, &key).await {
-                Ok(back) => back,
-                // What was deleted has nothing to read back.
-                Err(error) if error.says_absent() && due.deletes => Back::default(),
+                Ok(back) => (back, false),
+                // What was deleted has nothing to read back: it is told as it was.
+                Err(error) if error.says_absent() && due.deletes => {
+                    let before = due.before.as_deref().and_then(|image| Back::of_image(&layouts, image));
+                    (before.unwrap_or_default(), true)
+                }
                 Err(error) => return Err(error.into()),
             }
         };
         // A document of thousands of lines takes longer than requests may wait for the thread.
         let (maker, due, name) = (self.clone(), due.clone(), name.to_owned());
-        let written = tokio::task::spawn_blocking(move || maker.write(&due, &name, &layouts, &back, variation));
+        let written = tokio::task::spawn_blocking(move || maker.write(&due, &name, &layouts, (&back, gone), variation));
         written.await.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))))
     }
 
@@ -206,9 +217,9 @@ impl Maker {
         due: &DueDocument,
         name: &str,
         layouts: &[Option<Arc<TransactionLayout>>],
-        back: &Back,
+        (back, gone): (&Back, bool),
         variation: u64,
-    ) -> Result<Kept, NotMade> {
+    ) -> Result<Ending, NotMade> {
         let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
         let plan = self.settings.plan(name, due.company, due.division.as_str());
         let verb = if due.verb == "Process" { Verb::Process } else { Verb::Sync };
@@ -216,7 +227,6 @@ impl Maker {
         let bound = mapping.bind(&known).map_err(Error::Unbound)?;
         let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
         let rows = back.rows();
-        let gone = rows.is_empty();
         if gone && verb == Verb::Process {
             return Err(NotMade::Nothing("the record is gone"));
         }
@@ -230,15 +240,29 @@ impl Maker {
             return Err(NotMade::Nothing("the document is switched off here"));
         }
         let action = if gone { Action::Delete } else { plan.action };
-        let (made, replaced) = self.compose(due, &bound, &rows, &plan, verb, action, division, &key, variation);
-        if replaced > 0 {
-            self.metrics.publishing.documents.with_label_values(&[name, "characters-replaced"]).inc();
+        let compose = |action, variation| -> Result<Made, NotMade> {
+            let (made, replaced) =
+                self.compose(due, &bound, &rows, &plan, verb, action, division.clone(), &key, variation);
+            if replaced > 0 {
+                self.metrics.publishing.documents.with_label_values(&[name, "characters-replaced"]).inc();
+            }
+            match validate(name, &made.xml).first() {
+                Some(flaw) => Err(NotMade::Trouble(format!("the document is not valid: {flaw}"))),
+                None => Ok(made),
+            }
+        };
+        let made = compose(action, variation)?;
+        if plan.mode == Mode::Shadow {
+            let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
+            return Ok(Ending::Made { messages, told_at: due.told_at.clone() });
         }
-        if let Some(flaw) = validate(name, &made.xml).first() {
-            return Err(NotMade::Trouble(format!("the document is not valid: {flaw}")));
+        let Ways { points, left, told_at } = ways(&self.points, due, &made, verb, action);
+        let mut messages = vec![Message { made: Box::new(made), points }];
+        if !left.is_empty() {
+            let points = left.into_iter().map(|point| (point, None)).collect();
+            messages.push(Message { made: Box::new(compose(Action::Delete, variation + 1)?), points });
         }
-        let points = if plan.mode == Mode::Shadow { Vec::new() } else { self.wanting(due, &made, verb, action) };
-        Ok((made, points))
+        Ok(Ending::Made { messages, told_at })
     }
 
     pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {
@@ -279,22 +303,28 @@ impl Maker {
         let entity = if by_division { format!("{company}_{division}") } else { company.clone() };
         let document_id = key.join("-");
         let created = format!("{:.3}", Timestamp::now());
-        let bod_id = match self.settings.bod_id {
+        let location = match (&plan.location, &due.known_location) {
+            (Location::None, _) => String::new(),
+            (Location::Fixed(fixed), _) => fixed.clone(),
+            (Location::Record, Some(known)) if rows.is_empty() => known.clone(),
+            (Location::Record, _) => bound.location(key, rows),
+        };
+        let bod_id = match plan.bod_id {
             BodId::Uuid => Uuid::now_v7().to_string(),
             BodId::InforNid => {
-                let location = due.known_location.as_deref().unwrap_or_default();
-                let (tenant, noun, verb) = (&self.settings.tenant, &due.noun, verb.as_str());
+                let (tenant, noun, verb) = (&plan.tenant, &due.noun, verb.as_str());
                 format!("infor-nid:{tenant}:{entity}:{location}:{document_id}:{variation}?{noun}&verb={verb}")
             }
         };
         let envelope = Envelope {
             verb,
             action,
-            tenant: &self.settings.tenant,
+            tenant: &plan.tenant,
             entity: &entity,
+            location: &location,
             company: &company,
             division: &division,
-            logical_id: &self.settings.logical_id,
+            logical_id: &plan.logical_id,
             component: "mi-gateway",
             reference: &due.cause,
             confirmation: plan.confirmation.as_str(),
@@ -303,42 +333,11 @@ impl Maker {
             variation,
             key,
         };
-        let Composed { xml, location, replaced } = bound.compose(&envelope, rows);
-        let location = match &due.known_location {
-            Some(known) if rows.is_empty() => known.clone(),
-            _ => location,
-        };
-        let (tenant, lid) = (self.settings.tenant.clone(), self.settings.logical_id.clone());
+        let Composed { xml, replaced } = bound.compose(&envelope, rows);
+        let (tenant, lid) = (plan.tenant.clone(), plan.logical_id.clone());
         let action = action.as_str().to_owned();
         let made =
             Made { bod_id, action, variation, tenant, lid, division, entity, location, document_id, created, xml };
         (made, replaced)
-    }
-
-    fn wanting(&self, due: &DueDocument, made: &Made, verb: Verb, action: Action) -> Vec<(String, Option<String>)> {
-        let company = due.company.to_string();
-        let of = |point: &Point| {
-            let message = Message {
-                id: &made.bod_id,
-                bod_id: &made.bod_id,
-                verb,
-                noun: &due.noun,
-                action,
-                tenant: &made.tenant,
-                from: &made.lid,
-                to: point.receiver(),
-                company: &company,
-                division: &made.division,
-                entity: &made.entity,
-                location: &made.location,
-                document_id: &made.document_id,
-                variation: made.variation,
-                created: &made.created,
-                correlation: &due.cause,
-                xml: &made.xml,
-            };
-            (point.name().to_owned(), point.wants(&message).err())
-        };
-        self.points.iter().map(of).collect()
     }
 }

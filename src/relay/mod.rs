@@ -6,15 +6,19 @@
 mod backoff;
 mod courier;
 mod error;
+mod look;
 mod maker;
+mod poll;
 mod publisher;
 mod question;
 mod read_back;
 mod start;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 pub use error::Error;
-pub use publisher::{BodId, Entity, M3S_OWN, Mode, Plan, Rule, Settings};
+pub use look::look;
+pub use publisher::{BodId, Entity, Location, M3S_OWN, Mode, Plan, Rule, Settings};
 pub use read_back::{Back, Reader};
 pub use start::start;

@@ -1,8 +1,9 @@
 //! What is published, how, and for which companies and divisions: what M3 has in its own publisher's table.
 
-use crate::bod::{Action, ConfirmationCode, Deletes, Mapping};
-use crate::model::{Company, M3User, ProgramName, TransactionName};
-use crate::outbox::{Coverage, Told};
+use crate::bod::{Action, ConfirmationCode, Deletes, Mapping, Watch, shipped};
+use crate::model::{Company, FieldName, M3User, ProgramName, TransactionName};
+use crate::outbox::{Coverage, Step, Told};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -23,7 +24,20 @@ pub struct Settings {
     pub user: Option<M3User>,
     /// Tries before a message or a document is parked.
     pub tries: u32,
+    /// How long a batch entry that was handed over is watched.
+    pub entries: Duration,
     pub rules: Vec<Rule>,
+    /// The shipped ones, and over them those of the site.
+    pub mappings: Arc<Vec<Mapping>>,
+}
+
+/// What stands in a document as its location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// As the mapping finds it in the record.
+    Record,
+    None,
+    Fixed(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +72,10 @@ pub struct Rule {
     pub mode: Option<Mode>,
     pub action: Option<Action>,
     pub entity: Option<Entity>,
+    pub location: Option<Location>,
+    pub bod_id: Option<BodId>,
+    pub tenant: Option<String>,
+    pub logical_id: Option<String>,
     pub confirmation: Option<ConfirmationCode>,
 }
 
@@ -67,6 +85,10 @@ pub struct Plan {
     pub mode: Mode,
     pub action: Action,
     pub entity: Option<Entity>,
+    pub location: Location,
+    pub bod_id: BodId,
+    pub tenant: String,
+    pub logical_id: String,
     pub confirmation: ConfirmationCode,
 }
 
@@ -86,7 +108,10 @@ impl Default for Settings {
             confirmation: ConfirmationCode::OnError,
             user: None,
             tries: 20,
+            entries: Duration::from_secs(7 * 86_400),
             rules: Vec::new(),
+            // That they have no fault a test holds.
+            mappings: Arc::new(shipped().unwrap_or_default()),
         }
     }
 }
@@ -99,8 +124,16 @@ impl Settings {
     }
 
     pub fn plan(&self, document: &str, company: Company, division: &str) -> Plan {
-        let mut plan =
-            Plan { mode: Mode::Publish, action: Action::Replace, entity: None, confirmation: self.confirmation };
+        let mut plan = Plan {
+            mode: Mode::Publish,
+            action: Action::Replace,
+            entity: None,
+            location: Location::Record,
+            bod_id: self.bod_id,
+            tenant: self.tenant.clone(),
+            logical_id: self.logical_id.clone(),
+            confirmation: self.confirmation,
+        };
         for rule in &self.rules {
             let fits = rule.document.as_deref().is_none_or(|named| named == document)
                 && rule.company.is_none_or(|named| named == company)
@@ -109,6 +142,10 @@ impl Settings {
                 plan.mode = rule.mode.unwrap_or(plan.mode);
                 plan.action = rule.action.unwrap_or(plan.action);
                 plan.entity = rule.entity.or(plan.entity);
+                plan.location = rule.location.clone().unwrap_or(plan.location);
+                plan.bod_id = rule.bod_id.unwrap_or(plan.bod_id);
+                plan.tenant = rule.tenant.clone().unwrap_or(plan.tenant);
+                plan.logical_id = rule.logical_id.clone().unwrap_or(plan.logical_id);
                 plan.confirmation = rule.confirmation.unwrap_or(plan.confirmation);
             }
         }
@@ -131,12 +168,12 @@ impl Settings {
     }
 
     /// The writes that a document tells of.
-    pub fn coverage(&self, mappings: &[Mapping]) -> Coverage {
+    pub fn coverage(&self) -> Coverage {
         let mut coverage = Coverage::default();
         if !self.enabled {
             return coverage;
         }
-        for mapping in mappings {
+        for mapping in self.mappings.iter() {
             for write in mapping.writes() {
                 let verbs: &[&str] =
                     if is_approval(write.program, write.transaction) { &["Sync", "Process"] } else { &["Sync"] };
@@ -147,13 +184,39 @@ impl Settings {
                         key: write.key.clone(),
                         deletes: write.deletes == Deletes::Itself,
                         by_division: mapping.is_named_by_division(),
+                        step: Step::Writes,
+                        call: "".into(),
                     };
                     coverage.add(write.program, write.transaction, told);
                 }
             }
+            if !self.is_off(&format!("Sync.{}", mapping.noun())) {
+                mapping.watches().iter().for_each(|watch| enter(&mut coverage, mapping, watch));
+            }
         }
         coverage
     }
+}
+
+/// A batch entry is told when M3 has created what was entered; until then it is watched.
+fn enter(coverage: &mut Coverage, mapping: &Mapping, watch: &Watch) {
+    let told = |key: &[FieldName], step| Told {
+        noun: mapping.noun().into(),
+        verb: "Sync".into(),
+        key: key.to_vec(),
+        deletes: false,
+        by_division: false,
+        step,
+        call: format!("{}/{}", watch.program, watch.transaction).into(),
+    };
+    for (program, transaction) in &watch.enters {
+        coverage.add(*program, *transaction, told(mapping.key(), Step::Enters(watch.batch)));
+    }
+    let over = match watch.enters.is_empty() {
+        true => told(mapping.key(), Step::Confirms(watch.batch)),
+        false => told(&[], Step::HandsOver(watch.batch)),
+    };
+    coverage.add(watch.program, watch.transaction, over);
 }
 
 /// An order that was approved is also a request to its supplier.
@@ -164,7 +227,6 @@ fn is_approval(program: ProgramName, transaction: TransactionName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bod::shipped;
 
     fn rule(document: Option<&str>, company: Option<u16>, mode: Mode) -> Rule {
         let company = company.map(|number| Company::new(number).expect("a company"));
@@ -189,13 +251,12 @@ mod tests {
 
     #[test]
     fn what_is_off_everywhere_costs_no_write_anything() {
-        let mappings = shipped().expect("shipped mappings");
         let name = |program: &str, transaction: &str| {
             (ProgramName::parse(program).expect("a name"), TransactionName::parse(transaction).expect("a name"))
         };
         let told = |settings: &Settings, program: &str, transaction: &str| {
             let (program, transaction) = name(program, transaction);
-            settings.coverage(&mappings).of(program, transaction).len()
+            settings.coverage().of(program, transaction).len()
         };
         let all = Settings::trial();
         assert_eq!(told(&all, "MMS200MI", "UpdItmBasic"), 1);

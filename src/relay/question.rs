@@ -40,6 +40,10 @@ impl Maker {
         let Some(due) = question.due.iter().find(|due| due.verb == "Sync").or(question.due.first()) else {
             return parked("no document tells of it, so nobody knows how to read it back");
         };
+        if due.entry.is_some() {
+            // What comes of a batch is asked for as long as it takes, and only what is there is told.
+            return Verdict::Parked { why: "it is a step of a batch entry".to_owned(), state: due.is_known() };
+        }
         if !due.is_known() {
             return parked("M3 gives the record its number, and its answer was lost");
         }
@@ -75,7 +79,9 @@ impl Maker {
         match self.reader.read(&bound, &layouts, question.place, &key).await {
             Ok(back) => {
                 let names: Vec<&str> = due.key.iter().map(|(name, _)| name.as_str()).collect();
-                Ok(Some(if question.whole { compare(&question.fields, &names, &back.rows()) } else { Same::Unclear }))
+                let rows = back.rows();
+                let own = question.whole && changed_by(&rows, &question.user);
+                Ok(Some(if own { compare(&question.fields, &names, &rows) } else { Same::Unclear }))
             }
             Err(error) if error.says_absent() => Ok(None),
             Err(error) => Err(error),
@@ -89,6 +95,17 @@ enum Same {
     No,
     /// The record doesn't have all that was sent.
     Unclear,
+}
+
+/// Where M3 says who changed a record last, it must have been the write's own user: the same values of somebody else's
+/// prove nothing.
+fn changed_by(rows: &[Rows<'_>], user: &str) -> bool {
+    let Some((rows, record)) = rows.first().and_then(|rows| rows.records.first().map(|record| (rows, record))) else {
+        return false;
+    };
+    let field = rows.layout.output.fields().iter().find(|field| field.name.as_str() == "CHID");
+    let said = field.map(|field| record.value(field)).unwrap_or_default();
+    said.is_empty() || said == user
 }
 
 /// What was sent against the record itself, the first thing that was read. A part of it, such as a line, proves nothing.
@@ -120,6 +137,9 @@ fn compare(sent: &[(String, String)], key: &[&str], rows: &[Rows<'_>]) -> Same {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{
+        FieldKind, FieldLayout, FieldName, Layout, ProgramName, Record, TransactionLayout, TransactionName,
+    };
 
     #[test]
     fn a_name_says_what_a_write_does() {
@@ -133,5 +153,32 @@ mod tests {
         ] {
             assert_eq!(kind(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn the_same_values_of_somebody_else_prove_nothing() {
+        let field = |name: &str, from| FieldLayout {
+            name: FieldName::parse(name).expect("a name"),
+            kind: FieldKind::Alphanumeric,
+            from,
+            length: 10,
+            mandatory: false,
+            description: "".into(),
+        };
+        let layout = TransactionLayout {
+            program: ProgramName::parse("OIS100MI").expect("a name"),
+            name: TransactionName::parse("GetHead").expect("a name"),
+            description: "".into(),
+            multi: false,
+            input: Layout::default(),
+            output: Layout::new(vec![field("ORNO", 16), field("CHID", 26)]),
+        };
+        let by = |user: &'static str| {
+            let records = [Record::of_values(&layout.output, [("ORNO", "1"), ("CHID", user)])];
+            changed_by(&[Rows { layout: &layout, records: &records }], "MIDEMO")
+        };
+        assert!(by("MIDEMO") && by(""), "ours, or M3 does not say");
+        assert!(!by("OTHER"));
+        assert!(!changed_by(&[], "MIDEMO"), "nothing was read");
     }
 }

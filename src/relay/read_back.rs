@@ -1,13 +1,14 @@
 //! Reading a document's record back: each read of its mapping in turn, as one user, in one place.
 
 use super::error::Error;
-use crate::bod::{Bound, Mapping, Rows};
+use crate::bod::{Bound, Mapping, Read, Rows};
 use crate::catalog::{self, Catalog};
 use crate::m3;
 use crate::model::{
     Call, ClientId, DateForm, Effect, FieldName, Input, M3User, Place, ProgramName, Record, TransactionLayout,
     TransactionName, Value,
 };
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,37 @@ pub struct Back {
 impl Back {
     pub fn rows(&self) -> Vec<Rows<'_>> {
         self.parts.iter().map(|(layout, records)| Rows { layout, records }).collect()
+    }
+
+    /// What the document is made of, by read, record and field: for when it can't be read any more.
+    pub(super) fn image(&self, mapping: &Mapping) -> String {
+        let values = |read: &Read, layout: &TransactionLayout, record: &Record| -> BTreeMap<String, String> {
+            let fields = read.fields().filter_map(|name| layout.output.field(name));
+            let values = fields.map(|field| (field.name.to_string(), record.value(field).into_owned()));
+            values.filter(|(_, value)| !value.is_empty()).collect()
+        };
+        let of = |(read, (layout, records)): (&Read, &(Arc<TransactionLayout>, Vec<Record>))| -> Vec<_> {
+            records.iter().map(|record| values(read, layout, record)).collect()
+        };
+        let image: Vec<Vec<_>> = mapping.reads().iter().zip(&self.parts).map(of).collect();
+        serde_json::to_string(&image).unwrap_or_default()
+    }
+
+    /// `None`: it is of another mapping.
+    pub(super) fn of_image(layouts: &[Option<Arc<TransactionLayout>>], image: &str) -> Option<Self> {
+        let image: Vec<Vec<BTreeMap<String, String>>> = serde_json::from_str(image).ok()?;
+        let record = |layout: &TransactionLayout, values: BTreeMap<String, String>| {
+            Record::of_values(&layout.output, values.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        };
+        let parts: Vec<_> = layouts
+            .iter()
+            .flatten()
+            .zip(image)
+            .map(|(layout, records)| {
+                (layout.clone(), records.into_iter().map(|values| record(layout, values)).collect())
+            })
+            .collect();
+        (parts.len() == layouts.len()).then_some(Self { parts })
     }
 }
 
@@ -71,6 +103,26 @@ impl Reader {
         Ok(back)
     }
 
+    /// One record of a transaction that a mapping only asks how far M3 is.
+    pub(super) async fn one(
+        &self,
+        (program, transaction): (ProgramName, TransactionName),
+        place: Place,
+        given: &[(FieldName, String)],
+    ) -> Result<Option<HashMap<String, String>>, Error> {
+        let layout = self.catalog.layout(program, transaction).await?;
+        let records = match self.ask(true, &layout, place, given).await {
+            Ok(records) => records,
+            Err(error) if error.says_absent() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let values = |record: &Record| {
+            let fields = layout.output.fields().iter();
+            fields.map(|field| (field.name.to_string(), record.value(field).into_owned())).collect()
+        };
+        Ok(records.first().map(values))
+    }
+
     async fn ask(
         &self,
         first: bool,
@@ -80,7 +132,7 @@ impl Reader {
     ) -> Result<Vec<Record>, Error> {
         let (program, transaction) = (layout.program, layout.name);
         let call = Call {
-            client: ClientId { issuer: "mi-gateway".into(), id: "publisher".into() },
+            client: ClientId::publisher(),
             user: self.user.clone(),
             place,
             inputs: inputs(layout, place, given)?,

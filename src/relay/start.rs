@@ -4,7 +4,6 @@ use super::courier::Courier;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
-use crate::bod::Mapping;
 use crate::outbox::{Depth, Ledger, Outbox, Tidied};
 use crate::points::Point;
 use crate::tasks::Tasks;
@@ -21,7 +20,6 @@ const OVERDUE: Duration = Duration::from_millis(500);
 pub fn start(
     outbox: &Outbox,
     reader: Reader,
-    mappings: Vec<Mapping>,
     points: Vec<Point>,
     settings: Settings,
     metrics: &Arc<Metrics>,
@@ -48,6 +46,7 @@ pub fn start(
         });
     }
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
+    let mappings = settings.mappings.clone();
     let maker = Arc::new(Maker { ledger, reader, mappings, settings, points, metrics, due, made });
     tasks.spawn_for_good("making documents", bug, move || {
         let maker = maker.clone();
@@ -106,9 +105,14 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
             }
             Err(error) => tracing::warn!(%error, "the outbox could not be tidied up"),
         }
+        if let Err(error) = outbox.weigh().await {
+            tracing::warn!(%error, "the outbox could not be weighed");
+        }
         if let Ok((writes, documents)) = ledger.parked().await {
             metrics.publishing.parked.with_label_values(&["writes"]).set(writes);
             metrics.publishing.parked.with_label_values(&["documents"]).set(documents);
+            let stranded = ledger.stranded().await.unwrap_or_default();
+            metrics.publishing.parked.with_label_values(&["entries"]).set(stranded);
         }
         if let Ok(depths) = ledger.depths().await {
             // A point that has nothing left is not among them.

@@ -3,7 +3,7 @@
 use super::courier::Courier;
 use crate::bod::Filter;
 use crate::model::{ClientId, Company, Division, M3User, Place, ProgramName, TransactionName};
-use crate::outbox::{Coverage, Due, Ending, Intent, Ledger, Made, Opened, Outbox, Outcome, Settings};
+use crate::outbox::{Coverage, Due, Ending, Intent, Ledger, Made, Message, Opened, Outbox, Outcome, Settings};
 use crate::points::{self, Answers, FileSettings, Pattern, Point, Target};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -30,7 +30,7 @@ async fn waiting(folder: &Path) -> Ledger {
         transaction: TransactionName::parse("UpdItmBasic").expect("a transaction"),
         place: Place { company: Company::new(100).expect("a company"), division: Division::BLANK },
         fields: Vec::new(),
-        due: vec![Due { noun, verb, key, deletes: false, by_division: false }],
+        due: vec![Due { noun, verb, key, deletes: false, by_division: false, before: None, entry: None }],
     };
     let Ok(Opened::New(pledge)) = outbox.open(&intent).await else { panic!("it is new") };
     pledge.settle(&Outcome::Done { reported: true, records: Vec::new() }).await;
@@ -52,7 +52,10 @@ async fn waiting(folder: &Path) -> Ledger {
         xml: text("<a/>"),
     };
     let points = vec![(POINT.to_owned(), None)];
-    ledger.ended(&[(due, Ending::Made { made: Box::new(made), points })]).await.expect("kept");
+    ledger
+        .ended(&[(due, Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new() })])
+        .await
+        .expect("kept");
     ledger
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with the state on the disk, and what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -8,6 +8,11 @@ pub enum Error {
     Folder { path: PathBuf, source: std::io::Error },
     #[error("cannot open the database {path}: {source}; check that this user may write it and that the disk has room")]
     Open { path: PathBuf, source: sqlx::Error },
+    /// An empty one in its place would forget what it owes.
+    #[error(
+        "the database {path} is damaged ({source}); restore a copy, or rescue what it holds with `sqlite3 {path} .recover`"
+    )]
+    Corrupt { path: PathBuf, source: sqlx::Error },
     #[error(
         "migration {number} of {owner} in {path} was applied with another text; \
          this file belongs to another version of the gateway: use that version, or another state.dir"
@@ -25,15 +30,28 @@ pub enum Error {
 }
 
 impl Error {
+    pub(super) fn opening(path: &Path, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        // 11 is SQLITE_CORRUPT, and 26 SQLITE_NOTADB.
+        match code(&source) {
+            Some(11 | 26) => Self::Corrupt { path, source },
+            _ => Self::Open { path, source },
+        }
+    }
+
     /// A busy or locked database may be free a moment later; nothing was written.
     pub fn may_repeat(&self) -> bool {
         match self {
             Self::Query(sqlx::Error::PoolTimedOut) => true,
             // 5 is SQLITE_BUSY and 6 SQLITE_LOCKED; the rest of the number is SQLite's extended reason.
-            Self::Query(sqlx::Error::Database(error)) => {
-                error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
-            }
+            Self::Query(error) => matches!(code(error), Some(5 | 6)),
             _ => false,
         }
     }
+}
+
+/// SQLite's own number, without its extension.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    let sqlx::Error::Database(error) = error else { return None };
+    error.code().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff)
 }

@@ -28,7 +28,7 @@ impl Store {
         let path = folder.join(FILE);
         prepare(folder, &path).map_err(|source| Error::Folder { path: folder.to_owned(), source })?;
         let options = options(&path);
-        let failed = |source| Error::Open { path: path.clone(), source };
+        let failed = |source| Error::opening(&path, source);
         // The writer first: it turns the journal to WAL before a reader looks.
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);

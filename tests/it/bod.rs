@@ -5,9 +5,12 @@ use insta::assert_snapshot;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-const NOUNS: [(&str, &[&str]); 6] = [
+const NOUNS: [(&str, &[&str]); 9] = [
     ("ItemMaster", &["ITNO=A00001"]),
     ("CustomerPartyMaster", &["CUNO=C00001"]),
+    ("ShipToPartyMaster", &["CUNO=C00005", "ADRT=1", "ADID=WH1"]),
+    ("BillToPartyMaster", &["CUNO=C00001"]),
+    ("PayFromPartyMaster", &["CUNO=C00001"]),
     ("SupplierPartyMaster", &["SUNO=S00001"]),
     ("PurchaseOrder", &["PUNO=2000001"]),
     ("SalesOrder", &["ORNO=1000001"]),

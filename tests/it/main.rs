@@ -54,5 +54,7 @@ mod stops;
 mod surface;
 mod tenants;
 mod tokens;
+mod told;
+mod verdicts;
 mod wire;
 mod workbench;

@@ -225,3 +225,17 @@ pub(super) async fn writes(live: &Live, known: &Known, round: usize, writer: usi
         known.answered.fetch_add(3, Ordering::Relaxed);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_that_is_damaged_is_one_clear_line_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = folder.path().join(".mi-gateway/outbox");
+    std::fs::create_dir_all(&outbox).expect("a folder");
+    let damaged = vec![b'x'; 8_192];
+    std::fs::write(outbox.join("gateway.db"), &damaged).expect("a file");
+    let ended = run(folder.path(), &["serve"], &[]).await;
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("gateway.db is damaged") && said.contains(".recover"), "{said}");
+    assert_eq!(std::fs::read(outbox.join("gateway.db")).expect("the file"), damaged);
+}

@@ -17,7 +17,8 @@ pub(super) use reply::Reply;
 use super::client::{Slots, Who};
 use super::error::Error;
 use super::gates::Gates;
-use super::pool::{Key, Pool};
+use super::pool::Key;
+use super::pools::Pools;
 use super::settings::{RestSettings, RestVersion, Settings};
 use crate::model::{Call, Company, Division, Effect, M3User, Place, ProgramName, TransactionName};
 use crate::tasks::Tasks;
@@ -40,7 +41,7 @@ struct Inner {
     rest: RestSettings,
     settings: Arc<Settings>,
     http: Http,
-    pool: Pool<()>,
+    pool: Pools<()>,
     accounts: Accounts,
     gates: Gates,
     /// Who M3 says that a user is who asked for a place, or for none.
@@ -69,7 +70,7 @@ impl Rest {
         Ok(Self(Arc::new(Inner {
             http,
             accounts,
-            pool: Pool::new(settings.pool, &metrics),
+            pool: Pools::new(settings.pool, &metrics),
             gates: Gates::default(),
             proven: Cache::builder().max_capacity(MOST_PROVEN).time_to_live(PROVEN_FOR).build(),
             rest: rest.clone(),

@@ -3,7 +3,8 @@
 use super::super::client::{Choice, Slots, Who};
 use super::super::error::Error;
 use super::super::gates::{Gate, Gates};
-use super::super::pool::{Key, Lease, Pool};
+use super::super::pool::{Key, Lease};
+use super::super::pools::Pools;
 use super::super::settings::Settings;
 use super::logon::Dialler;
 use super::reply::Reply;
@@ -25,7 +26,7 @@ pub(in crate::m3) struct Sockets(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     dialler: Dialler,
-    pool: Pool<Session>,
+    pool: Pools<Session>,
     users: ArcSwap<HashMap<M3User, SecretString>>,
     gates: Gates,
     metrics: Arc<Metrics>,
@@ -42,7 +43,7 @@ impl Sockets {
         let dialler = Dialler::new(settings.clone()).map_err(unreachable)?;
         let client = Self(Arc::new(Inner {
             dialler,
-            pool: Pool::new(settings.pool, &metrics),
+            pool: Pools::new(settings.pool, &metrics),
             users: ArcSwap::from_pointee(settings.users.clone()),
             gates: Gates::default(),
             metrics,

@@ -152,7 +152,7 @@ async fn asked(ledger: &Ledger, rest: u64) -> Vec<Question> {
 
 fn item(verb: &str, deletes: bool) -> Due {
     let key = vec![("ITNO".to_owned(), Some("A0".to_owned()))];
-    Due { noun: "ItemMaster".into(), verb: verb.into(), key, deletes, by_division: false }
+    Due { noun: "ItemMaster".into(), verb: verb.into(), key, deletes, by_division: false, before: None, entry: None }
 }
 
 async fn due(ledger: &Ledger) -> Vec<DueDocument> {
@@ -167,7 +167,7 @@ async fn with_messages(folder: &Path, messages: u64) -> (Outbox, Ledger) {
         let mut one = intent(None, &at.to_string());
         let key = vec![("ITNO".to_owned(), Some(format!("A{}", at % 3)))];
         let (noun, verb) = ("ItemMaster".to_owned(), "Sync".to_owned());
-        one.due = vec![Due { noun, verb, key, deletes: false, by_division: false }];
+        one.due = vec![Due { noun, verb, key, deletes: false, by_division: false, before: None, entry: None }];
         let mut pledge = new(&outbox, &one).await;
         pledge.keyed = true;
         pledge.settle(&done("C1")).await;
@@ -187,7 +187,13 @@ async fn with_messages(folder: &Path, messages: u64) -> (Outbox, Ledger) {
             xml: "<a/>".into(),
         };
         let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
-        ledger.ended(&[(due.clone(), Ending::Made { made: Box::new(made), points })]).await.expect("kept");
+        ledger
+            .ended(&[(
+                due.clone(),
+                Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new() },
+            )])
+            .await
+            .expect("kept");
     }
     (outbox, ledger)
 }
@@ -204,6 +210,8 @@ async fn a_write_while_its_record_is_read_causes_another_document_with_a_higher_
         key: vec![("ITNO".into(), Some("A0".into()))],
         deletes: false,
         by_division: false,
+        before: None,
+        entry: None,
     }];
     let mut marked = Vec::new();
     for _ in 0..2 {

@@ -52,6 +52,7 @@ fn envelope<'a>(key: &'a [&'a str]) -> Envelope<'a> {
         entity: "100_AAA",
         company: "100",
         division: "AAA",
+        location: "001",
         logical_id: "lid://mi-gateway.m3",
         component: "mi-gateway",
         reference: "0198c1f0",

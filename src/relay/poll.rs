@@ -1,0 +1,83 @@
+//! Batch entries that were handed over: M3 is asked how far it is, until the record is there.
+
+use super::backoff::wait;
+use super::error::Error;
+use super::maker::Maker;
+use crate::bod::{Mapping, Watch};
+use crate::outbox::{self, Polled, Watched};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const LONGEST: Duration = Duration::from_secs(60);
+/// What failed waits for a person.
+const FAILED: Duration = Duration::from_secs(600);
+const TOGETHER: u32 = 64;
+
+impl Maker {
+    pub(super) async fn poll(&self) -> Result<(), outbox::Error> {
+        for watched in self.ledger.watched(TOGETHER).await? {
+            let (polled, asked) = self.polled(&watched).await;
+            if let Polled::Failed { why, .. } = &polled {
+                let (noun, batch) = (&watched.noun, &watched.batch);
+                tracing::warn!(noun, batch, key = ?watched.record, cause = watched.cause, why, "M3 did not create what was entered");
+            }
+            self.ledger.polled(&watched, &polled).await?;
+            self.due.notify_one();
+            // M3 may be away: the others wait for the next look.
+            if !asked {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// And whether M3 could be asked.
+    async fn polled(&self, watched: &Watched) -> (Polled, bool) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = Duration::from_millis(u64::try_from(watched.since).unwrap_or_default());
+        if now.saturating_sub(since) > self.settings.entries {
+            return (Polled::Expired, true);
+        }
+        let later = Polled::Later(wait(watched.tries, LONGEST));
+        let Some((mapping, watch)) = self.watch(watched) else { return (later, true) };
+        match self.ask_for(mapping, watch, watched).await {
+            Ok(polled) => (polled.unwrap_or(later), true),
+            Err(error) => {
+                tracing::warn!(batch = watched.batch, %error, "M3 could not be asked what became of an entry");
+                (later, false)
+            }
+        }
+    }
+
+    fn watch(&self, watched: &Watched) -> Option<(&Mapping, &Watch)> {
+        let mapping = self.mapping(&watched.noun)?;
+        let is = |watch: &&Watch| format!("{}/{}", watch.program, watch.transaction) == watched.call;
+        Some((mapping, mapping.watches().iter().find(is)?))
+    }
+
+    /// `None`: M3 is not there yet.
+    async fn ask_for(&self, mapping: &Mapping, watch: &Watch, watched: &Watched) -> Result<Option<Polled>, Error> {
+        let given: Vec<_> = mapping.key().iter().copied().zip(watched.asked.iter().cloned()).collect();
+        let Some(head) = self.reader.one(watch.asks, watched.place, &given).await? else {
+            // Nothing was entered under this number: a line went to an order that was there before.
+            return Ok(self.is_there(mapping, watched).await?.then_some(Polled::Created));
+        };
+        let said = |name: &str| head.get(name).map(String::as_str).unwrap_or_default();
+        if watch.done.iter().any(|word| **word == *said(watch.status.as_str())) {
+            return Ok(Some(Polled::Created));
+        }
+        let why = format!("{} {}", said("MSID"), said("MSGD")).trim().to_owned();
+        Ok((!why.is_empty()).then_some(Polled::Failed { why, wait: FAILED }))
+    }
+
+    async fn is_there(&self, mapping: &Mapping, watched: &Watched) -> Result<bool, Error> {
+        let layouts = self.reader.layouts(mapping).await?;
+        let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
+        let bound = mapping.bind(&known).map_err(Error::Unbound)?;
+        let key: Vec<&str> = watched.record.iter().map(String::as_str).collect();
+        match self.reader.read(&bound, &layouts, watched.place, &key).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.says_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

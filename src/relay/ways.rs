@@ -1,0 +1,89 @@
+//! Which points a document goes to: those that want it, and in their way those that have its record and want it no longer.
+
+use crate::bod::{Action, OnLeave, Verb};
+use crate::outbox::{DueDocument, Made};
+use crate::points::{Message, Point};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// Those that it goes to, and with the rule that keeps it away those that it does not go to.
+    pub(super) points: Vec<(String, Option<String>)>,
+    /// Those that are told that the record is gone.
+    pub(super) left: Vec<String>,
+    /// Those that have the record from now on.
+    pub(super) told_at: Vec<String>,
+}
+
+pub(super) fn ways(points: &[Point], due: &DueDocument, made: &Made, verb: Verb, action: Action) -> Ways {
+    let company = due.company.to_string();
+    let mut ways = Ways::default();
+    for point in points {
+        let message = Message {
+            id: &made.bod_id,
+            bod_id: &made.bod_id,
+            verb,
+            noun: &due.noun,
+            action,
+            tenant: &made.tenant,
+            from: &made.lid,
+            to: point.receiver(),
+            company: &company,
+            division: &made.division,
+            entity: &made.entity,
+            location: &made.location,
+            document_id: &made.document_id,
+            variation: made.variation,
+            created: &made.created,
+            correlation: &due.cause,
+            xml: &made.xml,
+        };
+        let had_it = due.told_at.iter().any(|known| known == point.name());
+        ways.add(point.name(), point.wants(&message).err(), had_it, action == Action::Delete, point.on_leave());
+    }
+    ways
+}
+
+impl Ways {
+    fn add(&mut self, point: &str, kept_away: Option<String>, had_it: bool, deleted: bool, on_leave: OnLeave) {
+        let name = point.to_owned();
+        let leaves = kept_away.is_some() && had_it;
+        if kept_away.is_none() && !deleted {
+            self.told_at.push(name.clone());
+        }
+        match on_leave {
+            OnLeave::SendOnce if leaves => self.points.push((name, None)),
+            OnLeave::Delete if leaves => {
+                self.points.push((name.clone(), kept_away));
+                self.left.push(name);
+            }
+            _ => self.points.push((name, kept_away)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(wanted: bool, had_it: bool, deleted: bool, on_leave: OnLeave) -> Ways {
+        let mut ways = Ways::default();
+        ways.add("p", (!wanted).then(|| "rule".to_owned()), had_it, deleted, on_leave);
+        ways
+    }
+
+    #[test]
+    fn a_record_that_leaves_a_filter_is_told_so_once_and_in_the_points_own_way() {
+        let goes = |ways: &Ways| ways.points[0].1.is_none();
+        for on_leave in [OnLeave::Nothing, OnLeave::SendOnce, OnLeave::Delete] {
+            let wanted = of(true, false, false, on_leave);
+            assert!(goes(&wanted) && wanted.left.is_empty() && wanted.told_at == ["p"], "{on_leave:?}");
+            let never_was_there = of(false, false, false, on_leave);
+            assert!(!goes(&never_was_there) && never_was_there.left.is_empty(), "{on_leave:?}");
+            let leaves = of(false, true, false, on_leave);
+            assert_eq!(goes(&leaves), on_leave == OnLeave::SendOnce, "{on_leave:?}");
+            assert_eq!(leaves.left.len(), usize::from(on_leave == OnLeave::Delete), "{on_leave:?}");
+            assert!(leaves.told_at.is_empty(), "it is told once: {on_leave:?}");
+            assert!(of(true, true, true, on_leave).told_at.is_empty(), "what is gone is nowhere: {on_leave:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What becomes of writes whose outcome got lost: proven by reading back, told as they are, or left to somebody.
+
+use crate::house::{Caller, House, Reply, sockets_alone};
+use mi_gateway::bod::Filter;
+use mi_gateway::outbox::{Ledger, Operator, Resolution, Wanted};
+use mi_gateway::points::{Answers, FileSettings, Pattern, Settings as Point, Target};
+use mi_gateway::relay;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A house whose M3 loses the connection at the next such write, before it is done or after.
+async fn losing(transaction: &str, when: &str) -> (House, Caller) {
+    let (house, caller) = House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
+        let (quiet, settle_after) = (Duration::from_millis(20), Duration::ZERO);
+        settings.publish = relay::Settings { enabled: true, quiet, settle_after, ..relay::Settings::default() };
+        let pattern = Pattern::parse("{document}_{variation}_{verb}.xml").expect("a pattern");
+        let file = FileSettings { folder: settings.state.join("bods"), pattern, keep: None };
+        let (name, filter, target) = ("bods".to_owned(), Filter::default(), Target::File(file));
+        settings.points =
+            vec![Point { name, filter, most_bytes: 1_000_000, receiver: None, answers: Answers::default(), target }];
+    })
+    .await;
+    house.faults(&format!(r#"{{"rules":[{{"transaction":"{transaction}","times":1,"action":"{when}"}}]}}"#));
+    (house, caller)
+}
+
+async fn keyed(caller: &Caller, call: &str) -> Reply {
+    caller.get_with(&format!("/DEMO_TST/M3/m3api-rest/v2/execute/{call}"), &[("idempotency-key", "k")]).await
+}
+
+/// Loses this call, and gives the name of its intent.
+async fn lost(caller: &Caller, call: &str) -> String {
+    let reply = keyed(caller, call).await;
+    assert_eq!(reply.problem(), "outcome-unknown", "{}", reply.text());
+    reply.json()["intent"].as_str().expect("its name").to_owned()
+}
+
+async fn write(house: &House, intent: &str) -> Value {
+    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let shown = ledger.show(intent).await.expect("it is there");
+    ledger.close().await;
+    shown
+}
+
+async fn becomes(house: &House, intent: &str, state: &str) -> Value {
+    let wait = async {
+        loop {
+            let shown = write(house, intent).await;
+            if shown["state"] == state {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, wait).await;
+    match ended {
+        Ok(shown) => shown,
+        Err(_) => panic!("{intent} never was {state}: {}", write(house, intent).await),
+    }
+}
+
+/// All documents of a record, once nothing waits any more.
+async fn documents(house: &House, key: &str) -> Vec<String> {
+    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let wait = async {
+        loop {
+            let listed = ledger.list(&Wanted { most: 1_000, ..Wanted::default() }).await.expect("a list");
+            let waits = |entry: &Value| {
+                ["unknown", "due", "pending", "replayed", "sent"].contains(&entry["state"].as_str().unwrap_or_default())
+            };
+            if !listed.iter().any(waits) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it ends");
+    ledger.close().await;
+    let Ok(entries) = std::fs::read_dir(house.state.path().join("bods")) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let of = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(key));
+    paths.filter(of).map(|path| std::fs::read_to_string(path).expect("a document")).collect()
+}
+
+#[tokio::test]
+async fn a_change_that_is_there_was_done_and_who_asks_again_is_told_so() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("UpdItmBasic", "drop_after").await;
+    let call = "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Arrived";
+    let intent = lost(&caller, call).await;
+    becomes(&house, &intent, "committed").await;
+    assert!(documents(&house, "A00001").await[0].contains(">Arrived</Description>"));
+    let again = keyed(&caller, call).await;
+    assert_eq!(again.json()["nrOfSuccessfullTransactions"], 1, "{}", again.text());
+    assert_eq!(house.asked().iter().filter(|call| call.contains("UpdItmBasic")).count(), 1, "and not done twice");
+}
+
+#[tokio::test]
+async fn an_addition_that_is_not_there_was_not_done_and_nobody_is_told() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("AddItmViaItmTyp", "drop_before").await;
+    let call = "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=NEVER&ITDS=Never";
+    let intent = lost(&caller, call).await;
+    becomes(&house, &intent, "refused").await;
+    assert_eq!(documents(&house, "NEVER").await, [] as [String; 0]);
+    let again = keyed(&caller, call).await;
+    assert_eq!(again.error().0, "ServerReturnedNOK", "{}", again.text());
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_there_proves_nothing_and_the_state_is_told() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("UpdItmBasic", "drop_before").await;
+    let call = "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Lost%20on%20the%20way";
+    let intent = lost(&caller, call).await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("other values")), "{parked}");
+    let told = documents(&house, "A00001").await;
+    assert!(told.len() == 1 && !told[0].contains("Lost on the way"), "the record as it is: {told:?}");
+    assert_eq!(keyed(&caller, call).await.problem(), "outcome-unknown", "it stays unknown");
+    // Somebody looked, and says that M3 did not do it.
+    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let who = Operator { by: "tests".into(), reason: "M3 was looked at".into() };
+    ledger.resolve(&intent, &Resolution::Refused, &who).await.expect("resolved");
+    ledger.close().await;
+    assert_eq!(keyed(&caller, call).await.error().0, "ServerReturnedNOK");
+}
+
+#[tokio::test]
+async fn an_approval_is_told_as_a_state_and_not_as_a_request() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("ApprovePO", "drop_after").await;
+    let intent = lost(&caller, "PPS200MI/ApprovePO?PUNO=2000003").await;
+    becomes(&house, &intent, "parked").await;
+    let told = documents(&house, "2000003").await;
+    assert!(told.len() == 1 && told[0].contains("<SyncPurchaseOrder "), "{told:?}");
+    // The operator knows that it was approved: the request follows.
+    let reply = operator(&house, "resolve", json!({ "id": intent, "outcome": "committed" })).await;
+    assert_eq!(reply["resolved"], intent.as_str(), "{reply}");
+    let told = documents(&house, "2000003").await;
+    assert!(told.iter().any(|document| document.contains("<ProcessPurchaseOrder ")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_number_that_m3_gives_is_lost_with_its_answer() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("AddOrderHead", "drop_after").await;
+    let intent = lost(&caller, "OIS100MI/AddOrderHead?CUNO=C00001&ORTP=A01&FACI=A01").await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("number")), "{parked}");
+    let listed = operator(&house, "list", json!({ "state": "parked" })).await;
+    assert_eq!(listed["entries"][0]["id"], intent.as_str(), "{listed}");
+    let settled = operator(&house, "resolve", json!({ "id": intent, "outcome": "refused" })).await;
+    assert_eq!(settled["resolved"], intent.as_str(), "{settled}");
+    assert_eq!(write(&house, &intent).await["state"], "refused");
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_told_as_it_was() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("DltItm", "drop_after").await;
+    let added = caller.m3("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=LOST&ITDS=Before%20that").await;
+    assert_eq!(added.json()["nrOfSuccessfullTransactions"], 1, "{}", added.text());
+    documents(&house, "LOST").await;
+    let intent = lost(&caller, "MMS200MI/DltItm?ITNO=LOST").await;
+    becomes(&house, &intent, "committed").await;
+    let told = documents(&house, "LOST").await;
+    let deleted = told.iter().find(|document| document.contains("actionCode=\"Delete\"")).expect("a delete");
+    assert!(deleted.contains(">Before that</Description>"), "{deleted}");
+}
+
+async fn operator(house: &House, what: &str, order: Value) -> Value {
+    let token = std::fs::read_to_string(house.state.path().join("operator.token")).expect("the operator's token");
+    let request = http::Request::post(format!("{}/outbox/{what}", house.operations))
+        .header("authorization", format!("Bearer {}", token.trim()))
+        .header("content-type", "application/json")
+        .body(http_body_util::Full::from(order.to_string()))
+        .expect("a request");
+    crate::house::send(&house.https, request).await.json()
+}
