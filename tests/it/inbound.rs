@@ -33,6 +33,7 @@ async fn nobody_speaks_of_what_was_sent_to_another_or_as_somebody_else() {
     let without = fabric.wms.send(Method::POST, PARTS, &[KIND], body.clone()).await;
     assert_eq!((without.status, without.problem().as_str()), (StatusCode::BAD_REQUEST, "message-unreadable"));
     let other = fabric.wms.send(Method::POST, PARTS, &[KIND, ("x-tenantid", "OTHER_PRD")], body.clone()).await;
+    assert!(other.json()["decision_id"].is_string(), "the audit log tells of it: {}", other.text());
     assert_eq!((other.status, other.problem().as_str()), (StatusCode::FORBIDDEN, "tenant-mismatch"));
     let mut said = head("Confirm.BOD", "m-1", WMS);
     said["tenantId"] = "OTHER_PRD".into();

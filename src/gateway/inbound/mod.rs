@@ -156,7 +156,7 @@ impl Inbound {
             ImsCall::Protocol => surface::protocol(visit),
             ImsCall::Discovery => match tenant(request.headers(), &who) {
                 Ok(()) => surface::discovery(visit, &self.settings.logical_id),
-                Err(problem) => problem.answer(visit),
+                Err(problem) => self.not_for(&who, visit, problem),
             },
             ImsCall::Multipart { .. } | ImsCall::Json => self.message(call, request, who, visit).await,
         }
@@ -201,6 +201,14 @@ impl Inbound {
         });
         self.counted("refused");
         problem.decided(ticket.id).answer(visit)
+    }
+
+    /// A call for another tenant is told by the audit log as well; one that says none is only unreadable.
+    fn not_for(&self, who: &Principal, visit: &Visit, problem: Problem) -> Response {
+        if problem.kind == Kind::TenantMismatch {
+            return self.refused(who, visit, "tenant-mismatch", problem);
+        }
+        problem.answer(visit)
     }
 
     fn counted(&self, outcome: &str) {

@@ -45,7 +45,7 @@ impl Inbound {
         };
         let (head, body) = request.into_parts();
         if let Err(problem) = tenant(&head.headers, &who) {
-            return problem.answer(visit);
+            return self.not_for(&who, visit, problem);
         }
         let message = match read::message(call, &head.headers, body, self.settings.body).await {
             Ok(message) => message,
