@@ -135,3 +135,28 @@ async fn slow_heads_hold_no_connection() {
 async fn slow_bodies_hold_no_connection() {
     dawdled(&["-B", "-s", "30000", "-x", "20"]).await;
 }
+
+/// What the kernel still holds for them is not the gateway's: whether it let them go is told by its own metric.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_hold_no_connection() {
+    if sockets_alone("nothing of it reaches M3") {
+        return;
+    }
+    let house = House::with(|settings| {
+        let limits = &mut settings.edge.limits;
+        (limits.write_stall, limits.idle) = (Duration::from_secs(2), Duration::from_secs(2));
+    })
+    .await;
+    let mut command = Command::new("slowhttptest");
+    command.args(["-X", "-c", "100", "-r", "100", "-l", "15", "-p", "5", "-k", "10"]);
+    command.args(["-w", "1", "-y", "64", "-z", "5", "-n", "1", "-u", &format!("{}/openapi.json", house.base)]);
+    command.kill_on_drop(true).current_dir(house.state.path());
+    let (_, said) = ended(&mut command).await;
+    let told = said.lines().filter(|line| line.contains("service available")).collect::<Vec<_>>();
+    assert!(!told.is_empty() && told.iter().all(|line| line.contains("YES")), "{said}");
+    let metrics = house.operations("/metrics").await.text().to_owned();
+    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    let ends = metrics.lines().filter(|line| line.contains("connections_ended_total{") && line.contains("public"));
+    let ends: Vec<&str> = ends.collect();
+    assert!(ends.iter().map(|line| count(line)).sum::<u64>() >= 100, "{ends:?}: {said}");
+}
