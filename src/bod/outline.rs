@@ -36,6 +36,8 @@ pub(super) enum Occurs {
 pub(super) struct Child {
     pub(super) name: &'static str,
     pub(super) occurs: Occurs,
+    /// Where the outline has it.
+    at: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,7 @@ pub(super) enum Content {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element {
+    pub(super) name: &'static str,
     pub(super) attributes: Vec<Attribute>,
     pub(super) content: Content,
 }
@@ -78,9 +81,10 @@ impl Element {
 
 #[derive(Debug)]
 pub(super) struct Outline {
-    elements: HashMap<&'static str, Element>,
     /// In the order of the text, for whoever writes them out.
+    elements: Vec<Element>,
     names: Vec<&'static str>,
+    places: HashMap<&'static str, usize>,
     nouns: HashSet<&'static str>,
 }
 
@@ -93,16 +97,23 @@ impl Outline {
     }
 
     fn read() -> Self {
-        let mut outline = Self { elements: HashMap::new(), names: Vec::new(), nouns: HashSet::new() };
+        let mut outline =
+            Self { elements: Vec::new(), names: Vec::new(), places: HashMap::new(), nouns: HashSet::new() };
         for line in TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             outline.line(line);
         }
+        outline.join();
         outline.nouns = outline.names.iter().copied().filter(|name| outline.stands_alone(name)).collect();
         outline
     }
 
     pub(super) fn element(&self, name: &str) -> Option<&Element> {
-        self.elements.get(name)
+        self.places.get(name).map(|at| &self.elements[*at])
+    }
+
+    /// What stands behind a child's name: found without looking for it, since every element of a document is.
+    pub(super) fn of(&self, child: &Child) -> &Element {
+        &self.elements[child.at]
     }
 
     pub(super) fn names(&self) -> &[&'static str] {
@@ -120,7 +131,7 @@ impl Outline {
             ["ApplicationArea", "Sync", "Process", "Acknowledge", "Confirm", "BOD", "OriginalApplicationArea"];
         self.element(name).is_some_and(|element| !element.children().is_empty())
             && !AROUND.contains(&name)
-            && !self.elements.values().any(is_child)
+            && !self.elements.iter().any(is_child)
     }
 
     fn line(&mut self, line: &'static str) {
@@ -137,7 +148,19 @@ impl Outline {
         };
         for name in names.split(',').map(str::trim) {
             self.names.push(name);
-            self.elements.insert(name, Element { attributes: attributes.clone(), content: content.clone() });
+            self.places.insert(name, self.elements.len());
+            self.elements.push(Element { name, attributes: attributes.clone(), content: content.clone() });
+        }
+    }
+
+    /// Children are told before or after their parents: once all are there each learns its place.
+    fn join(&mut self) {
+        for element in &mut self.elements {
+            if let Content::Children(children) = &mut element.content {
+                for child in children {
+                    child.at = self.places.get(child.name).copied().unwrap_or_default();
+                }
+            }
         }
     }
 }
@@ -168,9 +191,9 @@ fn kind_of(word: &str) -> Kind {
 
 fn child(word: &'static str) -> Child {
     match (word.strip_suffix('?'), word.strip_suffix('*')) {
-        (Some(name), _) => Child { name, occurs: Occurs::AtMostOnce },
-        (None, Some(name)) => Child { name, occurs: Occurs::Any },
-        (None, None) => Child { name: word, occurs: Occurs::Once },
+        (Some(name), _) => Child { name, occurs: Occurs::AtMostOnce, at: 0 },
+        (None, Some(name)) => Child { name, occurs: Occurs::Any, at: 0 },
+        (None, None) => Child { name: word, occurs: Occurs::Once, at: 0 },
     }
 }
 
@@ -195,7 +218,7 @@ mod tests {
     #[test]
     fn no_element_is_told_twice() {
         let outline = Outline::shipped();
-        assert_eq!(outline.names().len(), outline.elements.len());
+        assert_eq!(outline.names().len(), outline.places.len());
     }
 
     #[test]

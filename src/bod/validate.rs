@@ -37,6 +37,7 @@ pub fn validate(name: &str, text: &str) -> Vec<Flaw> {
         at: 0,
         outline,
         open: Vec::new(),
+        counts: Vec::new(),
         held: String::new(),
         flaws: Vec::new(),
         ended: false,
@@ -67,7 +68,9 @@ struct Validator<'a> {
     /// Where the event in hand begins.
     at: usize,
     outline: &'static Outline,
-    open: Vec<Open>,
+    open: Vec<Open<'a>>,
+    /// Of all open elements, how many children there were at each place: the innermost one's last.
+    counts: Vec<u32>,
     /// The text of the innermost element, as far as it has come.
     held: String,
     flaws: Vec<Flaw>,
@@ -75,12 +78,13 @@ struct Validator<'a> {
 }
 
 /// An element whose end has not come.
-struct Open {
-    name: Box<str>,
+struct Open<'a> {
+    name: &'a str,
     known: Known,
-    /// Where the last child stood, and how many there were at each place.
+    /// Where the last child stood.
     place: usize,
-    count: Vec<u32>,
+    /// Where its counts begin.
+    counts: usize,
     /// Text before or between its children.
     has_text: bool,
 }
@@ -101,20 +105,18 @@ enum Known {
     Beyond,
 }
 
-impl Open {
-    fn counts(&mut self, at: usize) {
-        if self.count.len() <= at {
-            self.count.resize(at + 1, 0);
+impl Known {
+    /// How many places there are for children.
+    fn places(self) -> usize {
+        match self {
+            Self::Root { .. } | Self::DataArea { .. } => 2,
+            Self::Element(element) => element.children().len(),
+            Self::Beyond => 0,
         }
-        self.count[at] += 1;
-    }
-
-    fn counted(&self, at: usize) -> u32 {
-        self.count.get(at).copied().unwrap_or_default()
     }
 }
 
-impl Validator<'_> {
+impl<'a> Validator<'a> {
     fn flaw(&mut self, message: String) {
         let begin = self.text.get(self.at..).map_or(0, |rest| rest.len() - rest.trim_start().len());
         let spot = Spot::at(self.name, self.text, self.at + begin);
@@ -146,19 +148,26 @@ impl Validator<'_> {
     }
 
     fn start(&mut self, start: &BytesStart<'_>) {
-        let name: Box<str> = start.name().as_ref().into();
+        let name = self.within(start.name().as_ref());
         if self.open.len() == MOST_DEPTH {
             self.flaw(format!("{name} is nested more than {MOST_DEPTH} deep"));
         }
         let known = match self.open.len().checked_sub(1) {
-            None => self.root(&name, start),
-            Some(parent) => self.child(parent, &name),
+            None => self.root(name, start),
+            Some(parent) => self.child(parent, name),
         };
         if let Known::Element(element) = known {
-            self.attributes(&name, &element.attributes, start);
+            self.attributes(name, &element.attributes, start);
         }
         self.held.clear();
-        self.open.push(Open { name, known, place: 0, count: Vec::new(), has_text: false });
+        self.open.push(Open { name, known, place: 0, counts: self.counts.len(), has_text: false });
+        self.counts.resize(self.counts.len() + known.places(), 0);
+    }
+
+    /// A name that was read out of the text, as a part of the text.
+    fn within(&self, name: &str) -> &'a str {
+        let at = (name.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        self.text.get(at..at.saturating_add(name.len())).unwrap_or_default()
     }
 
     fn root(&mut self, name: &str, start: &BytesStart<'_>) -> Known {
@@ -198,7 +207,11 @@ impl Validator<'_> {
                 (Some(usize::from(name == noun)), self.element(name))
             }
             Known::DataArea { .. } => (None, Known::Beyond),
-            Known::Element(element) => (element.place_from(name, place), self.element(name)),
+            Known::Element(element) => {
+                let at = element.place_from(name, place);
+                let next = at.map_or(Known::Beyond, |at| Known::Element(self.outline.of(&element.children()[at])));
+                (at, next)
+            }
         };
         let Some(at) = at else {
             self.flaw(format!("{} holds no {name}", self.open[parent].name));
@@ -209,7 +222,7 @@ impl Validator<'_> {
         }
         let open = &mut self.open[parent];
         open.place = place.max(at);
-        open.counts(at);
+        self.counts[open.counts + at] += 1;
         next
     }
 
@@ -246,6 +259,11 @@ impl Validator<'_> {
 
     fn end(&mut self) {
         let Some(open) = self.open.pop() else { return };
+        self.closed(&open);
+        self.counts.truncate(open.counts);
+    }
+
+    fn closed(&mut self, open: &Open<'_>) {
         let missing = |validator: &mut Self, what: &str| validator.flaw(format!("{} lacks {what}", open.name));
         match open.known {
             Known::Beyond => {}
@@ -254,23 +272,23 @@ impl Validator<'_> {
             }
             Known::Root { .. } => {
                 for (at, part) in ["ApplicationArea", "DataArea"].into_iter().enumerate() {
-                    if open.counted(at) != 1 {
+                    if self.counts[open.counts + at] != 1 {
                         missing(self, part);
                     }
                 }
             }
             Known::DataArea { verb, noun } => {
                 for (at, part) in [verb, noun].into_iter().enumerate() {
-                    if open.counted(at) == 0 {
+                    if self.counts[open.counts + at] == 0 {
                         missing(self, part);
                     }
                 }
             }
-            Known::Element(element) => self.whole(&open, element),
+            Known::Element(element) => self.whole(open, element),
         }
     }
 
-    fn whole(&mut self, open: &Open, element: &Element) {
+    fn whole(&mut self, open: &Open<'_>, element: &Element) {
         match &element.content {
             Content::Leaf(kind) => {
                 if !fits(*kind, self.held.trim()) {
@@ -283,7 +301,7 @@ impl Validator<'_> {
                     self.flaw(format!("{} holds elements, and has text", open.name));
                 }
                 for (at, child) in children.iter().enumerate() {
-                    let count = open.counted(at);
+                    let count = self.counts[open.counts + at];
                     match (child.occurs, count) {
                         (Occurs::Once, 0) => self.flaw(format!("{} lacks {}", open.name, child.name)),
                         (Occurs::Once | Occurs::AtMostOnce, 2..) => {
