@@ -6,15 +6,25 @@ use super::show;
 use super::state::settings;
 use crate::app::{self, DEMO, Ended, Running};
 use crate::config::{Certificate, Settings};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a reader of the log may take for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(config: Option<&Path>, words: &args::Serve) -> Result<ExitCode, Failure> {
     let mut settings = settings(config)?;
     settings.development = words.development;
-    telemetry::install(&settings.log.level, LogFormat::Json).map_err(|error| Failure::begin(error.to_string()))?;
+    let log = telemetry::install(&settings.log.level).map_err(|error| Failure::begin(error.to_string()))?;
+    let served = run(settings).await;
+    log.flush(LAST_LINES);
+    served
+}
+
+async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::begin(format!("signals can't be heard: {error}")))?;
     let told = settings.clone();
     let running = app::start(settings).await.map_err(|error| Failure::begin(error.to_string()))?;

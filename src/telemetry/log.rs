@@ -1,22 +1,19 @@
 //! The access log: one JSON line a request, written beside the request's way and never on it.
 //!
-//! Lines wait in a bounded queue for a thread of their own; when it is full they are dropped and counted.
 //! A line has no query and no token in it, for it has no place for either; control characters come out escaped.
 //!
 //! Invariant: writing a line never waits. Does not know: who reads it.
 
 use super::Metrics;
+use super::out::{Line, Out};
 use super::trace::{RequestId, TraceId};
 use crate::model::{ClientId, Company, Division, Effect, M3User, Peer, ProgramName, TenantId, TransactionName, plain};
 use jiff::Timestamp;
-use prometheus::IntCounter;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 /// One request as the log shows it. What was not known when it ended is left out.
@@ -150,25 +147,15 @@ fn address<S: Serializer>(peer: &Peer, to: S) -> Result<S::Ok, S::Error> {
 
 /// How many lines may wait.
 const QUEUE: usize = 8192;
-/// How much is gathered before it is written.
-const BATCH: usize = 64 * 1024;
-
-enum Message {
-    Line(Box<AccessLine>),
-    /// Everything before this has been written when the sender hears of it.
-    Flush(SyncSender<()>),
-}
 
 /// The way into the log. Clones share one queue; the thread ends when the last of them is gone.
-#[derive(Clone)]
-pub struct AccessLog {
-    queue: SyncSender<Message>,
-    dropped: IntCounter,
-}
+#[derive(Debug, Clone)]
+pub struct AccessLog(Out<Box<AccessLine>>);
 
-impl fmt::Debug for AccessLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccessLog")
+impl Line for Box<AccessLine> {
+    fn append(self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.to_json().as_bytes());
+        to.push(b'\n');
     }
 }
 
@@ -180,71 +167,16 @@ impl AccessLog {
 
     /// To any writer: a test's own buffer, for one.
     pub fn to(writer: impl Write + Send + 'static, metrics: &Metrics) -> io::Result<Self> {
-        Self::with_queue(writer, metrics, QUEUE)
-    }
-
-    fn with_queue(writer: impl Write + Send + 'static, metrics: &Metrics, most: usize) -> io::Result<Self> {
-        let (queue, lines) = sync_channel(most);
-        let dropped = metrics.log_lines_dropped.clone();
-        let lost = dropped.clone();
-        // A thread, not a task: standard output blocks, and no worker of the runtime may.
-        thread::Builder::new().name("access-log".into()).spawn(move || write(&lines, writer, &lost))?;
-        Ok(Self { queue, dropped })
+        Out::new("access-log", writer, QUEUE, metrics.log_lines_dropped.clone()).map(Self)
     }
 
     pub fn write(&self, line: AccessLine) {
-        if self.queue.try_send(Message::Line(Box::new(line))).is_err() {
-            self.dropped.inc();
-        }
+        self.0.write(Box::new(line));
     }
 
     /// Waits until what was written before is out, or the limit. Blocks: for the end of the process.
     pub fn flush(&self, limit: Duration) -> bool {
-        let (done, wait) = sync_channel(1);
-        let mut message = Message::Flush(done);
-        let until = std::time::Instant::now() + limit;
-        // Parked, not asleep in the runtime's sense: this is the last thing that a process does.
-        loop {
-            match self.queue.try_send(message) {
-                Ok(()) => return wait.recv_timeout(until.saturating_duration_since(std::time::Instant::now())).is_ok(),
-                Err(TrySendError::Full(back)) if std::time::Instant::now() < until => {
-                    message = back;
-                    thread::park_timeout(Duration::from_millis(5));
-                }
-                Err(_) => return false,
-            }
-        }
-    }
-}
-
-fn write(lines: &Receiver<Message>, mut writer: impl Write, lost: &IntCounter) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut held = 0;
-    while let Ok(first) = lines.recv() {
-        let mut next = Some(first);
-        let mut waiting = Vec::new();
-        while let Some(message) = next.take() {
-            match message {
-                Message::Line(line) => {
-                    held += 1;
-                    batch.extend_from_slice(line.to_json().as_bytes());
-                    batch.push(b'\n');
-                }
-                Message::Flush(done) => waiting.push(done),
-            }
-            if batch.len() < BATCH {
-                next = lines.try_recv().ok();
-            }
-        }
-        // A reader that went away must not end the gateway; its lines count as dropped.
-        if writer.write_all(&batch).and_then(|()| writer.flush()).is_err() {
-            lost.inc_by(held);
-        }
-        batch.clear();
-        held = 0;
-        for done in waiting {
-            let _ = done.send(());
-        }
+        self.0.flush(limit)
     }
 }
 
@@ -252,7 +184,6 @@ fn write(lines: &Receiver<Message>, mut writer: impl Write, lost: &IntCounter) {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -300,51 +231,5 @@ mod tests {
         let mut line = line();
         line.user_agent("ü".repeat(9_000).as_bytes());
         assert_eq!(line.user_agent.map(|text| text.chars().count()), Some(MOST_USER_AGENT));
-    }
-
-    /// Blocks until told to go on.
-    struct Stuck(Receiver<()>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_full_queue_drops_and_counts_and_never_waits() {
-        let metrics = Metrics::new();
-        let (go, stuck) = channel();
-        let log = AccessLog::with_queue(Stuck(stuck), &metrics, 4).unwrap();
-        for _ in 0..100 {
-            log.write(line());
-        }
-        // The writer may hold what it took before it got stuck; the queue holds four.
-        assert!(metrics.log_lines_dropped.get() >= 50, "{}", metrics.log_lines_dropped.get());
-        assert!(!log.flush(Duration::ZERO));
-        drop(go);
-    }
-
-    #[test]
-    fn a_writer_that_fails_costs_lines_not_the_log() {
-        struct Gone;
-        impl Write for Gone {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let metrics = Metrics::new();
-        let log = AccessLog::to(Gone, &metrics).unwrap();
-        log.write(line());
-        assert!(log.flush(Duration::from_secs(5)));
-        assert_eq!(metrics.log_lines_dropped.get(), 1);
     }
 }

@@ -6,6 +6,7 @@ use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::LazyLock;
 
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -62,6 +63,8 @@ pub struct Metrics {
     /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
     pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
+    /// The process has one log of events, whatever runs in it.
+    pub event_lines_dropped: IntCounter,
     pub audit_lines: IntCounter,
     pub audit_lines_lost: IntCounter,
     pub audit_writable: IntGauge,
@@ -222,6 +225,7 @@ impl Metrics {
             ),
             log_lines_dropped: made
                 .counter("log_lines_dropped_total", "Access log lines dropped, the queue being full."),
+            event_lines_dropped: made.of_the_process(&EVENT_LINES_DROPPED),
             audit_lines: made.counter("audit_lines_total", "Lines kept in the audit log."),
             audit_lines_lost: made.counter("audit_lines_lost_total", "Lines that the audit log could not keep."),
             audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
@@ -258,6 +262,12 @@ impl Default for Metrics {
     }
 }
 
+/// The log of events begins before there are metrics.
+pub(super) static EVENT_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let opts = Make::opts("event_lines_dropped_total", "Lines of the event log dropped, the queue being full.");
+    IntCounter::with_opts(opts).expect(NAMED)
+});
+
 /// Every name here is a constant of this file, so making and registering it can't fail; a test makes them all.
 struct Make<'a> {
     registry: &'a Registry,
@@ -274,6 +284,11 @@ impl Make<'_> {
         let metric = IntCounter::with_opts(Self::opts(name, help)).expect(NAMED);
         self.registry.register(Box::new(metric.clone())).expect(NAMED);
         metric
+    }
+
+    fn of_the_process(&self, counter: &IntCounter) -> IntCounter {
+        self.registry.register(Box::new(counter.clone())).expect(NAMED);
+        counter.clone()
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

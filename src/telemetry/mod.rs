@@ -5,9 +5,10 @@
 mod events;
 mod log;
 mod metrics;
+mod out;
 mod trace;
 
-pub use events::{LogError, LogFormat, install, install_to};
+pub use events::{EventLog, LogError, install};
 pub use log::{AccessLine, AccessLog};
 pub use metrics::Metrics;
 pub use trace::{BadTraceparent, RequestId, SpanId, TraceContext, TraceId};

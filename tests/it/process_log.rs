@@ -74,6 +74,24 @@ async fn a_caller_who_goes_away_before_his_answer_has_a_line_all_the_same() {
     assert!(write.contains("DEMO_TST~") && write.contains("MIDEMO"), "{write}");
 }
 
+/// Its standard output is a pipe that takes no more after some kilobytes: of the access log, and of events.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let process = Process::start(at, &[("MI_GATEWAY__LOG__LEVEL", "trace")]).await;
+    let token = token(at).await;
+    for _ in 0..100 {
+        let answer = process.status(at, &token, "CRS610MI/GetBasicData?CUNO=C00001");
+        assert_eq!(tokio::time::timeout(super::PATIENCE, answer).await.expect("it is answered"), 200);
+    }
+    let client = https(&at.join("certs/dev/ca.pem"));
+    let metrics = Request::get(format!("http://{}/metrics", process.word("operations")));
+    let told = send(&client, metrics.body(Full::default()).expect("a request")).await.text();
+    let dropped = told.lines().find_map(|line| line.strip_prefix("mi_gateway_event_lines_dropped_total "));
+    assert!(dropped.is_some_and(|count| count != "0"), "and what was lost is counted: {dropped:?}");
+}
+
 /// Whatever stands in the files of a folder.
 fn written(folder: &Path) -> String {
     let Ok(files) = std::fs::read_dir(folder) else { return String::new() };
