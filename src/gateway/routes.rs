@@ -2,6 +2,7 @@
 
 use super::body::{Request, Response};
 use super::dialects::execute::execute;
+use super::dialects::shelf::Shelf;
 use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
 use super::inbound::Inbound;
@@ -24,6 +25,7 @@ struct Rooms {
     bulk: bulk::Settings,
     tokens: TokenDoor,
     openapi: OpenApi,
+    shelf: Shelf,
     inbound: Arc<Inbound>,
 }
 
@@ -46,7 +48,8 @@ impl Routes {
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
         let openapi = OpenApi::new(parts.verifier.resource().url(), parts.issuer.is_some());
         let inbound = Arc::new(Inbound::new(parts, &settings.inbound));
-        Self(Arc::new(Rooms { exchange: Arc::new(exchange), bulk: settings.bulk, tokens, openapi, inbound }))
+        let (exchange, shelf) = (Arc::new(exchange), Shelf::new());
+        Self(Arc::new(Rooms { exchange, bulk: settings.bulk, tokens, openapi, shelf, inbound }))
     }
 }
 
@@ -71,11 +74,11 @@ impl Rooms {
             Route::Csrf { .. } => surface::csrf(&request, &visit),
             Route::Metadata { program, .. } => {
                 let name = program.map(|at| request.uri().path()[at..].to_owned());
-                surface::metadata(&self.exchange, name.as_deref(), request, &visit).await
+                surface::metadata(&self.exchange, &self.shelf, name.as_deref(), request, &visit).await
             }
             Route::Described { program, .. } => {
                 let name = request.uri().path()[*program..].to_owned();
-                surface::described(&self.exchange, &self.openapi, &name, request, &visit).await
+                surface::described(&self.exchange, &self.shelf, &self.openapi, &name, request, &visit).await
             }
             Route::Contract => document(&request, &visit, || self.openapi.contract()),
             Route::Session => surface::session(&request, &visit),

@@ -16,6 +16,8 @@ mod keys;
 mod limits;
 #[path = "process_log.rs"]
 mod log;
+#[path = "process_memory.rs"]
+mod memory;
 #[path = "process_outbox.rs"]
 mod outbox;
 #[path = "process_secrets.rs"]

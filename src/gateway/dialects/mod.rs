@@ -3,4 +3,5 @@
 pub(super) mod answer;
 pub(super) mod bulk;
 pub(super) mod execute;
+pub(super) mod shelf;
 pub(super) mod surface;

@@ -9,10 +9,10 @@ use super::super::openapi::OpenApi;
 use super::super::problem::{self, Kind, Problem};
 use super::super::refused;
 use super::super::visit::Visit;
+use super::shelf::{Form, Shelf, Shelved};
 use crate::catalog;
 use crate::model::{Effect, FieldLayout, Layout, Principal, ProgramName, TransactionLayout, TransactionName};
 use crate::policy::Asker;
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{StreamExt, TryStreamExt};
@@ -62,16 +62,19 @@ fn text(text: String, visit: &Visit) -> Response {
 /// Every program, or all that may be called of one. With an ETag: who has the newest is told so, and gets nothing.
 pub(in crate::gateway) async fn metadata(
     exchange: &Exchange,
+    shelf: &Shelf,
     program: Option<&str>,
     request: Request,
     visit: &Visit,
 ) -> Response {
     told(request, visit, async |who| match program {
-        None => programs(exchange, who).await,
+        None => programs(exchange, who).await.map(|list| shelf.list(&list)),
         Some(name) => {
             let (program, layouts) = one_program(exchange, who, visit, name).await?;
-            let told: Vec<Value> = layouts.iter().map(|layout| transaction(layout)).collect();
-            Ok(json!({ "Program": program.as_str(), "Transaction": told }))
+            Ok(shelf.document(Form::Metadata, program, &layouts, || {
+                let told: Vec<Value> = layouts.iter().map(|layout| transaction(layout)).collect();
+                json!({ "Program": program.as_str(), "Transaction": told })
+            }))
         }
     })
     .await
@@ -80,6 +83,7 @@ pub(in crate::gateway) async fn metadata(
 /// The same of one program, as an OpenAPI document.
 pub(in crate::gateway) async fn described(
     exchange: &Exchange,
+    shelf: &Shelf,
     openapi: &OpenApi,
     program: &str,
     request: Request,
@@ -87,7 +91,7 @@ pub(in crate::gateway) async fn described(
 ) -> Response {
     told(request, visit, async |who| {
         let (program, layouts) = one_program(exchange, who, visit, program).await?;
-        Ok(openapi.of_program(program, &layouts))
+        Ok(shelf.document(Form::OpenApi, program, &layouts, || openapi.of_program(program, &layouts)))
     })
     .await
 }
@@ -95,7 +99,7 @@ pub(in crate::gateway) async fn described(
 async fn told(
     request: Request,
     visit: &Visit,
-    tell: impl AsyncFnOnce(&Principal) -> Result<Value, Problem>,
+    tell: impl AsyncFnOnce(&Principal) -> Result<Shelved, Problem>,
 ) -> Response {
     if let Err(problem) = only_get(&request) {
         return problem.answer(visit);
@@ -108,7 +112,7 @@ async fn told(
     match tell(who).await {
         Ok(told) => {
             visit.learnt().outcome = Some("ok");
-            tagged(told.to_string(), &request.headers)
+            tagged(told, &request.headers)
         }
         Err(problem) => problem.answer(visit),
     }
@@ -188,15 +192,14 @@ fn fields(layout: &Layout, input: bool) -> Vec<Value> {
     layout.fields().iter().map(told).collect()
 }
 
-fn tagged(body: String, asked: &HeaderMap) -> Response {
-    let hash = digest::digest(&digest::SHA256, body.as_bytes());
-    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
+fn tagged(shelved: Shelved, asked: &HeaderMap) -> Response {
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&shelved.hash[..16]));
     let held = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let fresh = held.flat_map(|value| value.split(',')).any(|value| {
         let value = value.trim();
         value == "*" || value.trim_start_matches("W/") == tag
     });
-    let mut response = if fresh { Response::new(full("")) } else { Response::new(full(body)) };
+    let mut response = if fresh { Response::new(full("")) } else { Response::new(full(shelved.text)) };
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }

@@ -95,7 +95,6 @@ fn tell_problems(contract: &mut Value) -> Map<String, Value> {
             let responses = &mut operation["responses"];
             match responses.get_mut(status.to_string()) {
                 // The status has another shape as well: this one stands beside it.
-                // The status has another shape as well: this one stands beside it.
                 Some(held) => held["content"]["application/problem+json"] = schema,
                 None => {
                     responses[status.to_string()] = json!({ "$ref": format!("#/components/responses/{name}") });
