@@ -48,11 +48,20 @@ pub enum Polled {
 
 /// What became of these writes' documents: marked as due, entered, or watched from now on.
 pub(super) async fn tell(write: &mut Transaction<'static, Sqlite>, due: &[(i64, &Due)], at: i64) -> Result<(), Error> {
-    let marks: Vec<Value> =
-        due.iter().filter(|(_, due)| due.entry.is_none()).filter_map(|(intent, due)| due.mark(*intent)).collect();
+    let marks = marks(due);
     if !marks.is_empty() {
         mark_rows(write, &marks, at).await?;
     }
+    enter(write, due, at).await
+}
+
+/// Rows of the documents that are due at once.
+pub(super) fn marks(due: &[(i64, &Due)]) -> Vec<Value> {
+    due.iter().filter(|(_, due)| due.entry.is_none()).filter_map(|(intent, due)| due.mark(*intent)).collect()
+}
+
+/// What is entered under a batch, and what is handed over with one.
+pub(super) async fn enter(write: &mut Transaction<'static, Sqlite>, due: &[(i64, &Due)], at: i64) -> Result<(), Error> {
     for (intent, due) in due {
         let Some(entry) = &due.entry else { continue };
         let Some(record) = due.record() else { continue };

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nobody hears "kept" before the commit; what was settled and could not be written is kept and tried again.
 
-use super::entries::tell;
+use super::entries::{enter, marks};
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::schema::STEPS;
@@ -17,6 +17,53 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// Of the time and rows of `[id, state, outcome]`. Until the first question `next_try` is when it became unknown.
+macro_rules! settle {
+    () => {
+        "UPDATE intents SET state = j.value->>1, outcome = j.value->>2,
+            next_try = CASE j.value->>1 WHEN 'unknown' THEN j.at ELSE 0 END,
+            settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE j.at END,
+            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END
+         FROM (SELECT value, ? AS at FROM json_each(?)) AS j
+         WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')"
+    };
+}
+
+/// Of the time and rows of `Due::mark`. One that a delete made due stays so, whichever of two writes was settled first: a
+/// record that is there is told as it is all the same.
+macro_rules! mark {
+    () => {
+        "INSERT INTO documents (noun, verb, company, record, division, deletes, before, cause, since, last)
+         SELECT j.value->>1, j.value->>2, i.company,
+            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END,
+            i.division, j.value->>4, j.value->>6, i.name, j.at, j.at
+         FROM (SELECT value, ? AS at FROM json_each(?)) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
+         ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
+            deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END,
+            before = coalesce(excluded.before, CASE WHEN since IS NULL THEN NULL ELSE before END),
+            cause = excluded.cause, since = coalesce(since, excluded.since), last = excluded.last,
+            tries = 0, next_try = 0, parked = 0, reason = NULL"
+    };
+}
+
+/// Of ids. Before others are opened: their keys are free again.
+macro_rules! withdraw {
+    () => {
+        "DELETE FROM intents WHERE id IN (SELECT value FROM json_each(?))"
+    };
+}
+
+/// Of the time and rows of `Line::values`.
+macro_rules! open {
+    () => {
+        "INSERT INTO intents (id, name, issuer, client, idem_key, ordinal, fingerprint, m3_user, program,
+            transaction_name, company, division, fields, whole, told, opened, state)
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
+            value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, at, 'open'
+         FROM (SELECT value, ? AS at FROM json_each(?)) WHERE true ON CONFLICT DO NOTHING"
+    };
+}
 
 /// Intents of one commit.
 const TOGETHER: usize = 512;
@@ -177,17 +224,6 @@ impl Writer {
     }
 
     async fn commit(&self, rows: &[Line]) -> Result<Vec<Answer>, Error> {
-        let mut write = self.store.write().await?;
-        self.settle(&mut write).await?;
-        if rows.is_empty() && !self.status.is_fine() {
-            try_out(&mut write).await?;
-        }
-        let answers = self.open(&mut write, rows).await?;
-        write.commit().await?;
-        Ok(answers)
-    }
-
-    async fn settle(&self, write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
         let (mut known, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new());
         for one in &self.left {
             match one {
@@ -200,55 +236,47 @@ impl Writer {
                 }
             }
         }
-        let at = now();
-        if !known.is_empty() {
-            settle_rows(write, &known, at).await?;
+        let (at, opened): (_, Vec<&Value>) = (now(), rows.iter().map(|row| &row.values).collect());
+        let mut write = self.store.write().await?;
+        if rows.iter().any(|row| row.key.is_some()) {
+            self.forget_keys(&mut write).await?;
         }
-        tell(write, &due, at).await?;
-        if !gone.is_empty() {
-            sqlx::query("DELETE FROM intents WHERE id IN (SELECT value FROM json_each(?))")
-                .bind(json!(gone).to_string())
-                .execute(&mut **write)
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn open(&self, write: &mut Transaction<'static, Sqlite>, rows: &[Line]) -> Result<Vec<Answer>, Error> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keyed = rows.iter().any(|row| row.key.is_some());
-        if keyed {
-            let too_old = now() - i64::try_from(self.key_lifetime.as_millis()).unwrap_or(i64::MAX);
-            sqlx::query(
-                "UPDATE intents SET idem_key = NULL WHERE idem_key IS NOT NULL AND opened < ?
-                 AND state IN ('committed', 'refused')",
-            )
-            .bind(too_old)
-            .execute(&mut **write)
+        // All that most rounds have is one order to the store: each is a way to its thread and back, and everybody waits.
+        sqlx::query(concat!(settle!(), ";", mark!(), ";", withdraw!(), ";", open!()))
+            .bind(at)
+            .bind(Value::from(known).to_string())
+            .bind(at)
+            .bind(Value::from(marks(&due)).to_string())
+            .bind(Value::from(gone).to_string())
+            .bind(at)
+            .bind(serde_json::to_string(&opened).unwrap_or_default())
+            .execute(&mut *write)
             .await?;
+        enter(&mut write, &due, at).await?;
+        if rows.is_empty() && !self.status.is_fine() {
+            try_out(&mut write).await?;
         }
-        let values: Vec<&Value> = rows.iter().map(|row| &row.values).collect();
-        sqlx::query(
-            "INSERT INTO intents (id, name, issuer, client, idem_key, ordinal, fingerprint, m3_user, program,
-                transaction_name, company, division, fields, whole, told, opened, state)
-             SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-                value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, ?2, 'open'
-             FROM json_each(?1) WHERE true ON CONFLICT DO NOTHING",
-        )
-        .bind(serde_json::to_string(&values).unwrap_or_default())
-        .bind(now())
-        .execute(&mut **write)
-        .await?;
         let mut answers = Vec::with_capacity(rows.len());
         for row in rows {
             answers.push(match &row.key {
                 None => Answer::New,
-                Some(key) => self.holder(write, row.id, key).await?,
+                Some(key) => self.holder(&mut write, row.id, key).await?,
             });
         }
+        write.commit().await?;
         Ok(answers)
+    }
+
+    async fn forget_keys(&self, write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
+        let too_old = now() - i64::try_from(self.key_lifetime.as_millis()).unwrap_or(i64::MAX);
+        sqlx::query(
+            "UPDATE intents SET idem_key = NULL WHERE idem_key IS NOT NULL AND opened < ?
+             AND state IN ('committed', 'refused')",
+        )
+        .bind(too_old)
+        .execute(&mut **write)
+        .await?;
+        Ok(())
     }
 
     /// Who has the key now: this very intent, or an earlier one.
@@ -294,43 +322,18 @@ async fn try_out(write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Rows of `[id, state, outcome]`. What the call said is needed no longer once its outcome is known. Until the first
-/// question `next_try` is when it became unknown.
+/// What is known of these intents. What the call said is needed no longer once its outcome is known.
 pub(super) async fn settle_rows(
     write: &mut Transaction<'static, Sqlite>,
     rows: &[Value],
     at: i64,
 ) -> Result<(), Error> {
-    sqlx::query(
-        "UPDATE intents SET state = j.value->>1, outcome = j.value->>2,
-            next_try = CASE j.value->>1 WHEN 'unknown' THEN ?2 ELSE 0 END,
-            settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE ?2 END,
-            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END
-         FROM json_each(?1) AS j WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')",
-    )
-    .bind(Value::from(rows.to_vec()).to_string())
-    .bind(at)
-    .execute(&mut **write)
-    .await?;
+    sqlx::query(settle!()).bind(at).bind(Value::from(rows.to_vec()).to_string()).execute(&mut **write).await?;
     Ok(())
 }
 
-/// Rows of `Due::mark`: these documents are due. One that a delete made due stays so, whichever of two writes was settled
-/// first: a record that is there is told as it is all the same.
+/// Rows of `Due::mark`: these documents are due.
 pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO documents (noun, verb, company, record, division, deletes, before, cause, since, last)
-         SELECT j.value->>1, j.value->>2, i.company,
-            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END, i.division, j.value->>4, j.value->>6, i.name, ?2, ?2
-         FROM json_each(?1) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
-         ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
-            deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END,
-            before = coalesce(excluded.before, CASE WHEN since IS NULL THEN NULL ELSE before END), cause = excluded.cause, since = coalesce(since, excluded.since),
-            last = excluded.last, tries = 0, next_try = 0, parked = 0, reason = NULL",
-    )
-    .bind(Value::from(rows.to_vec()).to_string())
-    .bind(at)
-    .execute(&mut **write)
-    .await?;
+    sqlx::query(mark!()).bind(at).bind(Value::from(rows.to_vec()).to_string()).execute(&mut **write).await?;
     Ok(())
 }

@@ -30,8 +30,10 @@ impl Store {
         let options = options(&path);
         let failed = |source| Error::opening(&path, source);
         // The writer first: it turns the journal to WAL before a reader looks.
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(failed)?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        // A connection here is a file and a thread of this process: there is nothing to test before it is used.
+        let pool = |most| SqlitePoolOptions::new().max_connections(most).test_before_acquire(false);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        let readers = pool(READERS).connect_lazy_with(options);
         Ok(Self { writer, readers, path })
     }
 
