@@ -23,6 +23,9 @@ pub enum ActionError {
     /// The operator's fault: 422, and the text is shown.
     #[error("{0}")]
     Refused(String),
+    /// The machine's fault: 500, and the text is shown, since it says what helps.
+    #[error("{0}")]
+    Unable(String),
     /// Ours: 500, and the text goes to the log only.
     #[error("{0}")]
     Failed(String),

@@ -127,6 +127,7 @@ impl Parts {
         match (action.run)(body).await {
             Ok(answer) => Ok(json_answer(StatusCode::OK, &answer)),
             Err(ActionError::Refused(detail)) => Err(Refused::action(detail)),
+            Err(ActionError::Unable(detail)) => Err(Refused::unable(detail)),
             Err(ActionError::Failed(error)) => {
                 tracing::error!(path = action.path, error, "an operator's action failed");
                 Err(Refused::Failed)
@@ -252,6 +253,7 @@ mod tests {
             async move {
                 match body["program"].as_str() {
                     Some("BROKEN") => Err(ActionError::Failed("the secret inside".into())),
+                    Some("FULL") => Err(ActionError::Unable("the disk is full".into())),
                     Some("NOSUCH") => Err(ActionError::Refused("no such program".into())),
                     _ => Ok(json!({ "cleared": body })),
                 }
@@ -268,8 +270,9 @@ mod tests {
         async fn ask(&self, request: Builder, body: &'static str) -> (u16, Value, HeaderMap) {
             let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap();
             let Ok(answer) = self.service.clone().oneshot(request).await;
-            let (head, body) = answer.into_parts();
-            let bytes = body.into_data_stream_bytes().await;
+            let (head, mut body) = answer.into_parts();
+            let bytes = body.frame().await.and_then(Result::ok).and_then(|frame| frame.into_data().ok());
+            let bytes = bytes.unwrap_or_default();
             (head.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default(), head.headers)
         }
 
@@ -278,16 +281,6 @@ mod tests {
                 .header("host", "localhost:9090")
                 .header("authorization", format!("Bearer {}", self.token))
                 .header("content-type", "application/json")
-        }
-    }
-
-    trait Bytewise {
-        async fn into_data_stream_bytes(self) -> Bytes;
-    }
-
-    impl Bytewise for Full<Bytes> {
-        async fn into_data_stream_bytes(mut self) -> Bytes {
-            self.frame().await.and_then(Result::ok).and_then(|frame| frame.into_data().ok()).unwrap_or_default()
         }
     }
 
@@ -378,10 +371,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_actions_no_is_told_and_its_failure_is_not() {
+    async fn an_actions_no_is_told_and_what_hinders_it_and_its_failure_is_not() {
         let door = door();
         let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"NOSUCH"}"#).await;
         assert_eq!((status, &body["detail"]), (422, &json!("no such program")));
+        let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"FULL"}"#).await;
+        assert_eq!((status, &body["detail"]), (500, &json!("the disk is full")));
         let (status, body, _) = door.ask(door.post("/catalog/clear"), r#"{"program":"BROKEN"}"#).await;
         assert_eq!(status, 500);
         assert!(!body.to_string().contains("secret"));

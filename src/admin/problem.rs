@@ -26,17 +26,21 @@ pub(super) enum Refused {
     Action {
         detail: String,
     },
+    /// What keeps it from being done.
+    Unable {
+        detail: String,
+    },
     Failed,
 }
 
 impl Refused {
     /// What is said of a body may repeat what stands in it, and does so at no length.
-    pub(super) fn action(mut detail: String) -> Self {
-        if let Some((end, _)) = detail.char_indices().nth(MOST_DETAIL) {
-            detail.truncate(end);
-            detail.push('…');
-        }
-        Self::Action { detail }
+    pub(super) fn action(detail: String) -> Self {
+        Self::Action { detail: short(detail) }
+    }
+
+    pub(super) fn unable(detail: String) -> Self {
+        Self::Unable { detail: short(detail) }
     }
 
     fn shape(&self) -> (StatusCode, &'static str, &'static str) {
@@ -56,9 +60,20 @@ impl Refused {
             Self::BadBody => (StatusCode::BAD_REQUEST, "body-invalid", "The body is not JSON"),
             Self::TooDeep => (StatusCode::BAD_REQUEST, "body-too-deep", "The body's JSON nests too deep"),
             Self::Action { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action-refused", "The action was refused"),
+            Self::Unable { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "action-hindered", "The action can't be done now")
+            }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "action-failed", "The action failed; see the log"),
         }
     }
+}
+
+fn short(mut detail: String) -> String {
+    if let Some((end, _)) = detail.char_indices().nth(MOST_DETAIL) {
+        detail.truncate(end);
+        detail.push('…');
+    }
+    detail
 }
 
 impl From<Refused> for Response<Full<Bytes>> {
@@ -70,7 +85,7 @@ impl From<Refused> for Response<Full<Bytes>> {
             "title": title,
             "status": status.as_u16(),
         });
-        if let Refused::Action { detail } = &refused {
+        if let Refused::Action { detail } | Refused::Unable { detail } = &refused {
             body["detail"] = detail.as_str().into();
         }
         let mut response = Response::new(Full::new(Bytes::from(body.to_string())));

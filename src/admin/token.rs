@@ -81,12 +81,12 @@ impl OperatorToken {
         }
     }
 
-    /// Whether these bytes are the token. Only its length shows in the time it takes.
     /// For whoever asks at the door.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
+    /// Whether these bytes are the token. Only its length shows in the time it takes.
     pub fn is(&self, presented: &[u8]) -> bool {
         self.0.expose_secret().as_bytes().ct_eq(presented).into()
     }

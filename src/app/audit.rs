@@ -1,4 +1,5 @@
-//! What is removed of the audit log again: as the settings say, and when an operator asks.
+//! What is done about the audit log: what is removed of it again, as the settings say and when an operator asks, and the
+//! word that somebody has looked into lines that are gone.
 
 use super::stops::{OPERATOR, read};
 use crate::admin::{Action, ActionError};
@@ -21,8 +22,15 @@ struct PruneOrder {
     by: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LookedOrder {
+    reason: String,
+    by: Option<String>,
+}
+
 /// Without bounds in the settings nothing is ever removed by itself.
-pub(super) fn begin(log: &Log, keep: Keep, tasks: &Tasks) -> Action {
+pub(super) fn begin(log: &Log, keep: Keep, tasks: &Tasks) -> [Action; 2] {
     if !keep.everything() {
         let log = log.clone();
         tasks.spawn_until_stop(async move {
@@ -43,9 +51,12 @@ pub(super) fn begin(log: &Log, keep: Keep, tasks: &Tasks) -> Action {
             }
         });
     }
-    let log = log.clone();
+    [prune(log.clone(), keep, tasks.clone()), acknowledge(log.clone())]
+}
+
+fn prune(log: Log, keep: Keep, tasks: Tasks) -> Action {
     Action::new(Method::POST, "/audit/prune", move |body| {
-        let log = log.clone();
+        let (log, tasks) = (log.clone(), tasks.clone());
         async move {
             let PruneOrder { keep_days, keep_mib, by } = read(body)?;
             let given = Keep { days: keep_days, bytes: keep_mib.map(|mib| mib.saturating_mul(MIB)) };
@@ -55,16 +66,32 @@ pub(super) fn begin(log: &Log, keep: Keep, tasks: &Tasks) -> Action {
                 return Err(ActionError::Refused(why.into()));
             }
             let by = by.unwrap_or_else(|| OPERATOR.to_owned());
-            let pruned = log.prune(keep, &by).await.map_err(failed)?;
-            Ok(shown(&pruned))
+            // On a task: a large log takes longer to read than many a caller waits, and what was begun is ended.
+            let pruned = tasks.spawn(async move { log.prune(keep, &by).await }).await;
+            Ok(shown(&pruned.map_err(|error| ActionError::Failed(error.to_string()))?.map_err(failed)?))
         }
     })
 }
 
+fn acknowledge(log: Log) -> Action {
+    Action::new(Method::POST, "/audit/acknowledge", move |body| {
+        let log = log.clone();
+        async move {
+            let LookedOrder { reason, by } = read(body)?;
+            if reason.trim().is_empty() {
+                return Err(ActionError::Refused("say with reason what came of looking into it".into()));
+            }
+            let by = by.unwrap_or_else(|| OPERATOR.to_owned());
+            Ok(json!({ "acknowledged": log.acknowledge(&by, &reason).await.map_err(failed)? }))
+        }
+    })
+}
+
+/// Each of them says what helps, and names no secret.
 fn failed(error: Error) -> ActionError {
     match error {
-        error @ Error::NotWhole { .. } => ActionError::Refused(error.to_string()),
-        error => ActionError::Failed(error.to_string()),
+        error @ (Error::NotWhole { .. } | Error::Clock { .. }) => ActionError::Refused(error.to_string()),
+        error => ActionError::Unable(error.to_string()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::limit::{Caller, Limits, Per, Standing, Used};
 use crate::model::ClientId;
 use crate::store::Error;
+use crate::tasks::Tasks;
 use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -42,6 +43,7 @@ pub(super) fn actions(
     tokens: &Tokens,
     limits: &Arc<Limits>,
     audit: &audit::Log,
+    tasks: &Tasks,
 ) -> Vec<Action> {
     let named = Named::new(settings, public_url, &tokens.store);
     let (told, known, directory) = (Arc::clone(limits), named.clone(), tokens.directory.clone());
@@ -59,25 +61,49 @@ pub(super) fn actions(
             usage(&limits, client.as_ref(), groups).await.map_err(|error| ActionError::Failed(error.to_string()))
         }
     });
-    let (limits, audit) = (Arc::clone(limits), audit.clone());
+    let (limits, audit, tasks) = (Arc::clone(limits), audit.clone(), tasks.clone());
     let reset = Action::new(Method::POST, "/limits/reset", move |body| {
-        let (limits, named, audit) = (Arc::clone(&limits), named.clone(), audit.clone());
+        let (limits, named, audit, tasks) = (Arc::clone(&limits), named.clone(), audit.clone(), tasks.clone());
         async move {
             let ResetOrder { client, issuer, per, by } = read(body)?;
             let wrong = || ActionError::Refused("per is \"day\" or \"month\"; leave it out for both".into());
             let per = per.map(|word| Per::parse(&word).ok_or_else(wrong)).transpose()?;
             let client = one(&named, &client, issuer.as_deref()).await?;
-            let was = limits.reset(&client, per).await.map_err(|error| ActionError::Failed(error.to_string()))?;
             let by = by.unwrap_or_else(|| OPERATOR.to_owned());
-            let told = forgotten(&client, &was);
-            tracing::warn!(client = %client.id, issuer = %client.issuer, by, "what a client used of its quotas was set to nothing");
-            let mut members = told.as_object().cloned().unwrap_or_default();
-            members.insert("by".into(), by.into());
-            audit.note("quota-reset", members);
-            Ok(told)
+            // On a task: an operator who goes away leaves no order half done.
+            let done = tasks.spawn(async move { reset(&limits, &audit, &client, per, &by).await }).await;
+            done.map_err(|error| ActionError::Failed(error.to_string()))?
         }
     });
     vec![usage, reset]
+}
+
+/// The order is in the audit log before anything is forgotten, and what hindered it after.
+async fn reset(
+    limits: &Limits,
+    audit: &audit::Log,
+    client: &ClientId,
+    per: Option<Per>,
+    by: &str,
+) -> Result<Value, ActionError> {
+    let failed = |error: Error| ActionError::Failed(error.to_string());
+    let mut was = limits.used(Some(client)).await.map_err(failed)?;
+    was.retain(|row| per.is_none_or(|per| per == row.per));
+    let mut members = forgotten(client, &was).as_object().cloned().unwrap_or_default();
+    members.insert("by".into(), by.into());
+    audit.note_first("quota-reset", members.clone()).await.map_err(|_| {
+        ActionError::Unable("the audit log can't be written, so nothing was set to nothing; see /readyz".into())
+    })?;
+    match limits.reset(client, per).await {
+        Ok(was) => {
+            tracing::warn!(client = %client.id, issuer = %client.issuer, by, "what a client used of its quotas was set to nothing");
+            Ok(forgotten(client, &was))
+        }
+        Err(error) => {
+            audit.note("quota-reset-failed", members);
+            Err(failed(error))
+        }
+    }
 }
 
 async fn one(named: &Named, client: &str, issuer: Option<&str>) -> Result<ClientId, ActionError> {

@@ -199,8 +199,8 @@ fn kept(
     tasks: &Tasks,
 ) -> Vec<Action> {
     let mut may = actions(&parts.catalog, &parts.m3, mock, &parts.policies);
-    may.extend(limits::actions(settings, public_url, tokens, &parts.limits, &parts.audit));
-    may.push(retention::begin(&parts.audit, settings.audit.keep, tasks));
+    may.extend(limits::actions(settings, public_url, tokens, &parts.limits, &parts.audit, tasks));
+    may.extend(retention::begin(&parts.audit, settings.audit.keep, tasks));
     may
 }
 

@@ -1,5 +1,6 @@
 //! Why the log can't be begun or read. All of these are the operator's to mend.
 
+use jiff::Timestamp;
 use std::io;
 use std::path::PathBuf;
 
@@ -27,6 +28,10 @@ pub enum Error {
     NotRemoved(io::Error),
     #[error("the audit log takes no lines at the moment; nothing was removed")]
     Closed,
+    #[error(
+        "the clock says {now}, and by the last line of the audit log it should be about {expected}: nothing is removed for its age until the clock is right, or has gone on from there for a day; `mi-gateway audit prune --keep-mib` removes by size"
+    )]
+    Clock { now: Timestamp, expected: Timestamp },
     #[error("the audit log's thread can't be started: {0}")]
     Thread(io::Error),
 }

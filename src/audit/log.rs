@@ -6,13 +6,17 @@ use super::key::Key;
 use super::prune::{Keep, Prefix, Pruned};
 use super::refusals::{Refusal, Refusals};
 use super::settings::{Required, Settings};
-use super::ticket::{Outcome, Ticket};
-use super::writer::{Message, Shared, Writer};
+use super::shared::Shared;
+use super::steady::{Doubted, Steady};
+use super::ticket::{Outcome, Ticket, Unwritten};
+use super::writer::{Message, Writer};
+use crate::clock::unix_seconds;
 use crate::model::Effect;
 use crate::telemetry::Metrics;
-use serde_json::json;
-use std::sync::Arc;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 use tokio::sync::oneshot;
@@ -32,6 +36,9 @@ struct Inner {
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
     refusals: Refusals,
+    steady: Mutex<Steady>,
+    /// One removal at a time, an operator's or the settings'.
+    pruning: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl fmt::Debug for Log {
@@ -52,10 +59,12 @@ impl Log {
         let shared = Arc::new(Shared::new(metrics));
         let (queue, messages) = sync_channel(QUEUE);
         let writer = Writer::open(&settings, Arc::clone(&key), Arc::clone(&shared), whom)?;
+        let steady = Mutex::new(Steady::new(writer.last, unix_seconds(), Instant::now()));
         // A thread, not a task: a disk blocks, and no worker of the runtime may.
         let run = move || writer.run(&messages);
         thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
-        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared, refusals: Refusals::default() }) })
+        let (refusals, pruning) = (Refusals::default(), Arc::default());
+        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared, refusals, steady, pruning }) })
     }
 
     /// Writes a decision down. The ticket of an allowed write tells its outcome later.
@@ -91,12 +100,19 @@ impl Log {
     }
 
     /// Writes down what an operator did, besides decisions: its kind, and members that name no secret.
-    pub fn note(&self, kind: &str, members: serde_json::Map<String, serde_json::Value>) {
-        let mut words = json!({ "kind": kind, "time": now() });
-        if let Some(words) = words.as_object_mut() {
-            words.extend(members);
+    pub fn note(&self, kind: &str, members: Map<String, Value>) {
+        self.write(noted(kind, members));
+    }
+
+    /// The same before it is done: comes back once it is on the disk, unless the settings ask for no line at all.
+    pub async fn note_first(&self, kind: &str, members: Map<String, Value>) -> Result<(), Unwritten> {
+        if self.inner.settings.required == Required::Nothing {
+            self.note(kind, members);
+            return Ok(());
         }
-        self.write(words.to_string().into_bytes());
+        let (told, kept) = oneshot::channel();
+        self.send(noted(kind, members), Some(told));
+        if kept.await == Ok(true) { Ok(()) } else { Err(Unwritten) }
     }
 
     pub(super) fn write(&self, words: Vec<u8>) {
@@ -110,14 +126,51 @@ impl Log {
         }
     }
 
-    /// Removes what `keep` does not ask for, and leaves a signed record of it.
+    /// Removes what `keep` does not ask for, and leaves a signed record of it, which is on the disk before anything goes.
     pub async fn prune(&self, keep: Keep, by: &str) -> Result<Pruned, Error> {
+        let one = Arc::clone(&self.inner.pruning).lock_owned().await;
+        let keep = self.believed(keep)?;
         let (dir, key) = (self.inner.settings.dir.clone(), self.inner.key.public());
         // Files are read whole: never on a thread of the runtime, and not on the one that others wait for.
         let found = tokio::task::spawn_blocking(move || Prefix::find(&dir, key, keep)).await;
         let Some(prefix) = found.map_err(|_| Error::Closed)?? else { return Ok(Pruned::default()) };
         let (told, done) = oneshot::channel();
-        let order = Message::Prune { prefix, by: by.to_owned(), told };
+        let order = Message::Signed { words: prefix.record(by, &self.inner.key), told };
+        self.inner.queue.try_send(order).map_err(|_| Error::Closed)?;
+        if done.await != Ok(true) {
+            return Err(Error::Closed);
+        }
+        let removed = tokio::task::spawn_blocking(move || {
+            // Until all are gone, whoever waits for the answer or not.
+            let _one = one;
+            prefix.remove().map(|()| prefix.pruned).map_err(Error::NotRemoved)
+        });
+        removed.await.map_err(|_| Error::Closed)?
+    }
+
+    /// What may be asked of the clock as it stands: by age nothing where it can't be believed, by size as always.
+    fn believed(&self, keep: Keep) -> Result<Keep, Error> {
+        if keep.days.is_none() {
+            return Ok(keep);
+        }
+        let looked =
+            self.inner.steady.lock().unwrap_or_else(PoisonError::into_inner).look(unix_seconds(), Instant::now());
+        let Err(Doubted(now, expected)) = looked else { return Ok(keep) };
+        let time = |seconds: u64| {
+            i64::try_from(seconds).ok().and_then(|at| Timestamp::from_second(at).ok()).unwrap_or(Timestamp::MAX)
+        };
+        let error = Error::Clock { now: time(now), expected: time(expected) };
+        if keep.bytes.is_none() {
+            return Err(error);
+        }
+        tracing::error!(%error, "the audit log is pruned by size alone");
+        Ok(Keep { days: None, ..keep })
+    }
+
+    /// Writes down that somebody has looked into lines that are gone; `false` where nothing waits for that.
+    pub async fn acknowledge(&self, by: &str, reason: &str) -> Result<bool, Error> {
+        let (told, done) = oneshot::channel();
+        let order = Message::Acknowledge { by: by.to_owned(), reason: reason.to_owned(), told };
         self.inner.queue.try_send(order).map_err(|_| Error::Closed)?;
         done.await.map_err(|_| Error::Closed)?
     }
@@ -141,4 +194,12 @@ impl Log {
         }
         matches!(tokio::time::timeout(limit, ended).await, Ok(Ok(true)))
     }
+}
+
+fn noted(kind: &str, members: Map<String, Value>) -> Vec<u8> {
+    let mut words = json!({ "kind": kind, "time": now() });
+    if let Some(words) = words.as_object_mut() {
+        words.extend(members);
+    }
+    words.to_string().into_bytes()
 }

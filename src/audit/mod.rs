@@ -7,6 +7,7 @@
 //! Does not know: what a rule or a problem is. It is told words.
 
 mod chain;
+mod cut;
 mod decision;
 mod error;
 mod find;
@@ -14,13 +15,17 @@ mod key;
 mod log;
 mod prune;
 mod refusals;
+mod resume;
 mod settings;
+mod shared;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod verify;
 mod writer;
 
+pub use cut::Cut;
 pub use decision::{Decision, DecisionId, Step};
 pub use error::Error;
 pub use find::{Filter, find};

@@ -6,12 +6,13 @@
 //! Nothing is removed unless the settings or an operator ask for it.
 
 use super::chain::{Hash, hex, unhex};
+use super::cut;
 use super::decision::now;
 use super::error::Error;
 use super::key::{Key, PublicKey};
-use super::verify::{Broken, Reading, each_line_of, files};
+use super::resume::seconds;
+use super::verify::{Broken, Cuts, Reading, each_line_of, files};
 use crate::clock::unix_seconds;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs;
 use std::io;
@@ -74,8 +75,7 @@ impl Prefix {
             ends.extend(reading.stands().filter(|_| !last).map(|link| (link.seq, link.hash)));
         }
         let Some((first, before)) = begin else { return Ok(None) };
-        if first > 1 && !newest(&files, key)?.contains(&(first - 1, before)) {
-            let what = not_said(first);
+        if let Some(what) = said(&files, key, (first, before), reading.open_cuts())? {
             return Err(Error::NotWhole { file: old[0].clone(), line: 1, what });
         }
         let last = ends.last().map_or(0, |(last, _)| *last);
@@ -117,13 +117,7 @@ pub(super) fn not_said(first: u64) -> String {
 
 /// What is signed: the record as it stands, but for what the log puts around it.
 fn statement(words: &Value) -> String {
-    let mut words = words.clone();
-    if let Some(members) = words.as_object_mut() {
-        for around in ["seq", "chain", "signature"] {
-            members.shift_remove(around);
-        }
-    }
-    format!("mi-gateway audit pruned {words}")
+    format!("mi-gateway audit pruned {}", cut::bare(words))
 }
 
 /// Where files ended that this record says were pruned; `None`: it is not the key's.
@@ -170,31 +164,40 @@ fn begun(path: &PathBuf) -> Result<Option<u64>, Error> {
     let mut begun = None;
     let read = each_line_of(std::slice::from_ref(path), |_, _, line| {
         let words: Option<Value> = serde_json::from_slice(line).ok();
-        let time = words.and_then(|words| words["time"].as_str()?.parse::<Timestamp>().ok());
-        begun = time.and_then(|time| u64::try_from(time.as_second()).ok());
+        begun = words.as_ref().and_then(seconds);
         Err(())
     })?;
     debug_assert!(read.is_err() || begun.is_none());
     Ok(begun)
 }
 
-/// The ends of the newest record there is.
-fn newest(files: &[PathBuf], key: PublicKey) -> Result<Vec<(u64, Hash)>, Error> {
-    const KIND: &[u8] = b"\"kind\":\"pruned\"";
+/// What the log's records leave unsaid of its old end: where it begins, or a cut that nobody has looked into. Every
+/// record counts: a later one may have been written whose files are still here.
+fn said(files: &[PathBuf], key: PublicKey, begin: (u64, Hash), cuts: &Cuts) -> Result<Option<String>, Error> {
+    const KINDS: [&[u8]; 2] = [b"\"kind\":\"pruned\"", b"\"kind\":\"acknowledged\""];
+    let (first, before) = begin;
+    let mut told = first <= 1;
+    let mut open = cuts.clone();
     for path in files.iter().rev() {
-        let mut found = Vec::new();
+        if told && open.is_empty() {
+            break;
+        }
         let read: Result<(), ()> = each_line_of(std::slice::from_ref(path), |_, _, line| {
-            if line.windows(KIND.len()).take(64).any(|part| part == KIND)
-                && let Some(ends) = serde_json::from_slice(line).ok().and_then(|words| ends(&words, key))
-            {
-                found = ends;
+            if !KINDS.iter().any(|kind| line.windows(kind.len()).take(64).any(|part| part == *kind)) {
+                return Ok(());
+            }
+            let Ok(words) = serde_json::from_slice::<Value>(line) else { return Ok(()) };
+            if words["kind"] == "pruned" {
+                told |= ends(&words, key).is_some_and(|ends| ends.contains(&(first - 1, before)));
+            } else if let Some(to) = cut::reaches(&words, key) {
+                open.retain(|line, _| *line > to);
             }
             Ok(())
         })?;
         debug_assert!(read.is_ok());
-        if !found.is_empty() {
-            return Ok(found);
-        }
     }
-    Ok(Vec::new())
+    if !told {
+        return Ok(Some(not_said(first)));
+    }
+    Ok(open.first_key_value().map(|(line, cut)| cut.told(*line)))
 }

@@ -1,6 +1,7 @@
 //! The log's promises, with files as they lie on a disk.
 
-use super::{Decision, Error, Head, Keep, Key, Log, Outcome, Pruned, Settings, Step, verify};
+use super::chain::{Link, hex, parse};
+use super::{Decision, Error, Head, Keep, Key, Log, Outcome, Pruned, Required, Settings, Step, cut, verify};
 use crate::model::{ClientId, Effect};
 use crate::telemetry::Metrics;
 use std::fs;
@@ -289,4 +290,244 @@ async fn a_record_that_somebody_else_made_is_found() {
             None => assert_eq!(told, Ok(()), "the key's own is good"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_was_cut_short_after_another_is_taken_up_by_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    let first = pruned(&settings, room(&files, 2)).await.expect("pruned");
+    let left = super::verify::files(&settings.dir).expect("a folder");
+    let aside: Vec<Vec<u8>> = left.iter().map(|file| fs::read(file).expect("a file")).collect();
+    let second = pruned(&settings, room(&left, 2)).await.expect("pruned");
+    // As if the process had been killed once the second record was written.
+    for (file, text) in left.iter().zip(&aside).take(second.files.len()) {
+        fs::write(file, text).expect("put back");
+    }
+    let left = super::verify::files(&settings.dir).expect("a folder");
+    let third = pruned(&settings, room(&left, 3)).await.expect("the newest record is not the one that counts here");
+    assert_eq!((third.first, &third.files[..2]), (first.last + 1, &left[..2]));
+    assert_eq!(whole(&settings).map(|_| ()), Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_remove_at_once_never_remove_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, files) = filed(folder.path()).await;
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let (keep, more) = (room(&files, 3), room(&files, 5));
+    let (one, other) = tokio::join!(log.prune(keep, "anna"), log.prune(more, "the settings"));
+    let (one, other) = (one.expect("pruned"), other.expect("pruned"));
+    assert!(one.files.len() >= 3 && one.files.iter().all(|file| !other.files.contains(file)), "{one:?} {other:?}");
+    assert!(log.close(Duration::from_secs(10)).await);
+    assert_eq!(whole(&settings).map(|_| ()), Ok(()));
+}
+
+/// What somebody did to a log, and in which words the next run tells of it.
+type Attack = (&'static str, fn(&Settings), &'static str);
+
+fn cuts() -> Vec<Attack> {
+    fn lines(settings: &Settings, many: usize) -> String {
+        let text = fs::read_to_string(file(settings)).expect("a file");
+        text.lines().take(many).map(|line| format!("{line}\n")).collect()
+    }
+    fn last(text: &str) -> Link {
+        let line = parse(text.lines().last().expect("a line").as_bytes()).expect("a line of the log");
+        Link { seq: line.seq, hash: line.hash }
+    }
+    vec![
+        ("its end is cut off", |of| fs::write(file(of), lines(of, 4)).expect("written"), "lines 5 to"),
+        ("all is gone", |of| fs::remove_file(file(of)).expect("removed"), "lines 1 to"),
+        ("all is empty", |of| fs::write(file(of), "").expect("written"), "lines 1 to"),
+        (
+            "the signature went too",
+            |of| {
+                fs::write(file(of), lines(of, 4)).expect("written");
+                fs::remove_file(of.dir.join("head.json")).expect("removed");
+            },
+            "lines from 5 on",
+        ),
+        (
+            "the signature is another's",
+            |of| {
+                let key = Key::ensure(&of.dir.join("another.key")).expect("a key");
+                let kept = lines(of, 4);
+                fs::write(file(of), &kept).expect("written");
+                let at = last(&kept);
+                let head = Head { seq: at.seq, chain: hex(&at.hash), signature: key.sign(at) };
+                fs::write(of.dir.join("head.json"), head.text()).expect("written");
+            },
+            "lines from 5 on",
+        ),
+        (
+            "others stand in their place",
+            |of| {
+                let mut text = lines(of, 4).into_bytes();
+                let mut at = last(&lines(of, 4));
+                for _ in 0..40 {
+                    at = at.write(b"{\"kind\":\"note\"}", &mut text);
+                }
+                fs::write(file(of), text).expect("written");
+            },
+            "to 44",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_was_signed_and_is_gone_is_told_by_the_next_run_until_somebody_has_looked_into_it() {
+    for (name, attack, told) in cuts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = filled(folder.path()).await;
+        let copy = Head::beside(&settings.dir).expect("a head");
+        attack(&settings);
+        for _ in 0..2 {
+            let metrics = Metrics::new();
+            let log = Log::start(settings.clone(), &metrics).expect("callers are served");
+            assert!(log.status().is_err_and(|why| why.contains("audit acknowledge")), "{name}");
+            assert_eq!(metrics.audit_cut.get(), 1, "{name}");
+            assert!(log.close(Duration::from_secs(10)).await);
+            let why = whole(&settings).expect_err(name);
+            assert!(why.contains(told) && why.contains("were gone"), "{name}: {why}");
+        }
+        let unasked = Settings { required: Required::Nothing, ..settings.clone() };
+        let log = Log::start(unasked, &Metrics::new()).expect("a log");
+        assert_eq!(log.status(), Ok(()), "{name}: nobody asks for a log");
+        assert!(log.acknowledge("anna", "restored from a copy").await.expect("written"), "{name}");
+        assert!(!log.acknowledge("anna", "again").await.expect("nothing to do"), "{name}");
+        assert!(log.close(Duration::from_secs(10)).await);
+        let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+        assert_eq!(log.status(), Ok(()), "{name}");
+        assert!(log.close(Duration::from_secs(10)).await);
+        let key = Key::read(&settings.key).expect("a key").public();
+        let found = verify(&settings.dir, key, Head::beside(&settings.dir).as_ref()).expect("readable");
+        let found = found.expect(name);
+        assert_eq!(found.cuts.last().and_then(|cut| cut.by.as_deref()), Some("anna"), "{name}");
+        let kept = verify(&settings.dir, key, Some(&copy)).expect("readable");
+        assert!(kept.is_err(), "{name}: whoever kept a copy of the signature sees it for ever");
+    }
+}
+
+#[tokio::test]
+async fn only_the_keys_owner_says_that_a_cut_was_looked_into() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = filled(folder.path()).await;
+    fs::remove_file(file(&settings)).expect("removed");
+    filled(folder.path()).await;
+    let text = fs::read(file(&settings)).expect("a file");
+    let last = parse(text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line")).expect("a line");
+    let at = Link { seq: last.seq, hash: last.hash };
+    let other = Key::ensure(&folder.path().join("other.key")).expect("a key");
+    let mut forged = text.clone();
+    at.write(&cut::acknowledged(100, "mallory", "nothing to see", &other), &mut forged);
+    fs::write(file(&settings), forged).expect("written");
+    assert!(whole(&settings).is_err_and(|why| why.contains("not signed with this key")));
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    assert!(log.status().is_err(), "nor does the next run believe it");
+    assert!(log.close(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn a_cut_is_not_pruned_away_before_somebody_has_looked_into_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, _) = filed(folder.path()).await;
+    fs::remove_file(file(&settings)).expect("removed");
+    let (settings, files) = filed(folder.path()).await;
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let why = log.prune(room(&files, files.len() - 1), "mallory").await.expect_err("it is evidence").to_string();
+    assert!(why.contains("were gone") && files[0].exists(), "{why}");
+    assert!(log.acknowledge("anna", "a test").await.expect("written"));
+    assert!(!log.prune(room(&files, files.len() - 1), "anna").await.expect("pruned").files.is_empty());
+    assert!(log.close(Duration::from_secs(10)).await);
+    assert_eq!(whole(&settings).map(|_| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_log_whose_lines_or_end_nobody_signed_is_not_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = filled(folder.path()).await;
+    let key = Key::read(&settings.key).expect("a key");
+    let found = |head: Option<&Head>| verify(&settings.dir, key.public(), head).expect("readable");
+    let head = Head::beside(&settings.dir).expect("a head");
+    assert!(found(Some(&head)).is_ok());
+    assert!(found(None).is_err_and(|broken| broken.what.contains("head.json, is missing")));
+    // Thousands behind the last signature are not the gateway's, and few can be.
+    let text = fs::read(file(&settings)).expect("a file");
+    for (many, good) in [(2_000, true), (5_000, false)] {
+        let last = parse(text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line")).expect("a line");
+        let (mut at, mut longer) = (Link { seq: last.seq, hash: last.hash }, text.clone());
+        for _ in 0..many {
+            at = at.write(b"{\"kind\":\"note\"}", &mut longer);
+        }
+        fs::write(file(&settings), longer).expect("written");
+        let told = found(Some(&head)).map_err(|broken| broken.what);
+        assert_eq!(told.is_ok(), good, "{told:?}");
+    }
+    // One that is made up as a whole, under the first signature of an empty log.
+    let mut made = Vec::new();
+    let first = format!("{{\"kind\":\"file\",\"before\":\"{}\"}}", hex(&Link::START.hash));
+    Link::START.write(first.as_bytes(), &mut made).write(b"{\"kind\":\"note\"}", &mut made);
+    fs::write(file(&settings), made).expect("written");
+    let empty = Head { seq: 0, chain: hex(&Link::START.hash), signature: key.sign(Link::START) };
+    assert!(found(Some(&empty)).is_err_and(|broken| broken.what.contains("no line is signed")));
+}
+
+#[tokio::test]
+async fn a_first_run_that_was_killed_at_any_line_is_no_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = filled(folder.path()).await;
+    let text = fs::read_to_string(file(&settings)).expect("a file");
+    let key = Key::read(&settings.key).expect("a key");
+    let head = Head { seq: 0, chain: hex(&Link::START.hash), signature: key.sign(Link::START) };
+    for many in 0..4 {
+        let kept: String = text.lines().take(many).map(|line| format!("{line}\n")).collect();
+        fs::write(settings.dir.join("decisions-000000000001.jsonl"), kept).expect("written");
+        fs::write(settings.dir.join("head.json"), head.text()).expect("written");
+        let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+        assert_eq!(log.status(), Ok(()), "{many} lines");
+        assert!(log.close(Duration::from_secs(10)).await);
+        assert_eq!(whole(&settings).map(|_| ()), Ok(()), "{many} lines");
+    }
+}
+
+/// A log of two files, as it was written at these times.
+fn aged(folder: &Path, times: [&str; 2]) -> Settings {
+    let settings = settings(folder);
+    fs::create_dir_all(&settings.dir).expect("a folder");
+    let key = Key::ensure(&settings.key).expect("a key");
+    let mut at = Link::START;
+    for (number, time) in times.into_iter().enumerate() {
+        let mut text = Vec::new();
+        let first = serde_json::json!({ "kind": "file", "time": time, "before": hex(&at.hash) });
+        at = at.write(first.to_string().as_bytes(), &mut text);
+        let signature = key.sign(at);
+        let head = Head { seq: at.seq, chain: hex(&at.hash), signature: signature.clone() };
+        let words = serde_json::json!({ "kind": "checkpoint", "time": time, "signature": signature });
+        at = at.write(words.to_string().as_bytes(), &mut text);
+        fs::write(settings.dir.join(format!("decisions-{number:012}.jsonl")), text).expect("written");
+        fs::write(settings.dir.join("head.json"), head.text()).expect("written");
+    }
+    settings
+}
+
+#[tokio::test]
+async fn a_clock_that_is_years_ahead_of_the_last_line_makes_nothing_old() {
+    let year = Keep { days: Some(365), bytes: None };
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = aged(folder.path(), ["2019-01-01T00:00:00Z", "2019-06-01T00:00:00Z"]);
+    let why = pruned(&settings, year).await.expect_err("is it 2019, or is the clock right?").to_string();
+    assert!(why.contains("2019-06-01") && why.contains("--keep-mib"), "{why}");
+    // By size it goes all the same, and a clock that fits the last line is believed.
+    let both = Keep { bytes: Some(1), ..year };
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = aged(folder.path(), ["2019-01-01T00:00:00Z", "2019-06-01T00:00:00Z"]);
+    assert_eq!(pruned(&settings, both).await.expect("by size").files.len(), 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let yesterday = jiff::Timestamp::now() - Duration::from_secs(24 * 3_600);
+    let settings = aged(folder.path(), ["2019-01-01T00:00:00Z", &yesterday.to_string()]);
+    // The newest line of the first file is no newer than the first one of the next.
+    assert_eq!(pruned(&settings, year).await.expect("nothing is old enough"), Pruned::default());
+    let settings = Settings { file_bytes: 1, ..settings };
+    let week = Keep { days: Some(0), bytes: None };
+    assert_eq!(pruned(&settings, week).await.expect("old enough").files.len(), 1);
 }

@@ -4,14 +4,15 @@
 //! What is removed, changed, put in or moved breaks the chain at that line. What was written behind the last signature
 //! can be made anew by whoever may write the files; how many lines that are is said.
 
-use super::chain::{Hash, Link, hex, next, parse, unhex};
+use super::chain::{Hash, Line, Link, hex, next, parse, unhex};
+use super::cut::{self, Cut};
 use super::error::Error;
 use super::key::PublicKey;
 use super::prune::{ends, not_said};
 use super::writer::LONGEST;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,13 @@ impl Head {
     }
 }
 
+/// Lines that no signature is behind. The gateway signs after a thousand lines at the latest, and writes no more than
+/// about another thousand in one go: beyond this they are not its own.
+pub(super) const MOST_UNSIGNED: u64 = 4_096;
+
+/// Cuts that nobody has looked into, by the line that tells of them.
+pub(super) type Cuts = BTreeMap<u64, Cut>;
+
 /// A log that is whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
@@ -58,6 +66,8 @@ pub struct Verified {
     pub checkpoints: u64,
     /// The newest record of lines that were pruned: up to which, when and by whom.
     pub pruned: Option<Record>,
+    /// Lines that are gone, and that somebody has looked into.
+    pub cuts: Vec<Cut>,
     /// Behind the last signature.
     pub unsigned: u64,
     /// Decisions that could not be kept, as the log itself counts them.
@@ -138,7 +148,8 @@ pub(super) fn each_line_of<E>(
     Ok(Ok(()))
 }
 
-/// Reads the whole log. `head`: where it stood once, from beside the files or from a copy.
+/// Reads the whole log. `head`: where it stood once, from beside the files or from a copy; a log without one may end
+/// anywhere, and is not whole.
 pub fn verify(dir: &Path, key: PublicKey, head: Option<&Head>) -> Result<Result<Verified, Broken>, Error> {
     let whole = |what: &str| Broken { file: dir.to_owned(), line: 0, what: what.to_owned() };
     if head.is_some_and(|head| !head.is_signed_by(key)) {
@@ -159,6 +170,17 @@ pub fn verify(dir: &Path, key: PublicKey, head: Option<&Head>) -> Result<Result<
     {
         return Ok(Err(whole(&not_said(begin.0))));
     }
+    if let Some((line, cut)) = reading.cuts.first_key_value() {
+        return Ok(Err(whole(&cut.told(*line))));
+    }
+    if reading.found.lines > 0 && reading.found.checkpoints == 0 {
+        return Ok(Err(whole("no line is signed: whoever may write the files can have written all of them")));
+    }
+    if reading.found.lines > 0 && head.is_none() {
+        return Ok(Err(whole(
+            "the newest signature, head.json, is missing, so nobody can know what was cut off the end; give a copy with --head",
+        )));
+    }
     reading.found.open_writes = reading.open.len() as u64;
     Ok(Ok(reading.found))
 }
@@ -172,18 +194,23 @@ pub(super) struct Reading<'a> {
     begin: Option<(u64, Hash)>,
     /// Where files ended that signed records say were pruned.
     pruned: BTreeSet<(u64, Hash)>,
+    cuts: Cuts,
     open: BTreeSet<String>,
     found: Verified,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(key: PublicKey, head: Option<&'a Head>) -> Self {
-        let (pruned, open, found) = (BTreeSet::new(), BTreeSet::new(), Verified::default());
-        Self { key, head, at: None, file: None, begin: None, pruned, open, found }
+        let (pruned, cuts, open, found) = (BTreeSet::new(), Cuts::new(), BTreeSet::new(), Verified::default());
+        Self { key, head, at: None, file: None, begin: None, pruned, cuts, open, found }
     }
 
     pub(super) fn begin(&self) -> Option<(u64, Hash)> {
         self.begin
+    }
+
+    pub(super) fn open_cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     /// The last line that was read.
@@ -223,6 +250,8 @@ impl<'a> Reading<'a> {
         if self.found.lines == 0 {
             self.found.first = line.seq;
             self.begin = Some((line.seq, before.hash));
+            // A cut of a file that was pruned: the files behind it carry it on until somebody has looked into it.
+            self.cuts.extend(line.words["cut"].as_u64().map(|at| (at, Cut::read(&Value::Null))));
         }
         let at = Link { seq: line.seq, hash: line.hash };
         if let Some(head) = self.head.filter(|head| head.seq == at.seq)
@@ -233,6 +262,15 @@ impl<'a> Reading<'a> {
         self.found.lines += 1;
         self.found.last = line.seq;
         self.found.unsigned += 1;
+        self.means(kind, &line, before)?;
+        if self.found.unsigned > MOST_UNSIGNED {
+            return Err(format!("it is the last of {MOST_UNSIGNED} lines and more without a signature"));
+        }
+        self.at = Some(at);
+        Ok(())
+    }
+    /// What the line tells of the log itself.
+    fn means(&mut self, kind: &str, line: &Line<'_>, before: Link) -> Result<(), String> {
         match kind {
             "checkpoint" => {
                 if !self.key.signed(before, line.words["signature"].as_str().unwrap_or_default()) {
@@ -247,6 +285,21 @@ impl<'a> Reading<'a> {
                 self.found.pruned = ends.last().map(|_| words_of(&line.words));
                 self.pruned.extend(ends);
             }
+            "cut" => {
+                self.cuts.insert(line.seq, Cut::read(&line.words));
+            }
+            "acknowledged" => {
+                let to = cut::reaches(&line.words, self.key)
+                    .ok_or("the word that a cut was looked into is not signed with this key")?;
+                let text = |name: &str| line.words[name].as_str().map(str::to_owned);
+                let later = self.cuts.split_off(&(to + 1));
+                let looked = std::mem::replace(&mut self.cuts, later);
+                self.found.cuts.extend(looked.into_values().map(|cut| Cut {
+                    by: text("by"),
+                    reason: text("reason"),
+                    ..cut
+                }));
+            }
             "lost" => self.found.lost += line.words["lines"].as_u64().unwrap_or(0),
             "decision" => {
                 self.found.decisions += 1;
@@ -259,7 +312,6 @@ impl<'a> Reading<'a> {
             }
             _ => {}
         }
-        self.at = Some(at);
         Ok(())
     }
 }

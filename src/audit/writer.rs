@@ -3,32 +3,33 @@
 //! Invariant: the chain moves only when its lines are on the file; what a failed write left behind is cut off before
 //! the next one.
 
-use super::chain::{Link, hex, parse};
+use super::chain::{Link, hex};
+use super::cut::{self, Gone};
 use super::decision::now;
 use super::error::Error;
 use super::key::Key;
-use super::prune::{Prefix, Pruned};
+use super::resume::left;
 use super::settings::Settings;
-use super::verify::{HEAD, Head, files};
+use super::shared::Shared;
+use super::verify::{HEAD, Head};
 use crate::store;
-use crate::telemetry::Metrics;
-use prometheus::{IntCounter, IntGauge};
 use serde_json::json;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub(super) enum Message {
     /// The words of one line, and who waits for it to be on the disk.
     Line { words: Vec<u8>, told: Option<oneshot::Sender<bool>> },
-    /// Write down that these files go, and remove them.
-    Prune { prefix: Prefix, by: String, told: oneshot::Sender<Result<Pruned, Error>> },
+    /// The words of one line, signed and on the disk before anybody acts on it.
+    Signed { words: Vec<u8>, told: oneshot::Sender<bool> },
+    /// Somebody has looked into what is gone; says whether anything was.
+    Acknowledge { by: String, reason: String, told: oneshot::Sender<Result<bool, Error>> },
     /// Sign what there is and end; says whether that is on the disk.
     End(oneshot::Sender<bool>),
 }
@@ -40,46 +41,6 @@ const LOCK: &str = "lock";
 const IDLE: Duration = Duration::from_millis(500);
 /// The longest line there is: what is looked at for the end of the last run.
 pub(super) const LONGEST: u64 = 1024 * 1024;
-
-/// What the thread and the senders both know.
-pub(super) struct Shared {
-    trouble: Mutex<Option<String>>,
-    /// Lines that nobody could keep since the last one that was kept.
-    missing: AtomicU64,
-    lines: IntCounter,
-    lost: IntCounter,
-    writable: IntGauge,
-}
-
-impl Shared {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        metrics.audit_writable.set(1);
-        Self {
-            trouble: Mutex::new(None),
-            missing: AtomicU64::new(0),
-            lines: metrics.audit_lines.clone(),
-            lost: metrics.audit_lines_lost.clone(),
-            writable: metrics.audit_writable.clone(),
-        }
-    }
-
-    pub(super) fn lost(&self, lines: u64) {
-        self.missing.fetch_add(lines, Ordering::Relaxed);
-        self.lost.inc_by(lines);
-    }
-
-    pub(super) fn status(&self) -> Result<(), String> {
-        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(()),
-            Some(why) => Err(why.clone()),
-        }
-    }
-
-    fn set(&self, trouble: Option<String>) {
-        self.writable.set(i64::from(trouble.is_none()));
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-}
 
 /// A gateway writes the log in this folder at the moment.
 pub fn is_written(dir: &Path) -> bool {
@@ -95,6 +56,10 @@ pub(super) struct Writer {
     /// Lines since the last signature, and when the first of them came.
     unsigned: u64,
     since: Instant,
+    /// The line of a cut that nobody has looked into.
+    cut: Option<u64>,
+    /// When the run before this one wrote its last line, in seconds since 1970.
+    pub(super) last: Option<u64>,
     /// Held as long as the thread lives.
     _lock: File,
 }
@@ -153,33 +118,44 @@ impl Writer {
         if lock.try_lock().is_err() {
             return Err(Error::Taken(settings.dir.clone()));
         }
+        let left = left(&settings.dir, key.public())?;
         let mut writer = Self {
             key,
             shared,
-            link: Link::START,
+            link: left.link,
             file: None,
             unsigned: 0,
             since: Instant::now(),
+            cut: left.cut,
             settings: settings.clone(),
+            last: left.time,
             _lock: lock,
         };
-        let (mut torn, mut earlier) = (0, files(&settings.dir)?);
-        while let Some(path) = earlier.pop() {
-            let failed = |source| Error::Folder { path: path.clone(), source };
-            let Some((link, length, behind)) = end_of(&path)? else {
-                // The last run ended while it began this file: no line of it is whole.
-                fs::remove_file(&path).map_err(failed)?;
-                continue;
-            };
-            torn = behind;
-            writer.link = link;
-            writer.file = Some(Open::again(path.clone(), length).map_err(failed)?);
-            break;
+        if left.fresh {
+            // Before the first line: a log without a signature beside it has always lost it.
+            writer.beside(Link::START).map_err(failed)?;
         }
-        // Signed at once: what the last run could sign no more is covered by this.
-        let words = json!({ "kind": "start", "time": now(), "for": whom, "version": env!("CARGO_PKG_VERSION"),
-            "torn_bytes": torn });
-        writer.append(&[words.to_string().into_bytes()], true).and_then(|()| writer.sign()).map_err(failed)?;
+        for path in left.empty {
+            // The last run ended while it began this file: no line of it is whole.
+            fs::remove_file(&path).map_err(|source| Error::Folder { path, source })?;
+        }
+        if let Some((path, length)) = left.file {
+            let failed = |source| Error::Folder { path: path.clone(), source };
+            writer.file = Some(Open::again(path.clone(), length).map_err(failed)?);
+        }
+        let start = json!({ "kind": "start", "time": now(), "for": whom, "version": env!("CARGO_PKG_VERSION"),
+            "torn_bytes": left.torn });
+        let mut words = vec![start.to_string().into_bytes()];
+        words.extend(left.gone.as_ref().map(Gone::words));
+        // Signed at once: what the last run could sign no more is covered by this, and what it signed and is gone is
+        // told before the signature that says so is written over.
+        writer.append(&words, true).map_err(failed)?;
+        if let Some(Gone { from, to, why, .. }) = left.gone {
+            writer.cut = Some(writer.link.seq);
+            tracing::error!(from, to, why, dir = %settings.dir.display(), "lines of the audit log are gone; see `mi-gateway audit verify`");
+        }
+        writer.sign().map_err(failed)?;
+        writer.shared.cut(writer.cut);
         Ok(writer)
     }
 
@@ -187,7 +163,7 @@ impl Writer {
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         let mut ended = None;
         while ended.is_none() {
-            let (mut lines, mut waiting, mut pruned) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut lines, mut waiting, mut signing, mut looked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             let mut next = match messages.recv_timeout(IDLE) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -199,18 +175,28 @@ impl Writer {
                         lines.push(words);
                         waiting.extend(told);
                     }
-                    Message::Prune { prefix, by, told } => pruned.push((prefix, by, told)),
+                    Message::Signed { words, told } => {
+                        lines.push(words);
+                        signing.push(told);
+                    }
+                    Message::Acknowledge { by, reason, told } => looked.push((by, reason, told)),
                     Message::End(told) => ended = Some(told),
                 }
                 next = if lines.len() < TOGETHER && ended.is_none() { messages.try_recv().ok() } else { None };
             }
-            let kept = self.keep(lines, !waiting.is_empty());
+            let kept = self.keep(lines, !waiting.is_empty() || !signing.is_empty());
             for told in waiting {
                 // Whoever waits no longer has gone away, and nothing of his is sent.
                 let _ = told.send(kept);
             }
-            for (prefix, by, told) in pruned {
-                let _ = told.send(self.prune(prefix, &by));
+            if !signing.is_empty() {
+                let signed = kept && self.signed();
+                for told in signing {
+                    let _ = told.send(signed);
+                }
+            }
+            for (by, reason, told) in looked {
+                let _ = told.send(self.acknowledge(&by, &reason));
             }
             if self.is_due() {
                 self.signed();
@@ -224,14 +210,17 @@ impl Writer {
         }
     }
 
-    /// The record is signed and on the disk before anything goes.
-    fn prune(&mut self, prefix: Prefix, by: &str) -> Result<Pruned, Error> {
-        let record = prefix.record(by, &self.key);
-        if !self.keep(vec![record], true) || !self.signed() {
+    fn acknowledge(&mut self, by: &str, reason: &str) -> Result<bool, Error> {
+        let Some(line) = self.cut else { return Ok(false) };
+        let words = cut::acknowledged(line, by, reason, &self.key);
+        if !self.keep(vec![words], true) {
             return Err(Error::Closed);
         }
-        prefix.remove().map_err(Error::NotRemoved)?;
-        Ok(prefix.pruned)
+        // It bears a signature of its own: files that begin from here on need not tell of the cut any more.
+        self.cut = None;
+        self.shared.cut(None);
+        self.signed();
+        Ok(true)
     }
 
     fn is_due(&self) -> bool {
@@ -248,7 +237,7 @@ impl Writer {
     /// as well, so that readiness comes back without a caller's help.
     fn keep(&mut self, mut lines: Vec<Vec<u8>>, sync: bool) -> bool {
         let count = lines.len() as u64;
-        let missing = self.shared.missing.swap(0, Ordering::Relaxed);
+        let missing = self.shared.take_missing();
         if missing > 0 {
             let words = json!({ "kind": "lost", "time": now(), "lines": missing });
             lines.insert(0, words.to_string().into_bytes());
@@ -258,9 +247,9 @@ impl Writer {
         }
         let written = self.append(&lines, sync);
         if written.is_ok() {
-            self.shared.lines.inc_by(count);
+            self.shared.kept(count);
         } else {
-            self.shared.missing.fetch_add(missing, Ordering::Relaxed);
+            self.shared.missed(missing);
             self.shared.lost(count);
         }
         self.noted(written)
@@ -268,7 +257,7 @@ impl Writer {
 
     /// The same trouble is told once.
     fn noted(&self, done: io::Result<()>) -> bool {
-        let was_well = self.shared.status().is_ok();
+        let was_well = self.shared.trouble().is_ok();
         match done {
             Ok(()) if was_well => true,
             Ok(()) => {
@@ -307,7 +296,11 @@ impl Writer {
         if begun {
             return Ok(());
         }
-        let words = json!({ "kind": "file", "time": now(), "before": hex(&self.link.hash) });
+        let mut words = json!({ "kind": "file", "time": now(), "before": hex(&self.link.hash) });
+        if let Some(line) = self.cut {
+            // Carried on, so that the next start need not read every file to know of it.
+            words["cut"] = line.into();
+        }
         self.put(&[words.to_string().into_bytes()], false)
     }
 
@@ -340,31 +333,18 @@ impl Writer {
         });
         self.put(&[words.to_string().into_bytes()], true)?;
         self.unsigned = 0;
-        let head = Head { seq: at.seq, chain: hex(&at.hash), signature };
-        if let Err(error) = store::write_private(&self.settings.dir.join(HEAD), head.text().as_bytes()) {
+        if let Err(error) = self.beside(at) {
             tracing::warn!(%error, "the newest signature could not be kept beside the audit log");
         }
         Ok(())
+    }
+
+    fn beside(&self, at: Link) -> io::Result<()> {
+        let head = Head { seq: at.seq, chain: hex(&at.hash), signature: self.key.sign(at) };
+        store::write_private(&self.settings.dir.join(HEAD), head.text().as_bytes())
     }
 }
 
 fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Where the last run ended: the chain, the length of what is good, and what lies behind it. `None`: no whole line.
-fn end_of(path: &Path) -> Result<Option<(Link, u64, u64)>, Error> {
-    let failed = |source| Error::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let from = length.saturating_sub(2 * LONGEST);
-    file.seek(SeekFrom::Start(from)).map_err(failed)?;
-    let mut tail = Vec::new();
-    file.read_to_end(&mut tail).map_err(failed)?;
-    // A line without its end was never told to anybody.
-    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
-    let start = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let line = parse(&tail[start..end]).map_err(|why| Error::Foreign { path: path.to_owned(), why: why.to_owned() })?;
-    let good = from + end as u64 + 1;
-    Ok(Some((Link { seq: line.seq, hash: line.hash }, good, length - good)))
 }

@@ -18,9 +18,13 @@ use std::time::Duration;
 
 pub(super) async fn audit(config: Option<&Path>, words: args::Audit) -> Result<ExitCode, Failure> {
     let settings = settings(config)?;
-    if let args::Audit::Prune { keep_days, keep_mib, by, json } = words {
-        return prune(&settings, keep_days, keep_mib, by, json).await;
-    }
+    let words = match words {
+        args::Audit::Prune { keep_days, keep_mib, by, json } => {
+            return prune(&settings, keep_days, keep_mib, by, json).await;
+        }
+        args::Audit::Acknowledge { reason, by } => return acknowledge(&settings, &reason, by).await,
+        words => words,
+    };
     // Large files: never on a thread of the runtime.
     let done = tokio::task::spawn_blocking(move || match words {
         args::Audit::Verify { dir, key, head, json } => {
@@ -28,11 +32,14 @@ pub(super) async fn audit(config: Option<&Path>, words: args::Audit) -> Result<E
         }
         args::Audit::Find(words) => found(&settings, &words),
         args::Audit::Head => shown(&settings),
-        // Above: it asks a running gateway.
-        args::Audit::Prune { .. } => Ok(ExitCode::SUCCESS),
+        // Above: they ask a running gateway.
+        args::Audit::Prune { .. } | args::Audit::Acknowledge { .. } => Ok(ExitCode::SUCCESS),
     });
     done.await.map_err(|_| Failure::on_the_way("reading the audit log failed"))?
 }
+
+/// A log of many files is read whole before any of them goes.
+const PRUNES: Duration = Duration::from_secs(3_600);
 
 /// A running gateway writes its log itself; without one it is opened here.
 async fn prune(
@@ -44,7 +51,7 @@ async fn prune(
 ) -> Result<ExitCode, Failure> {
     let by = by.unwrap_or_else(this_user);
     let order = json!({ "keep_days": keep_days, "keep_mib": keep_mib, "by": by });
-    let told = match door::ask(settings, "/audit/prune", &order).await? {
+    let told = match door::ask_for(settings, "/audit/prune", &order, PRUNES).await? {
         Some(told) => told,
         None => {
             let given = Keep { days: keep_days, bytes: keep_mib.map(|mib| mib.saturating_mul(1024 * 1024)) };
@@ -73,15 +80,51 @@ async fn prune(
 }
 
 async fn pruned(settings: &Settings, keep: Keep, by: &str) -> Result<Pruned, Failure> {
-    if !settings.audit.dir.is_dir() {
-        return Err(Failure::begin(format!("there is no audit log in {}", settings.audit.dir.display())));
-    }
-    let log = Log::start_for("prune", settings.audit.clone(), &Metrics::new()).map_err(|error| unreadable(&error))?;
+    let log = opened("prune", settings)?;
     let pruned = log.prune(keep, by).await.map_err(|error| Failure::on_the_way(error.to_string()));
-    if !log.close(Duration::from_secs(30)).await {
-        return Err(Failure::on_the_way("the end of the audit log could not be signed"));
-    }
+    closed(&log).await?;
     pruned
+}
+
+async fn acknowledge(settings: &Settings, reason: &str, by: Option<String>) -> Result<ExitCode, Failure> {
+    if reason.trim().is_empty() {
+        return Err(Failure::begin("say with --reason what came of looking into it"));
+    }
+    let by = by.unwrap_or_else(this_user);
+    let order = json!({ "reason": reason, "by": by });
+    let done = match door::ask(settings, "/audit/acknowledge", &order).await? {
+        Some(told) => told["acknowledged"] == true,
+        None => {
+            let log = opened("acknowledge", settings)?;
+            let done = log.acknowledge(&by, reason).await.map_err(|error| Failure::on_the_way(error.to_string()));
+            closed(&log).await?;
+            done?
+        }
+    };
+    show::note(match done {
+        true => "A signed line says so. What is gone stays gone, and `verify` goes on telling of it.",
+        false => "No line is gone that waits for this.",
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Only where no gateway has it.
+fn opened(whom: &str, settings: &Settings) -> Result<Log, Failure> {
+    if !settings.audit.dir.is_dir() {
+        return Err(no_log(&settings.audit.dir));
+    }
+    Log::start_for(whom, settings.audit.clone(), &Metrics::new()).map_err(|error| unreadable(&error))
+}
+
+async fn closed(log: &Log) -> Result<(), Failure> {
+    match log.close(Duration::from_secs(30)).await {
+        true => Ok(()),
+        false => Err(Failure::on_the_way("the end of the audit log could not be signed")),
+    }
+}
+
+fn no_log(dir: &Path) -> Failure {
+    Failure::begin(format!("there is no audit log in {}", dir.display()))
 }
 
 fn unreadable(error: &Error) -> Failure {
@@ -115,9 +158,12 @@ fn verified(
         }
     };
     let verified = verify(dir, key, head.as_ref()).map_err(|error| unreadable(&error))?;
+    if head.is_none() && verified.as_ref().is_ok_and(|good| good.lines == 0) {
+        return Err(no_log(dir));
+    }
     if json {
         let told = match &verified {
-            Ok(good) => json!({ "whole": true, "head": head.is_some(), "found": good }),
+            Ok(good) => json!({ "whole": true, "head": true, "found": good }),
             Err(broken) => json!({ "whole": false, "broken": broken }),
         };
         show::line(&told.to_string());
@@ -125,7 +171,7 @@ fn verified(
     match verified {
         Ok(good) => {
             if !json {
-                whole(&good, head.is_some());
+                whole(&good);
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -137,8 +183,9 @@ fn verified(
     }
 }
 
-fn whole(good: &Verified, head: bool) {
-    let Verified { files, lines, first, last, decisions, checkpoints, pruned, unsigned, lost, open_writes } = good;
+fn whole(good: &Verified) {
+    let Verified { files, lines, first, last, decisions, checkpoints, pruned, cuts, unsigned, lost, open_writes } =
+        good;
     show::line(&format!("whole: lines {first} to {last} in {files} files, {decisions} decisions"));
     show::line(&format!("  {checkpoints} signatures; {unsigned} of {lines} lines are behind the last one"));
     if let Some(Record { last, time, by }) = pruned.as_ref().filter(|_| *first > 1) {
@@ -150,8 +197,14 @@ fn whole(good: &Verified, head: bool) {
     if *open_writes > 0 {
         show::line(&format!("  {open_writes} writes have no outcome: under way, or at M3 when a gateway was killed"));
     }
-    if !head {
-        show::note("head.json is missing: lines that were cut off the end can't be noticed.");
+    for cut in cuts {
+        let (by, reason) = (cut.by.as_deref().unwrap_or_default(), cut.reason.as_deref().unwrap_or_default());
+        show::line(&format!(
+            "  {} were gone on {} ({}); looked into by {by}: {reason}",
+            cut.lines(),
+            cut.time,
+            cut.why
+        ));
     }
 }
 

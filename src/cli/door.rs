@@ -18,11 +18,21 @@ const MOST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// Nothing where no gateway runs over this state.
 pub(super) async fn ask(settings: &Settings, path: &str, order: &Value) -> Result<Option<Value>, Failure> {
+    ask_for(settings, path, order, WAIT).await
+}
+
+/// For an order that takes its time.
+pub(super) async fn ask_for(
+    settings: &Settings,
+    path: &str,
+    order: &Value,
+    wait: Duration,
+) -> Result<Option<Value>, Failure> {
     let Some(address) = operations(settings) else { return Ok(None) };
     let url = format!("http://{address}{path}");
     let asked = exchange(settings, &url, order);
     let late = |_| Err(Failure::on_the_way(format!("the operations door {address} has not answered in time")));
-    tokio::time::timeout(WAIT, asked).await.unwrap_or_else(late)
+    tokio::time::timeout(wait, asked).await.unwrap_or_else(late)
 }
 
 async fn exchange(settings: &Settings, url: &str, order: &Value) -> Result<Option<Value>, Failure> {

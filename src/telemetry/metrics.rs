@@ -19,6 +19,7 @@ pub struct Metrics {
     pub verdicts: IntCounterVec,
     /// By limit (`client`, `program`, `daily` …) × `refused`, or `shadow` for what would have been.
     pub limit_refusals: IntCounterVec,
+    pub limit_unwatched: IntCounter,
     pub panics: IntCounter,
     pub connections_open: IntGaugeVec,
     /// Connections that ended for a reason of ours, and hyper's own 4xx: `tls_handshake`, `idle`, `age`, `per_peer` …
@@ -68,6 +69,7 @@ pub struct Metrics {
     pub audit_lines: IntCounter,
     pub audit_lines_lost: IntCounter,
     pub audit_writable: IntGauge,
+    pub audit_cut: IntGauge,
     pub outbox_writable: IntGauge,
     /// Intents by what became of them: `opened`, `committed`, `refused`, `unknown`, `withdrawn`, `repeated`.
     pub outbox_intents: IntCounterVec,
@@ -161,6 +163,8 @@ impl Metrics {
                 "Calls that limits refused, or would have.",
                 &["limit", "mode"],
             ),
+            limit_unwatched: made
+                .counter("limit_unwatched_total", "Calls that quotas which only watch could not count."),
             panics: made.counter("panics_total", "Requests and tasks that met a bug."),
             connections_open: made.gauges("connections_open", "Open connections by door.", &["door"]),
             connections_ended: made.counters(
@@ -229,6 +233,8 @@ impl Metrics {
             audit_lines: made.counter("audit_lines_total", "Lines kept in the audit log."),
             audit_lines_lost: made.counter("audit_lines_lost_total", "Lines that the audit log could not keep."),
             audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
+            audit_cut: made
+                .gauge("audit_cut", "1 while lines are gone from the audit log and nobody has looked into it."),
             outbox_writable: made.gauge("outbox_writable", "1 while the outbox can be written."),
             outbox_intents: made.counters(
                 "outbox_intents_total",

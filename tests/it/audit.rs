@@ -5,6 +5,7 @@ use crate::stops::{ask, operator};
 use http::StatusCode;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -40,6 +41,9 @@ fn is_whole(state: &Path) -> Result<(), String> {
         _ => Err(String::from_utf8_lossy(&ended.stderr).into_owned()),
     }
 }
+
+/// As Linux numbers it (O_NONBLOCK).
+const NONBLOCK: i32 = 0o4000;
 
 async fn add_item(caller: &Caller, item: &str) -> crate::house::Reply {
     caller.m3(&format!("MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO={item}&ITDS=First")).await
@@ -252,5 +256,84 @@ async fn the_oldest_files_go_when_they_are_asked_to_and_never_by_themselves() {
     assert_eq!(is_whole(state.path()), Ok(()));
     let done = audit(state.path(), &["prune", "--keep-mib", "1"]);
     assert!(done.status.success(), "{done:?}");
+    assert_eq!(is_whole(state.path()), Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_over_a_log_that_was_cut_tells_of_it_until_an_operator_has_looked_into_it() {
+    let house = House::start().await;
+    let demo = house.demo().await;
+    assert_eq!(add_item(&demo, "CUT1").await.status, StatusCode::OK);
+    let state = house.stop().await;
+    let file = files(state.path()).pop().expect("a file");
+    let kept: String =
+        fs::read_to_string(&file).expect("text").lines().take(3).map(|line| format!("{line}\n")).collect();
+    fs::write(&file, kept).expect("cut");
+    let house = House::again(state, |_| {}).await;
+    let demo = house.demo().await;
+    assert_eq!(add_item(&demo, "CUT2").await.status, StatusCode::OK, "callers are served");
+    let ready = house.operations("/readyz").await;
+    assert!(!ready.status.is_success() && ready.text().contains("audit acknowledge"), "{}", ready.text());
+    assert!(house.operations("/metrics").await.text().contains("audit_cut 1"));
+    let at = house.state.path().to_owned();
+    let why = is_whole(&at).expect_err("what is gone is gone");
+    assert!(why.contains("lines 4 to") && why.contains("audit acknowledge"), "{why}");
+    // The running gateway's own log, and then without one.
+    let words = ["acknowledge", "--reason", "the disk was restored", "--by", "anna"];
+    let done = tokio::task::spawn_blocking(move || audit(&at, &words)).await.expect("it ends");
+    assert!(done.status.success(), "{done:?}");
+    until_ready(&house, true).await;
+    let state = house.stop().await;
+    let told = audit(state.path(), &["verify"]);
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.success() && text.contains("looked into by anna: the disk was restored"), "{told:?}");
+    fs::remove_file(&file).expect("all is gone");
+    let done = audit(state.path(), &["acknowledge", "--reason", "a test", "--by", "anna"]);
+    assert!(done.status.success() && is_whole(state.path()).is_ok(), "{done:?}");
+    assert_eq!(audit(state.path(), &["acknowledge", "--reason", " "]).status.code(), Some(2), "say why");
+    fs::remove_file(state.path().join("audit/head.json")).expect("removed");
+    let why = is_whole(state.path()).expect_err("its end can't be known");
+    assert!(why.contains("head.json"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_goes_away_while_a_large_log_is_read_has_pruned_it_all_the_same() {
+    let house = House::with(|settings| settings.audit.file_bytes = 1_000).await;
+    let demo = house.demo().await;
+    for item in ["GONE1", "GONE2"] {
+        assert_eq!(add_item(&demo, item).await.status, StatusCode::OK);
+    }
+    let all = files(house.state.path());
+    // A file that takes as long to read as the test wants.
+    let slow = house.state.path().join("audit/decisions-000000000000.jsonl");
+    assert!(Command::new("mkfifo").arg(&slow).status().is_ok_and(|made| made.success()));
+    let (order, token) = (serde_json::json!({ "keep_mib": 0, "by": "anna" }), operator(&house));
+    let open = || {
+        let mut options = fs::OpenOptions::new();
+        // Whoever opens it without waiting finds nobody until it is being read.
+        options.write(true).custom_flags(NONBLOCK).open(&slow).ok()
+    };
+    let asked = async { drop(ask(&house, http::Method::POST, "/audit/prune", &order, &token).await) };
+    let reads = async {
+        loop {
+            if let Some(pipe) = open() {
+                return pipe;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let pipe = tokio::select! { () = asked => panic!("it does not answer"), pipe = reads => pipe };
+    let doors = &house.running.metrics.connections_open;
+    let began = Instant::now();
+    while doors.with_label_values(&["operations"]).get() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the door has not seen that he went");
+        tokio::task::yield_now().await;
+    }
+    drop(pipe);
+    while all[0].exists() {
+        assert!(began.elapsed() < Duration::from_secs(30), "what was begun is not ended");
+        tokio::task::yield_now().await;
+    }
+    let state = house.stop().await;
     assert_eq!(is_whole(state.path()), Ok(()));
 }

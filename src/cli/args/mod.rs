@@ -226,6 +226,16 @@ pub(super) enum Audit {
         #[arg(long)]
         json: bool,
     },
+    /// Say that somebody has looked into lines that are gone, which the log tells since it was taken up again: `verify` and
+    /// readiness complain no more, and a signed line keeps who said so, and why.
+    Acknowledge {
+        /// What came of looking into it.
+        #[arg(long)]
+        reason: String,
+        /// Who says so, for the record.
+        #[arg(long)]
+        by: Option<String>,
+    },
     /// Print the newest signature and the public key, to keep where nobody who can write the log can reach it.
     Head,
 }
