@@ -1,7 +1,7 @@
 //! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
 //!
 //! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → value-level policy →
-//! limits → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
+//! limits → its line in the audit log → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
 use super::blocked::{self, Blocking};
@@ -11,7 +11,7 @@ use super::intent::{self, Begun};
 use super::listing::{Listing, Pen};
 use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
-use super::verdict::{Judged, bound_to};
+use super::verdict::{Judged, Weighed};
 use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
 use crate::catalog::Catalog;
@@ -21,7 +21,7 @@ use crate::m3;
 use crate::model::{Call, Company, Division, Effect, FieldName, Input, M3User, Place, Principal, TransactionLayout};
 use crate::outbox::Outbox;
 use crate::policies::Active;
-use crate::policy::{Ask, Asker, Decision};
+use crate::policy::Asker;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::translate::{self, Asked, Continuation, Shape, Table};
@@ -123,9 +123,10 @@ impl Exchange {
             let mut inputs = translate::placed(typed, &layout, place);
             // Before the decision: what is decided on is where the list really goes on.
             let (left_at, pen) = self.goes_on(asked, who, place, &layout, &mut inputs)?;
-            let (decision, ticket) = self.value_policy(asked, who, visit, &layout, &inputs, effect, place, &user)?;
+            let weighed = Weighed::new(asked, (who, visit, &user), effect, place, (&layout, &inputs));
+            let decided = self.value_policy(&weighed)?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
-            let columns = |field| decision.may_show(field);
+            let columns = |field| decided.decision.may_show(field);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
             // A cursor holds values of the last record: not those that the caller may not see.
             let pen = pen.filter(|pen| pen.bound.continuation().outputs().all(|at| columns(field_of(&layout, at))));
@@ -140,6 +141,8 @@ impl Exchange {
                 Some(held) => Held::clone(held),
                 None => held.insert(self.charge(asked, who, visit).await?).clone(),
             };
+            // Written down as allowed once nothing but M3 and its line can refuse it: limits write down what they refuse.
+            let ticket = self.allowed(&weighed, &decided);
             // What a caller may not see in an answer is not repeated to him either.
             let repeated =
                 |input: &&Input| asked.options.extended && columns(layout.input.fields()[usize::from(input.at)].name);
@@ -284,59 +287,6 @@ impl Exchange {
         };
         let pen = Pen { seal: self.seal.clone(), bound, lifetime: self.settings.cursor_lifetime };
         Ok((left_at, Some(pen)))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "everything that a rule may look at, by name")]
-    fn value_policy(
-        &self,
-        asked: &Asked,
-        who: &Principal,
-        visit: &Visit,
-        layout: &Arc<TransactionLayout>,
-        inputs: &[Input],
-        effect: Effect,
-        place: Place,
-        user: &M3User,
-    ) -> Result<(Decision, Ticket), Problem> {
-        let ask = Ask {
-            asker: Asker::from(who),
-            program: asked.program,
-            transaction: asked.transaction,
-            effect,
-            place,
-            m3_user: user,
-            layout,
-            inputs,
-            address: visit.peer.address,
-            unix_seconds: unix_seconds(),
-        };
-        let set = self.policies.set();
-        let decision = set.decide(&ask);
-        let bound = if decision.allowed { bound_to(who, layout, inputs, place) } else { Ok(()) };
-        let judged = Judged {
-            who,
-            visit,
-            set: set.hash(),
-            name: (asked.program, asked.transaction),
-            effect,
-            user: Some(user),
-            place: Some(place),
-            inputs: Some((layout, inputs)),
-            step: if bound.is_ok() { Step::Values } else { Step::Bounds },
-            allowed: decision.allowed && bound.is_ok(),
-            reason: if bound.is_ok() { decision.reason.word() } else { "bound-elsewhere" },
-            rules: &decision.rules,
-        };
-        let ticket = judged.record(&self.audit);
-        if let Some(shadow) = self.policies.shadow() {
-            shadow.values(who, &ask, layout, &decision, ticket.id);
-        }
-        self.metrics.policy_decisions.with_label_values(&["values", decision.verdict()]).inc();
-        bound.map_err(|problem| problem.decided(ticket.id))?;
-        if decision.allowed {
-            return Ok((decision, ticket));
-        }
-        Err(judged.refusal(decision.reason).decided(ticket.id))
     }
 
     async fn send(&self, call: Call, visit: &Visit, mut ticket: Ticket, held: Held) -> Result<(Flow, bool), Sent> {

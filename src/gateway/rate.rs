@@ -61,6 +61,9 @@ impl Ears<'_> {
             self.metrics.limit_refusals.with_label_values(&[shadow.name(), "shadow"]).inc();
             self.note(*shadow, None);
         }
+        if said.unwatched {
+            self.metrics.limit_unwatched.inc();
+        }
         let Some(verdict) = said.verdict else { return Ok(said.held) };
         let refused = (!verdict.allowed).then(|| self.refused(&verdict));
         let mut learnt = self.visit.learnt();

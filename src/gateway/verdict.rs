@@ -1,10 +1,14 @@
 //! A decision on its way into the audit log, and the bounds that the operators set besides the rules.
 
+use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
+use crate::clock::unix_seconds;
 use crate::model::{Effect, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName};
-use crate::policy::{self, Reason};
+
+use crate::policy::{self, Ask, Asker, Decision, Reason, Set};
+use crate::translate::Asked;
 use std::sync::Arc;
 
 /// What was decided, with everything that the log tells of it.
@@ -84,13 +88,102 @@ impl Judged<'_> {
     }
 }
 
-/// What the operators bound the client to holds besides the rules, in every place that the call reaches.
-pub(super) fn bound_to(
-    who: &Principal,
-    layout: &TransactionLayout,
-    inputs: &[Input],
+/// A call with everything that a rule may look at.
+pub(super) struct Weighed<'a> {
+    asked: &'a Asked,
+    who: &'a Principal,
+    visit: &'a Visit,
+    user: &'a M3User,
+    effect: Effect,
     place: Place,
-) -> Result<(), Problem> {
+    layout: &'a Arc<TransactionLayout>,
+    inputs: &'a [Input],
+    at: u64,
+}
+
+/// What was decided on its values, by which rules.
+pub(super) struct Decided {
+    set: Arc<Set>,
+    pub(super) decision: Decision,
+}
+
+impl<'a> Weighed<'a> {
+    pub(super) fn new(
+        asked: &'a Asked,
+        (who, visit, user): (&'a Principal, &'a Visit, &'a M3User),
+        effect: Effect,
+        place: Place,
+        (layout, inputs): (&'a Arc<TransactionLayout>, &'a [Input]),
+    ) -> Self {
+        Self { asked, who, visit, user, effect, place, layout, inputs, at: unix_seconds() }
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            asker: Asker::from(self.who),
+            program: self.asked.program,
+            transaction: self.asked.transaction,
+            effect: self.effect,
+            place: self.place,
+            m3_user: self.user,
+            layout: self.layout,
+            inputs: self.inputs,
+            address: self.visit.peer.address,
+            unix_seconds: self.at,
+        }
+    }
+
+    fn judged<'b>(&'b self, decided: &'b Decided, bound: bool) -> Judged<'b> {
+        let Decided { set, decision } = decided;
+        Judged {
+            who: self.who,
+            visit: self.visit,
+            set: set.hash(),
+            name: (self.asked.program, self.asked.transaction),
+            effect: self.effect,
+            user: Some(self.user),
+            place: Some(self.place),
+            inputs: Some((self.layout, self.inputs)),
+            step: if bound { Step::Values } else { Step::Bounds },
+            allowed: decision.allowed && bound,
+            reason: if bound { decision.reason.word() } else { "bound-elsewhere" },
+            rules: &decision.rules,
+        }
+    }
+}
+
+impl Exchange {
+    /// What is refused is written down here. What is allowed is not yet: limits have their say before it is.
+    pub(super) fn value_policy(&self, call: &Weighed<'_>) -> Result<Decided, Problem> {
+        let set = self.policies.set();
+        let decision = set.decide(&call.ask());
+        let bound = if decision.allowed { bound_to(call.who, call.layout, call.inputs, call.place) } else { Ok(()) };
+        self.metrics.policy_decisions.with_label_values(&["values", decision.verdict()]).inc();
+        let decided = Decided { set, decision };
+        if decided.decision.allowed && bound.is_ok() {
+            return Ok(decided);
+        }
+        let ticket = self.written(call, &decided, bound.is_ok());
+        bound.map_err(|problem| problem.decided(ticket.id))?;
+        Err(call.judged(&decided, true).refusal(decided.decision.reason).decided(ticket.id))
+    }
+
+    /// The line of a call that goes to M3.
+    pub(super) fn allowed(&self, call: &Weighed<'_>, decided: &Decided) -> Ticket {
+        self.written(call, decided, true)
+    }
+
+    fn written(&self, call: &Weighed<'_>, decided: &Decided, bound: bool) -> Ticket {
+        let ticket = call.judged(decided, bound).record(&self.audit);
+        if let Some(shadow) = self.policies.shadow() {
+            shadow.values(call.who, &call.ask(), call.layout, &decided.decision, ticket.id);
+        }
+        ticket
+    }
+}
+
+/// What the operators bound the client to holds besides the rules, in every place that the call reaches.
+fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
     if !who.standing.is_bound() {
         return Ok(());
     }

@@ -84,6 +84,20 @@ impl Visit {
         })
     }
 
+    /// What limits said to this transaction of the call, for the answer's headers: the tightest stays.
+    pub(super) fn learns_of(&self, item: &Self) {
+        let (limit, decision) = {
+            let learnt = item.learnt();
+            (learnt.limit.clone(), learnt.decision)
+        };
+        let mut learnt = self.learnt();
+        learnt.limit = match (learnt.limit.take(), limit) {
+            (Some(known), Some(other)) => Some(known.tighter(other)),
+            (known, other) => known.or(other),
+        };
+        learnt.decision = learnt.decision.or(decision);
+    }
+
     /// `None`: a spent limit is the answer at once.
     pub(super) fn pace(&self) -> Option<&Pace> {
         self.pace.as_deref()

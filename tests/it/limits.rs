@@ -327,3 +327,40 @@ async fn a_call_that_m3_never_answers_gives_its_slot_back_with_its_time_out() {
     until_free(&caller, OTHER).await;
     house.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_limit_refused_is_nowhere_told_as_allowed() {
+    let (house, caller) = limited(&wide("[[program]]\nprogram = \"CRS610MI\"\nrate = \"2/hour\"\nburst = 2\n")).await;
+    for call in [READ, WRITE, READ, WRITE, READ, WRITE] {
+        caller.m3(call).await;
+    }
+    assert_eq!(house.asked().len(), 2, "a read and a write");
+    let state = house.stop().await;
+    let found = out(&command(state.path(), &["audit", "find", "--verdict", "allow"]).await);
+    let lines: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let count = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+    assert_eq!((count("decision"), count("outcome")), (2, 1), "{found}");
+}
+
+#[tokio::test]
+async fn the_head_of_a_bulk_call_tells_the_tightest_limit_and_the_first_decision() {
+    let (house, caller) = limited(&wide("[[program]]\nprogram = \"CRS610MI\"\nrate = \"3/hour\"\nburst = 3\n")).await;
+    let read = json!({ "transaction": "GetBasicData", "record": { "CUNO": "C00001" } });
+    let body =
+        |many: usize| Bytes::from(json!({ "program": "CRS610MI", "transactions": vec![&read; many] }).to_string());
+    let send = |many| caller.send(Method::POST, BULK, &[("content-type", "application/json")], body(many));
+    let reply = send(1).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!((left(&reply).0.as_str(), left(&reply).1), ("program", 2));
+    assert!(reply.header("ratelimit-policy").contains("\"program\";q=3"), "{:?}", reply.headers);
+    let first = reply.header("mi-decision").to_owned();
+    assert_eq!(send(2).await.status, StatusCode::OK);
+    // Nothing is left for the first of them: the call is refused as a whole.
+    let refused = send(2).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text());
+    assert_eq!((left(&refused).0.as_str(), left(&refused).1), ("program", 0));
+    assert_ne!(refused.header("mi-decision"), "");
+    let state = house.stop().await;
+    let found = out(&command(state.path(), &["audit", "find", "--decision", &first]).await);
+    assert!(found.contains("\"verdict\":\"allow\""), "{found}");
+}

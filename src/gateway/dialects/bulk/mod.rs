@@ -5,6 +5,7 @@
 //! running pauses while reading goes on, up to the body's limits of bytes and transactions.
 //! Invariant: every transaction has one result in the call's order, and none runs after the reason to end the run.
 
+mod head;
 mod item;
 mod out;
 mod read;

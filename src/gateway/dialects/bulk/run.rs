@@ -5,6 +5,7 @@ use super::super::super::problem::{Kind, Problem};
 use super::super::super::rate::{Pace, caller};
 use super::super::super::refused::Refused;
 use super::super::super::visit::Visit;
+use super::head::Head;
 use super::item::{self, Done, is_write};
 use super::out::{Gone, Out};
 use super::{Settings, read::Read};
@@ -30,8 +31,7 @@ pub(super) struct Run {
     document: BulkDocument,
     chunk: Vec<u8>,
     out: Out,
-    /// Told once: the answer begins, or why there is none.
-    begin: Option<oneshot::Sender<Option<Problem>>>,
+    head: Head,
     pace: Arc<Pace>,
     until: tokio::time::Instant,
     /// Transactions that were begun.
@@ -63,32 +63,19 @@ impl Run {
         out: Out,
         begin: oneshot::Sender<Option<Problem>>,
     ) -> Self {
+        let head = Head::new(visit.clone(), begin);
         let document = BulkDocument::new(bulk.options().format);
         let pace = Arc::new(Pace::new());
         let until = tokio::time::Instant::from_std(Instant::now() + settings.time);
         let chunk = Vec::with_capacity(1024);
-        Self {
-            exchange,
-            settings,
-            who,
-            visit,
-            bulk,
-            document,
-            chunk,
-            out,
-            begin: Some(begin),
-            pace,
-            until,
-            begun: 0,
-            unread: false,
-        }
+        Self { exchange, settings, who, visit, bulk, document, chunk, out, head, pace, until, begun: 0, unread: false }
     }
 
     pub(super) async fn run(mut self, mut read: mpsc::UnboundedReceiver<Read>) {
         if self.results(&mut read).await.is_err() || self.left_out(&mut read).await.is_err() {
             return;
         }
-        self.begin();
+        self.head.send();
         let (_, failed, _) = self.document.counts();
         self.visit.learnt().outcome = Some(match failed {
             _ if self.document.is_cut_short() => "cut-short",
@@ -146,7 +133,7 @@ impl Run {
                 self.write(done).await?;
                 continue;
             }
-            if !self.chunk.is_empty() && self.begin.is_none() {
+            if !self.chunk.is_empty() && self.head.is_sent() {
                 self.flush().await?;
             }
             tokio::select! {
@@ -168,7 +155,7 @@ impl Run {
     /// What stands behind the last transaction belongs to the body too, however late it comes.
     async fn read_to_the_end(&mut self, read: &mut mpsc::UnboundedReceiver<Read>) -> Result<(), Stop> {
         while !self.document.is_cut_short() {
-            if self.begin.is_none() {
+            if self.head.is_sent() {
                 self.flush().await?;
             }
             let part = tokio::select! {
@@ -225,23 +212,11 @@ impl Run {
     /// Before anything ran the call is refused as a whole; after it the run is cut short, and what ran is told.
     fn stop(&mut self, kind: Kind, detail: String, word: &'static str) -> Result<(), Stop> {
         if self.begun == 0 {
-            self.refuse(Problem::new(kind, detail));
+            self.head.refuse(Problem::new(kind, detail));
             return Err(Stop::Refused);
         }
         self.document.cut_short(detail, word);
         Ok(())
-    }
-
-    fn refuse(&mut self, problem: Problem) {
-        if let Some(begin) = self.begin.take() {
-            let _ = begin.send(Some(problem));
-        }
-    }
-
-    fn begin(&mut self) {
-        if let Some(begin) = self.begin.take() {
-            let _ = begin.send(None);
-        }
     }
 
     /// One more transaction: within the call's bounds and the client's rate. The first was paid for at the door.
@@ -281,7 +256,7 @@ impl Run {
         self.document.cut_short(problem.told(), problem.kind.error_type());
     }
 
-    fn begin_item(&self, item: Item) -> BoxFuture<'static, Done> {
+    fn begin_item(&mut self, item: Item) -> BoxFuture<'static, Done> {
         {
             let mut learnt = self.visit.learnt();
             learnt.transactions = Some(self.begun);
@@ -289,7 +264,9 @@ impl Run {
         }
         // The first one's rate was paid for at the door, so it does not wait for it.
         let pace = (self.begun > 1).then(|| self.pace.clone());
-        item::begin(self.exchange.clone(), self.who.clone(), self.visit.item(self.begun, pace), item)
+        let visit = self.visit.item(self.begun, pace);
+        self.head.with(&visit);
+        item::begin(self.exchange.clone(), self.who.clone(), visit, item)
     }
 
     async fn write(&mut self, done: Done) -> Result<(), Stop> {
@@ -297,22 +274,22 @@ impl Run {
             Ok(answer) => answer,
             Err(Refused::Problem(problem)) if problem.kind.is_of_limits() => {
                 // Others that were begun beside the first are reads: nothing of them is missed.
-                if self.begin.is_some() {
-                    self.refuse(problem);
+                if !self.head.is_sent() {
+                    self.head.refuse(problem);
                     return Err(Stop::Refused);
                 }
                 self.limited(&problem);
                 self.document.left_out(&done.name, &mut self.chunk);
-                self.begin();
+                self.head.send();
                 return Ok(());
             }
             Err(refused) => {
                 self.failed(&done.name, refused);
-                self.begin();
+                self.head.send();
                 return Ok(());
             }
         };
-        self.begin();
+        self.head.send();
         Ok(self.records(answer, done.extended).await?)
     }
 
