@@ -1,7 +1,8 @@
 //! What one client has used of its day and its month.
 //!
 //! Invariant: nothing is let through beyond what was reserved, and what was reserved stands in the store; so a crash
-//! counts a block too much at most, and never too little. A clock that was set back finds the later day's count, and
+//! counts a block too much at most, and never too little. But where a shadow alone counts nobody waits for the store: it
+//! refuses nothing, and a crash may cost it what was not written. A clock that was set back finds the later day's count, and
 //! goes on with that for as long as a day lasts: one that was years ahead for a moment keeps nobody out for years.
 
 use super::book::Used;
@@ -178,7 +179,7 @@ impl Counter {
         for (count, cap) in state.counts.iter_mut().zip(caps).filter(|(_, cap)| cap.counts()) {
             let Some(count) = count else { continue };
             let units = charged(units, cap);
-            if count.used + units > count.reserved {
+            if cap.real.is_some() && count.used + units > count.reserved {
                 count.need = count.need.max(units);
                 wait = true;
             }
@@ -190,7 +191,8 @@ impl Counter {
         for (count, cap) in state.counts.iter_mut().zip(caps).filter(|(_, cap)| cap.counts()) {
             let Some(count) = count else { continue };
             count.used += charged(units, cap);
-            low |= count.reserved - count.used < count.block.div_ceil(2) && count.target() > count.reserved;
+            low |=
+                count.reserved.saturating_sub(count.used) < count.block.div_ceil(2) && count.target() > count.reserved;
         }
         for verdict in &mut said {
             verdict.remaining = verdict.remaining.saturating_sub(verdict.weight);
@@ -248,15 +250,22 @@ impl Counter {
         rows
     }
 
-    /// Begins anew; what comes next waits until that is written.
-    pub(super) fn reset(&self, per: Option<Per>) -> Vec<Used> {
-        let mut state = self.state();
-        for (count, own) in state.counts.iter_mut().zip(Per::ALL) {
+    /// What stands in the store once it has begun anew.
+    pub(super) fn anew(&self, per: Option<Per>) -> Vec<Used> {
+        let mut rows = self.rows(&self.state(), |count| count.reserved);
+        for row in rows.iter_mut().filter(|row| per.is_none_or(|per| per == row.per)) {
+            (row.used, row.reserved) = (0, 0);
+        }
+        rows
+    }
+
+    /// Begins anew; what comes next waits until more is reserved.
+    pub(super) fn reset(&self, per: Option<Per>) {
+        for (count, own) in self.state().counts.iter_mut().zip(Per::ALL) {
             if let Some(count) = count.as_mut().filter(|_| per.is_none_or(|per| per == own)) {
                 (count.used, count.reserved) = (0, 0);
             }
         }
-        self.rows(&state, |count| count.reserved)
     }
 
     pub(super) fn used(&self) -> Vec<Used> {

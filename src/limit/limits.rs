@@ -89,6 +89,8 @@ pub struct Said {
     pub verdict: Option<Verdict>,
     /// Shadows that would have refused it.
     pub shadows: Vec<Policy>,
+    /// Days and months that only watch could not be counted.
+    pub unwatched: bool,
     pub held: Held,
 }
 
@@ -160,7 +162,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         let shadow = shadow.filter(|_| verdict.allowed);
         let shadow = shadow.map(|rate| self.bucket(client, What::Own, true, rate.quota).take(weight));
         let shadows = shadow.filter(|verdict| !verdict.allowed).map(|verdict| verdict.policy).into_iter().collect();
-        Said { verdict: Some(verdict), shadows, held: Held::default() }
+        Said { verdict: Some(verdict), shadows, ..Said::default() }
     }
 
     /// The door of a call: one unit of its rate, and a look at what else is counted for the client as a whole, so that
@@ -172,7 +174,8 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
         }
         let plan = self.plan.load_full();
         let caps = caps(&plan, caller);
-        if caps != [Caps::default(); 2] {
+        // Where nothing but shadows counts there is nobody to tell.
+        if caps.iter().any(|caps| caps.real.is_some()) {
             let looked = self.usage.ask(caller.client, &plan.zone, caps, 1, self.at(now), false).await?;
             // What would have been refused is told where it is counted.
             looked.said.into_iter().for_each(|verdict| said.hear(placed(&plan, caller, verdict)));
@@ -219,6 +222,7 @@ impl<C: Clock + Clone + Send + Sync + 'static> Limits<C> {
             let allowed = said.is_allowed();
             match self.usage.ask(client, &plan.zone, caps, cost, self.at(now), allowed).await {
                 Ok(counted) => counter = said.counted(counted, &plan, charge.caller),
+                Err(_) if caps.iter().all(|caps| caps.real.is_none()) => said.unwatched = true,
                 Err(uncounted) => {
                     taken.iter().for_each(|(bucket, weight)| bucket.give(*weight));
                     return Err(uncounted);

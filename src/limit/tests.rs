@@ -461,10 +461,7 @@ async fn what_was_used_survives_a_crash_a_restart_and_counts_a_block_too_much_at
         (limits, keeper)
     };
     let id = client("a");
-    let (program, transaction) =
-        (ProgramName::parse("CRS610MI").unwrap(), TransactionName::parse("GetBasicData").unwrap());
-    let caller = Caller { client: &id, groups: &[] };
-    let charge = Charge { caller, program, transaction, effect: Effect::Read, all: false };
+    let charge = call(&id);
     let (mut really, day) = (0u64, at("2026-03-10T10:00:00Z"));
     for crash in 0..6 {
         let (limits, keeper) = house().await;
@@ -511,18 +508,61 @@ async fn the_number_of_counters_is_bounded_and_those_that_go_are_written() {
     let rounds = async {
         for round in 0..2 {
             for n in 0..12 {
-                let id = client(&format!("c{n}"));
-                let (program, transaction) =
-                    (ProgramName::parse("CRS610MI").unwrap(), TransactionName::parse("GetBasicData").unwrap());
-                let caller = Caller { client: &id, groups: &[] };
-                let charge = Charge { caller, program, transaction, effect: Effect::Read, all: false };
-                let allowed = limits.charge(&charge, 1_000).await.expect("the store writes").is_allowed();
+                let allowed = limits
+                    .charge(&call(&client(&format!("c{n}"))), 1_000)
+                    .await
+                    .expect("the store writes")
+                    .is_allowed();
                 assert_eq!(allowed, round == 0, "c{n} in round {round}");
             }
         }
     };
     tokio::select! { () = rounds => {}, () = usage.keep() => {} }
     assert_eq!(limits.used(None).await.expect("reads").len(), 12);
+}
+
+/// Limits over a store, and the store, whose writer nobody has.
+async fn over_a_store(folder: &std::path::Path, quota: &str) -> (Limits<FakeRelativeClock>, Store) {
+    let store = Store::open(folder).await.expect("a store");
+    let text =
+        format!("[default]\nrate = \"1000/second\"\nburst = 1000\n[[quota]]\nper = \"day\"\nunits = 100\n{quota}");
+    let limits = Limits::with_clock(plan(&text), FakeRelativeClock::default(), 1_000);
+    (limits.keep_in(Book::open(&store, 0).await.expect("a book"), 4), store)
+}
+
+fn call(id: &ClientId) -> Charge<'_> {
+    let (program, transaction) =
+        (ProgramName::parse("CRS610MI").unwrap(), TransactionName::parse("GetBasicData").unwrap());
+    Charge { caller: Caller { client: id, groups: &[] }, program, transaction, effect: Effect::Read, all: false }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_refuses_nobody_whom_only_shadows_watch() {
+    for (quota, watched) in [("shadow = true\n", true), ("", false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (limits, store) = over_a_store(folder.path(), quota).await;
+        let id = client("a");
+        // Nobody writes: what a real quota has reserved is used up at once.
+        let said = limits.charge(&call(&id), 1_000).await;
+        assert_eq!(said.as_ref().is_ok_and(|said| said.is_allowed() && !said.unwatched), watched, "{said:?}");
+        store.close().await;
+        let id = client("b");
+        let said = limits.charge(&call(&id), 1_000).await;
+        assert_eq!(said.as_ref().is_ok_and(|said| said.is_allowed() && said.unwatched), watched, "{said:?}");
+        assert_eq!(limits.door(call(&id).caller, 1_000).await.is_ok(), watched);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_set_back_in_the_store_is_not_forgotten_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (limits, store) = over_a_store(folder.path(), "").await;
+    let (id, usage) = (client("a"), limits.usage());
+    let one = async { assert!(limits.charge(&call(&id), 1_000).await.expect("the store writes").is_allowed()) };
+    tokio::select! { () = one => {}, () = usage.keep() => {} }
+    store.close().await;
+    assert!(limits.reset(&id, None).await.is_err());
+    assert_eq!(usage.live(&id), 1);
 }
 
 #[test]

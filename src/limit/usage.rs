@@ -199,6 +199,11 @@ impl Usage {
         Ok(all)
     }
 
+    #[cfg(test)]
+    pub(super) fn live(&self, client: &ClientId) -> u64 {
+        self.known(client).map_or(0, |counter| counter.used().iter().map(|row| row.used).sum())
+    }
+
     /// What was used until now counts no more. Gives what it was.
     pub(super) async fn reset(&self, client: &ClientId, zone: &TimeZone, per: Option<Per>) -> Result<Vec<Used>, Error> {
         let before = self.used(Some(client)).await?;
@@ -206,10 +211,11 @@ impl Usage {
             return Err(Error::Damaged { what: "client's usage" });
         };
         let _one = self.writing.lock().await;
-        let rows = counter.reset(per);
         if let Some(book) = &self.book {
-            book.write(&rows, unix_seconds()).await?;
+            // First the store: what could not be written is not forgotten either.
+            book.write(&counter.anew(per), unix_seconds()).await?;
         }
+        counter.reset(per);
         Ok(before.into_iter().filter(|row| per.is_none_or(|per| per == row.per)).collect())
     }
 }

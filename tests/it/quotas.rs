@@ -2,7 +2,7 @@
 
 use crate::house::text;
 use crate::limits::{READ, WRITE, command, left, limited, line, out, over, until_refused, usage, wide};
-use crate::stops::ask;
+use crate::stops::{ask, operator};
 use http::{Method, StatusCode};
 use mi_gateway::store::Store;
 use serde_json::{Value, json};
@@ -64,6 +64,20 @@ async fn a_shadow_is_counted_and_told_to_operators_and_refuses_nobody() {
 }
 
 #[tokio::test]
+async fn a_shadow_that_cannot_be_counted_refuses_nobody() {
+    let (house, caller) = limited(&wide("[[quota]]\nper = \"day\"\nunits = 100\nshadow = true\n")).await;
+    let beside = Store::open(house.state.path()).await.expect("the same store");
+    let held = beside.write().await.expect("the pen");
+    for _ in 0..3 {
+        let reply = caller.m3(READ).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    }
+    drop(held);
+    beside.close().await;
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_counted_is_refused_before_m3_and_goes_on_once_it_can() {
     let (house, caller) = limited(&wide("[[quota]]\nper = \"day\"\nunits = 100\n")).await;
     house.m3().clear_calls();
@@ -81,6 +95,29 @@ async fn what_cannot_be_counted_is_refused_before_m3_and_goes_on_once_it_can() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     house.stop().await;
+}
+
+#[tokio::test]
+async fn a_quota_is_not_set_back_before_the_order_is_written_down() {
+    let (house, caller) = limited(&wide("[[quota]]\nper = \"day\"\nunits = 100\n")).await;
+    assert_eq!(caller.m3(READ).await.status, StatusCode::OK);
+    let (folder, aside) = (house.state.path().join("audit"), house.state.path().join("aside"));
+    std::fs::rename(&folder, &aside).expect("moved");
+    std::fs::write(&folder, b"no folder").expect("a file in its place");
+    let order = json!({ "client": "tester", "by": "anna" });
+    let token = operator(&house);
+    let refused = ask(&house, Method::POST, "/limits/reset", &order, &token).await;
+    assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", refused.text());
+    assert!(text(&refused.json(), "detail").contains("audit log"), "the operator learns why: {}", refused.text());
+    assert_eq!(line(&usage(&house, Some("tester")).await, "daily")["used"], 1);
+    std::fs::remove_file(&folder).expect("removed");
+    std::fs::rename(&aside, &folder).expect("back");
+    let done = ask(&house, Method::POST, "/limits/reset", &order, &token).await;
+    assert_eq!((done.status, &done.json()["was"][0]["used"]), (StatusCode::OK, &1.into()), "{}", done.text());
+    let state = house.stop().await;
+    let files = std::fs::read_dir(state.path().join("audit")).expect("the log");
+    let log: String = files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok()).collect();
+    assert_eq!(log.matches("\"kind\":\"quota-reset\"").count(), 1, "{log}");
 }
 
 #[tokio::test]
