@@ -1,13 +1,13 @@
 //! Files that hold secrets, and who else may touch them. Everything that reads one reads it here.
 //!
 //! Who may write such a file decides who the gateway is or whom it believes: one that its group or everybody may write is
-//! refused. Who may read it knows the secret: that is told, not refused, since it is how Kubernetes mounts secrets unless
+//! refused, and so is one of another user than root and the gateway's own, who may write it whatever its mode says. Who may read it knows the secret: that is told, not refused, since it is how Kubernetes mounts secrets unless
 //! it is asked for less. A group that may read (0440) is one that somebody chose: systemd's credentials and `fsGroup`.
 //! Links are followed, as both of them use links; what counts is the file that was opened.
 
 use std::fs::{File, metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -25,6 +25,10 @@ pub fn read_secret(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         let why = "others than its owner may write it: run `chmod go-w` on it, and make a new secret if they did";
         return Err(io::Error::other(why));
     }
+    if !is_ours(found.uid()) {
+        let why = "it belongs to another user than root and this one, who can change it: run `chown` on it";
+        return Err(io::Error::other(why));
+    }
     // Room for all of it at once: a buffer that grows leaves copies behind.
     let room = usize::try_from(found.len().min(most)).unwrap_or_default() + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
@@ -33,6 +37,10 @@ pub fn read_secret(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         return Err(io::Error::other(format!("it is longer than {most} bytes")));
     }
     Ok(bytes)
+}
+
+fn is_ours(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
 /// The same as text.
@@ -81,6 +89,18 @@ mod tests {
             let (_folder, path) = file(mode);
             assert_eq!(&**read_secret_text(&path, 100).expect("read"), "hush\n", "{mode:o}");
             assert_eq!(is_open(&path), open, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_user_is_refused_whatever_its_mode_says() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_ours(own) && is_ours(0) && !is_ours(own + 1));
+        let (_folder, path) = file(0o600);
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(own + 1), None).is_ok() {
+            let why = read_secret(&path, 100).expect_err("refused").to_string();
+            assert!(why.contains("belongs to another user"), "{why}");
         }
     }
 
