@@ -13,6 +13,7 @@
 //   rotate            signs with a new key, and publishes the old ones beside it; its id
 //   rotate alone      the same, and the old keys are gone
 //   asked PATH        how many requests for PATH have come
+//   sign MESSAGE      its signature (ES256) over whatever that is, by the key of its tokens
 // It ends when its input does.
 //
 // Clients, all by client_credentials and with the secret `secret-of-ID` in the form. What their tokens are:
@@ -23,7 +24,7 @@
 //   dpop              signed, bound to the key of the proof (RFC 9449), which must carry the nonce that it asks for
 //   opaque-dpop       of no form, bound the same way
 //   assertion         signed; it shows who it is by private_key_jwt, with the key in MI_IDP_CLIENT_JWKS
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
@@ -138,6 +139,9 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
         console.log(keys[0].kid);
     } else if (order === 'asked') {
         console.log(asked.get(word) ?? 0);
+    } else if (order === 'sign') {
+        const key = createPrivateKey({ key: keys[0], format: 'jwk' });
+        console.log(sign('sha256', Buffer.from(word), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url'));
     } else {
         fail(`no order ${line}`);
     }

@@ -128,6 +128,11 @@ impl Idp {
         self.order("rotate alone").await
     }
 
+    /// Puts its own signature under whatever that is: a token that nothing but what stands in it can give away.
+    pub(crate) async fn signs(&mut self, message: &str) -> String {
+        format!("{message}.{}", self.order(&format!("sign {message}")).await)
+    }
+
     /// How often this path was asked for, by anybody.
     pub(crate) async fn asked(&mut self, path: &str) -> usize {
         self.order(&format!("asked {path}")).await.parse().expect("a number")

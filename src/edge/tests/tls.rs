@@ -3,8 +3,8 @@
 use super::{BOTH, House, client, get, soon, whole};
 use crate::edge::development::ensure;
 use crate::edge::settings::Limits;
-use rustls::NamedGroup;
 use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, NamedGroup};
 use std::fs;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +28,27 @@ async fn http2_is_chosen_when_both_are_offered_and_a_foreign_protocol_is_refused
     let stream = soon(house.dial_tls(client(&house.files.ca, &["http/1.1", "h2"], BOTH))).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     assert!(soon(house.dial_tls(client(&house.files.ca, &["smtp"], BOTH))).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_comes_back_shakes_hands_in_full_and_sends_nothing_before() {
+    let house = House::tls(Limits::default()).await;
+    for versions in [&[&TLS12], &[&TLS13]] {
+        // Both connections share what a client remembers of a server.
+        let mut config = client(&house.files.ca, &["http/1.1"], versions);
+        config.enable_early_data = true;
+        for _ in 0..2 {
+            let mut stream = soon(house.dial_tls(config.clone())).await.unwrap();
+            stream.write_all(b"GET /peer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+            // To its end: what a server gives to come back with comes behind the handshake.
+            let mut answer = String::new();
+            soon(stream.read_to_string(&mut answer)).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            let session = stream.get_ref().1;
+            assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full), "{versions:?}");
+            assert!(!session.is_early_data_accepted());
+        }
+    }
 }
 
 #[tokio::test]
