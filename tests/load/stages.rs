@@ -4,8 +4,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
-    RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
+    RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -43,6 +44,7 @@ const NOW: u64 = 1_800_000_000;
 
 enum Signer {
     Ec(EcdsaKeyPair),
+    Ec384(EcdsaKeyPair),
     /// With the name of the algorithm.
     Rsa(RsaKeyPair, &'static str),
     Ed(Ed25519KeyPair),
@@ -51,6 +53,10 @@ enum Signer {
 impl Signer {
     fn ec() -> Self {
         Self::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
+    }
+
+    fn ec384() -> Self {
+        Self::Ec384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key"))
     }
 
     fn rsa(algorithm: &'static str) -> Self {
@@ -64,6 +70,7 @@ impl Signer {
     fn algorithm(&self) -> &'static str {
         match self {
             Self::Ec(_) => "ES256",
+            Self::Ec384(_) => "ES384",
             Self::Rsa(_, algorithm) => algorithm,
             Self::Ed(_) => "EdDSA",
         }
@@ -83,6 +90,10 @@ impl Signer {
             Self::Ec(pair) => {
                 let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
                 json!({"crv": "P-256", "kty": "EC", "x": coded(x), "y": coded(y)})
+            }
+            Self::Ec384(pair) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(48);
+                json!({"crv": "P-384", "kty": "EC", "x": coded(x), "y": coded(y)})
             }
             Self::Rsa(pair, _) => {
                 let public: RsaPublicKeyComponents<Vec<u8>> = pair.public_key().into();
@@ -121,11 +132,20 @@ impl Signer {
         let coded = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", coded(header), coded(claims));
         let signature = match self {
-            Self::Ec(pair) => pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signs").as_ref().to_vec(),
+            Self::Ec(pair) | Self::Ec384(pair) => {
+                pair.sign(&SystemRandom::new(), message.as_bytes()).expect("signs").as_ref().to_vec()
+            }
             Self::Ed(pair) => pair.sign(message.as_bytes()).as_ref().to_vec(),
             Self::Rsa(pair, algorithm) => {
-                let padding: &'static dyn RsaEncoding =
-                    if *algorithm == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+                let padding: &'static dyn RsaEncoding = match *algorithm {
+                    "RS256" => &RSA_PKCS1_SHA256,
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    other => unreachable!("no bench signs with {other}"),
+                };
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let random = SystemRandom::new();
                 pair.sign(padding, &random, message.as_bytes(), &mut signature).expect("signs");
@@ -149,7 +169,17 @@ impl Signer {
         };
         let directory = Directory::new();
         directory.replace(ISSUER, HashMap::from([(CLIENT.into(), facts)]), HashSet::new());
-        let algorithms = vec![Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
+        let algorithms = vec![
+            Algorithm::Rs256,
+            Algorithm::Rs384,
+            Algorithm::Rs512,
+            Algorithm::Ps256,
+            Algorithm::Ps384,
+            Algorithm::Ps512,
+            Algorithm::Es256,
+            Algorithm::Es384,
+            Algorithm::EdDsa,
+        ];
         let rules = vec![IssuerRules { algorithms, ..IssuerRules::local(ISSUER, keys) }];
         let proofs = Proofs::new(ISSUER, ProofSettings::default(), &[1; 32], &Metrics::new());
         Verifier::new("https://gateway.example", rules, directory, proofs, &Metrics::new(), &Tasks::new())
@@ -185,6 +215,11 @@ fn token_es256(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(sample_count = 500, sample_size = 1)]
+fn token_es384(bencher: Bencher<'_, '_>) {
+    new_tokens(bencher, &Signer::ec384());
+}
+
+#[divan::bench(sample_count = 500, sample_size = 1)]
 fn token_rs256(bencher: Bencher<'_, '_>) {
     new_tokens(bencher, &Signer::rsa("RS256"));
 }
@@ -192,6 +227,12 @@ fn token_rs256(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 500, sample_size = 1)]
 fn token_ps256(bencher: Bencher<'_, '_>) {
     new_tokens(bencher, &Signer::rsa("PS256"));
+}
+
+/// The same keys with longer hashes.
+#[divan::bench(sample_count = 500, sample_size = 1, args = ["RS384", "RS512", "PS384", "PS512"])]
+fn token_rsa(bencher: Bencher<'_, '_>, algorithm: &'static str) {
+    new_tokens(bencher, &Signer::rsa(algorithm));
 }
 
 #[divan::bench(sample_count = 500, sample_size = 1)]
