@@ -79,6 +79,10 @@ impl Open {
     fn begin(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let inode = file.metadata()?.ino();
+        // Its name, too: a signature that outlives a power cut without its lines would look like a cut log.
+        if let Some(dir) = path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
         Ok(Self { file, path, inode, length: 0, torn: false })
     }
 
