@@ -1,6 +1,5 @@
 use super::book::Book;
-use super::{Caller, Charge, Limits, Per, Plan, Policy, Said, Verdict};
-use super::{Known, review};
+use super::{Caller, Charge, Known, Limits, Per, Plan, Policy, Said, Verdict, review};
 use crate::model::{ClientId, Effect, ProgramName, TransactionName};
 use crate::policy::Source;
 use crate::store::Store;
@@ -541,9 +540,8 @@ async fn a_store_that_fails_refuses_nobody_whom_only_shadows_watch() {
     for (quota, watched) in [("shadow = true\n", true), ("", false)] {
         let folder = tempfile::tempdir().expect("a folder");
         let (limits, store) = over_a_store(folder.path(), quota).await;
-        let id = client("a");
         // Nobody writes: what a real quota has reserved is used up at once.
-        let said = limits.charge(&call(&id), 1_000).await;
+        let said = limits.charge(&call(&client("a")), 1_000).await;
         assert_eq!(said.as_ref().is_ok_and(|said| said.is_allowed() && !said.unwatched), watched, "{said:?}");
         store.close().await;
         let id = client("b");
@@ -555,14 +553,16 @@ async fn a_store_that_fails_refuses_nobody_whom_only_shadows_watch() {
 
 #[tokio::test]
 async fn what_cannot_be_set_back_in_the_store_is_not_forgotten_either() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let (folder, id) = (tempfile::tempdir().expect("a folder"), client("a"));
     let (limits, store) = over_a_store(folder.path(), "").await;
-    let (id, usage) = (client("a"), limits.usage());
-    let one = async { assert!(limits.charge(&call(&id), 1_000).await.expect("the store writes").is_allowed()) };
-    tokio::select! { () = one => {}, () = usage.keep() => {} }
-    store.close().await;
+    let (usage, call) = (limits.usage(), call(&id));
+    tokio::select! { said = limits.charge(&call, 1_000) => assert!(said.is_ok()), () = usage.keep() => {} }
+    let mut write = store.write().await.expect("the pen");
+    let full = "CREATE TRIGGER full BEFORE INSERT ON usage BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sqlx::query(full).execute(&mut *write).await.expect("a trigger");
+    write.commit().await.expect("written");
     assert!(limits.reset(&id, None).await.is_err());
-    assert_eq!(usage.live(&id), 1);
+    assert_eq!(limits.used(Some(&id)).await.expect("reads")[0].used, 1);
 }
 
 #[test]

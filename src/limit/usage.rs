@@ -199,11 +199,6 @@ impl Usage {
         Ok(all)
     }
 
-    #[cfg(test)]
-    pub(super) fn live(&self, client: &ClientId) -> u64 {
-        self.known(client).map_or(0, |counter| counter.used().iter().map(|row| row.used).sum())
-    }
-
     /// What was used until now counts no more. Gives what it was.
     pub(super) async fn reset(&self, client: &ClientId, zone: &TimeZone, per: Option<Per>) -> Result<Vec<Used>, Error> {
         let before = self.used(Some(client)).await?;
