@@ -1,5 +1,6 @@
 //! Which writes are told by which documents, as the mappings and the publisher's settings say.
 
+use super::intent::{Due, Entry, EntryKind};
 use crate::model::{FieldName, ProgramName, TransactionName};
 use std::collections::HashMap;
 
@@ -48,5 +49,38 @@ impl Coverage {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Due {
+    /// With the values that the call has.
+    pub fn of(told: &Told, value: impl Fn(&str) -> Option<String>) -> Self {
+        let entry = |kind, field: &FieldName| {
+            let batch = value(field.as_str()).unwrap_or_default();
+            Some(Entry { kind, batch, call: told.call.to_string() })
+        };
+        let entry = match &told.step {
+            Step::Writes => None,
+            Step::Enters(field) => entry(EntryKind::Enters, field),
+            Step::HandsOver(field) => entry(EntryKind::HandsOver, field),
+            Step::Confirms(field) => entry(EntryKind::Confirms, field),
+        };
+        // What is confirmed gets another number: the call's own is not the record's.
+        let in_reply = matches!(told.step, Step::Confirms(_));
+        let key = told.key.iter().map(|field| {
+            let value = value(field.as_str()).filter(|_| !in_reply);
+            (field.to_string(), value)
+        });
+        let key = key.collect();
+        Self {
+            noun: told.noun.to_string(),
+            verb: told.verb.to_string(),
+            key,
+            deletes: told.deletes,
+            by_division: told.by_division,
+            before: None,
+            absent: false,
+            entry,
+        }
     }
 }

@@ -1,23 +1,23 @@
 //! The outbox of a running gateway: intents are opened and settled here.
 
-use super::coverage::{Coverage, Step};
+use super::coverage::Coverage;
 use super::error::Error;
-use super::intent::{Before, Due, Entry, EntryKind, Intent, Opened, Outcome, Pledge};
+use super::images::{Images, Look};
+use super::intent::{Intent, Opened, Outcome, Pledge};
 use super::ledger::Ledger;
 use super::status::Status;
 use super::tidy::Ages;
-use super::writer::{Answer, Line, Order, Settled, Writer, migrate, now};
-use crate::model::{FieldName, Place, is_sensitive};
+use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
+use crate::model::is_sensitive;
 use crate::store::{Store, write_private};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use aws_lc_rs::{hmac, rand};
-use futures_util::future::BoxFuture;
 use prometheus::IntCounterVec;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -37,9 +37,6 @@ pub struct Settings {
     /// More than so many bytes it does not take on: what is owed is told first.
     pub most_bytes: u64,
 }
-
-/// Looks at a record that is about to be deleted.
-pub type Look = Arc<dyn Fn(Due, Place) -> BoxFuture<'static, Before> + Send + Sync>;
 
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
@@ -65,7 +62,7 @@ struct Inner {
     next: AtomicI64,
     secret: hmac::Key,
     intents: IntCounterVec,
-    look: OnceLock<Look>,
+    pub(super) images: Images,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -78,8 +75,6 @@ impl std::fmt::Debug for Outbox {
 const QUEUE: usize = 4_096;
 const SECRET: &str = "fingerprint.key";
 const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
-/// How long a delete waits for a look at what it deletes.
-const LOOKS: Duration = Duration::from_secs(5);
 
 impl Outbox {
     /// What an earlier run left open is unknown from here on.
@@ -104,21 +99,29 @@ impl Outbox {
         let (key_lifetime, panics) = (settings.key_lifetime, metrics.panics.clone());
         tasks.spawn(Writer::new(store.clone(), status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
-        let look = OnceLock::new();
-        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, look };
+        let images = Images::default();
+        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, images };
         let outbox = Self(Arc::new(inner));
-        outbox.weigh().await?;
+        // Where something could be taken out, the tidying that begins at once takes out the rest and looks again.
+        if !outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await? {
+            outbox.weigh().await?;
+        }
         Ok(outbox)
     }
 
     /// From now on what is to be deleted is looked at before.
     pub fn looks_with(&self, look: Look) {
-        let _ = self.0.look.set(look);
+        self.0.images.look_with(look);
     }
 
-    /// Whether there is still room. The bound is looked at and not enforced by the store: what is owed has to be told and
-    /// written down even where nothing new is taken on.
-    pub async fn weigh(&self) -> Result<(), Error> {
+    /// Takes out what is over where room is short, and says whether anything is left to be done. The bound is looked at and
+    /// not enforced by the store: what is owed has to be told and written down even where nothing new is taken on.
+    pub async fn make_room(&self) -> Result<(), Error> {
+        self.ledger().make_room(self.0.settings.most_bytes, usize::MAX).await?;
+        self.weigh().await
+    }
+
+    async fn weigh(&self) -> Result<(), Error> {
         self.0.status.weigh(self.ledger().bytes().await?, self.0.settings.most_bytes);
         Ok(())
     }
@@ -159,12 +162,12 @@ impl Outbox {
     /// Returns once the intent is on the disk, or with what stands there under its key.
     pub async fn open(&self, intent: &Intent) -> Result<Opened, Error> {
         if let Some(why) = self.0.status.full() {
-            return Err(Error::TooLarge(why));
+            return self.answered(intent).await?.ok_or(Error::TooLarge(why));
         }
         let looked;
         let intent = if intent.due.iter().any(|due| due.deletes) {
-            looked = self.looked_at(intent.clone()).await;
-            &looked
+            looked = self.0.images.looked_at(intent.clone()).await;
+            &looked.0
         } else {
             intent
         };
@@ -181,44 +184,48 @@ impl Outbox {
         match answer {
             Ok(Ok(Answer::New)) => {
                 self.count("opened");
-                let (due, keyed) = (intent.due.clone(), intent.key.is_some());
+                let mut due = intent.due.clone();
+                // It is on the disk, and is not held until M3 has answered and the outcome is written.
+                due.iter_mut().for_each(|due| due.before = None);
+                let keyed = intent.key.is_some();
                 Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true }))
             }
-            Ok(Ok(Answer::Before { name, state, outcome, fingerprint: before })) => {
-                self.count("repeated");
-                if before != fingerprint {
-                    return Ok(Opened::OtherRequest);
-                }
-                Ok(match state.as_str() {
-                    "open" => Opened::InFlight,
-                    "committed" | "refused" => {
-                        let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
-                        Opened::Settled(outcome.ok_or(Error::Damaged("outcome"))?)
-                    }
-                    _ => Opened::Unknown(name),
-                })
-            }
-            Ok(Err(why)) => Err(Error::Unwritten(why)),
+            Ok(Ok(before)) => self.again(before, fingerprint.as_deref()),
+            Ok(Err(why)) => self.answered(intent).await?.ok_or(Error::Unwritten(why)),
             Err(_) => Err(Error::Unwritten("its writer met a bug, or the gateway is going down".to_owned())),
         }
     }
 
-    /// With what is about to be deleted; without the document of what is not there.
-    async fn looked_at(&self, mut intent: Intent) -> Intent {
-        let Some(look) = self.0.look.get() else { return intent };
-        let mut due = Vec::new();
-        for mut one in std::mem::take(&mut intent.due) {
-            if one.deletes && one.is_known() {
-                let seen = tokio::time::timeout(LOOKS, look(one.clone(), intent.place)).await;
-                match seen.unwrap_or(Before::Unseen) {
-                    Before::Image(image) => one.before = Some(image),
-                    Before::Absent => continue,
-                    Before::Unseen => {}
-                }
-            }
-            due.push(one);
+    /// What stands there under the intent's key: it is told where nothing can be taken on, too, for that needs no room.
+    async fn answered(&self, intent: &Intent) -> Result<Option<Opened>, Error> {
+        let Some(key) = &intent.key else { return Ok(None) };
+        let row = sqlx::query(HOLDER)
+            .bind(&*intent.client.issuer)
+            .bind(&*intent.client.id)
+            .bind(key.text())
+            .bind(i64::from(key.ordinal()))
+            .fetch_optional(self.0.store.read())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        self.again(before(&row)?, Some(&self.fingerprint(intent))).map(Some)
+    }
+
+    fn again(&self, before: Answer, fingerprint: Option<&str>) -> Result<Opened, Error> {
+        let Answer::Before { name, state, outcome, fingerprint: of_before } = before else {
+            return Err(Error::Damaged("key"));
+        };
+        self.count("repeated");
+        if of_before.as_deref() != fingerprint {
+            return Ok(Opened::OtherRequest);
         }
-        Intent { due, ..intent }
+        Ok(match state.as_str() {
+            "open" => Opened::InFlight,
+            "committed" | "refused" => {
+                let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
+                Opened::Settled(outcome.ok_or(Error::Damaged("outcome"))?)
+            }
+            _ => Opened::Unknown(name),
+        })
     }
 
     fn line(&self, id: i64, intent: &Intent) -> Line {
@@ -345,36 +352,4 @@ fn secret(path: &Path) -> Result<hmac::Key, Error> {
         Err(error) => return Err(failed(error)),
     };
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
-}
-
-impl Due {
-    /// With the values that the call has.
-    pub fn of(told: &super::Told, value: impl Fn(&str) -> Option<String>) -> Self {
-        let entry = |kind, field: &FieldName| {
-            let batch = value(field.as_str()).unwrap_or_default();
-            Some(Entry { kind, batch, call: told.call.to_string() })
-        };
-        let entry = match &told.step {
-            Step::Writes => None,
-            Step::Enters(field) => entry(EntryKind::Enters, field),
-            Step::HandsOver(field) => entry(EntryKind::HandsOver, field),
-            Step::Confirms(field) => entry(EntryKind::Confirms, field),
-        };
-        // What is confirmed gets another number: the call's own is not the record's.
-        let in_reply = matches!(told.step, Step::Confirms(_));
-        let key = told.key.iter().map(|field| {
-            let value = value(field.as_str()).filter(|_| !in_reply);
-            (field.to_string(), value)
-        });
-        let key = key.collect();
-        Self {
-            noun: told.noun.to_string(),
-            verb: told.verb.to_string(),
-            key,
-            deletes: told.deletes,
-            by_division: told.by_division,
-            before: None,
-            entry,
-        }
-    }
 }

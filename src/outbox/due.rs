@@ -174,14 +174,15 @@ async fn keep(
 }
 
 async fn tell(write: &mut Write, due: &DueDocument, messages: &[Message], told_at: &[String]) -> Result<(), Error> {
-    let Some(Message { made, .. }) = messages.last() else { return Ok(()) };
+    let (Some(Message { made, .. }), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
     // A write that came meanwhile causes another document: it waits for its own quiet time.
     sqlx::query(
         "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, tries = 0, next_try = 0,
             reason = NULL, since = CASE WHEN marks = ?4 THEN NULL ELSE last END,
             before = CASE WHEN marks = ?4 THEN NULL ELSE before END, told_at = ?6 WHERE id = ?5",
     )
-    .bind(made.variation.cast_signed())
+    .bind(last.made.variation.cast_signed())
+    // Where the record is now: what follows tells those whom it left of where it was.
     .bind(made.division.clone())
     .bind(made.location.clone())
     .bind(due.marks)

@@ -73,9 +73,13 @@ pub struct Due {
     pub deletes: bool,
     /// The division is a part of the record's name.
     pub by_division: bool,
-    /// Of a delete: the record as it was, for there is nothing to read back behind it.
+    /// Of a delete: the record as it was, for there is nothing to read back behind it. Once the intent is on the disk it
+    /// stands there alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// Of a delete: there was no such record before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
     /// Of a batch entry: what it is to the batch, and the batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<Entry>,
@@ -103,7 +107,7 @@ pub enum EntryKind {
 pub enum Before {
     /// In words of whoever looked.
     Image(String),
-    /// There is none: what is not there is not deleted, and nobody is told.
+    /// There is none: nobody is told that it is gone, save those who were told of it before.
     Absent,
     /// M3 could not be asked. The delete goes on, and its document names the record alone.
     Unseen,
@@ -117,7 +121,7 @@ impl Due {
     /// A row for `mark_rows`; `None` while a part of the record's name is missing.
     pub(super) fn mark(&self, intent: i64) -> Option<Value> {
         let (deletes, by_division) = (i64::from(self.deletes), i64::from(self.by_division));
-        Some(json!([intent, self.noun, self.verb, self.record()?, deletes, by_division, self.before]))
+        Some(json!([intent, self.noun, self.verb, self.record()?, deletes, by_division, i64::from(self.absent)]))
     }
 
     /// The record's name in one text; `None` while a part is missing.

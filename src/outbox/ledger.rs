@@ -115,13 +115,16 @@ impl Ledger {
         let at = now();
         let mut write = self.store.write().await?;
         // A state is true whatever happened; a request to do something is not, and waits until the write is proven.
-        let (mut marks, mut proven) = (false, false);
+        let proven = *verdict == Verdict::Committed;
+        let marks = proven || matches!(verdict, Verdict::Parked { state: true, .. });
+        let due = question.due.iter().filter(|due| marks && (proven || due.verb == "Sync"));
+        let due: Vec<(i64, &Due)> = due.map(|due| (question.id, due)).collect();
+        tell(&mut write, &due, at).await?;
         match verdict {
             Verdict::Committed => {
                 let outcome = Outcome::Done { reported: true, records: Vec::new() };
                 let outcome = serde_json::to_string(&outcome).unwrap_or_default();
                 settle_rows(&mut write, &[json!([question.id, "committed", outcome])], at).await?;
-                (marks, proven) = (true, true);
             }
             Verdict::Refused => {
                 let message = "M3 did not do it: the record was read back".to_owned();
@@ -129,13 +132,12 @@ impl Ledger {
                 let outcome = serde_json::to_string(&outcome).unwrap_or_default();
                 settle_rows(&mut write, &[json!([question.id, "refused", outcome])], at).await?;
             }
-            Verdict::Parked { why, state } => {
+            Verdict::Parked { why, .. } => {
                 sqlx::query("UPDATE intents SET state = 'parked', reason = ? WHERE id = ? AND state = 'unknown'")
                     .bind(why.clone())
                     .bind(question.id)
                     .execute(&mut *write)
                     .await?;
-                marks = *state;
             }
             Verdict::Later { why, wait } => {
                 sqlx::query("UPDATE intents SET tries = tries + 1, next_try = ?, reason = ? WHERE id = ?")
@@ -146,9 +148,6 @@ impl Ledger {
                     .await?;
             }
         }
-        let due = question.due.iter().filter(|due| marks && (proven || due.verb == "Sync"));
-        let due: Vec<(i64, &Due)> = due.map(|due| (question.id, due)).collect();
-        tell(&mut write, &due, at).await?;
         Ok(write.commit().await?)
     }
 }

@@ -118,7 +118,6 @@ impl Ledger {
         };
         let at = now();
         let outcome = serde_json::to_string(&outcome).unwrap_or_default();
-        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
         sqlx::query("UPDATE intents SET reason = ?1 WHERE id = ?2")
             .bind(format!("{}: {}", who.by, who.reason))
             .bind(intent)
@@ -126,6 +125,7 @@ impl Ledger {
             .await?;
         let told: Vec<(i64, &Due)> = due.iter().map(|due| (intent, due)).collect();
         tell(&mut write, &told, at).await?;
+        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
         let documents: Vec<String> = due.iter().map(|due| format!("{}.{}", due.verb, due.noun)).collect();
         let about = json!({ "intent": id, "outcome": state, "documents": documents });
         ordered(&mut write, "resolve", about, who).await?;

@@ -53,7 +53,7 @@ impl Status {
     pub(super) fn weigh(&self, held: u64, most: u64) {
         let full = (held >= most).then(|| {
             let (held, most) = (held / MIB, most / MIB);
-            format!("it holds {held} MiB of at most {most}; see what waits with `mi-gateway outbox list`, or raise outbox.most_mib")
+            format!("it holds {held} MiB of at most {most}, and nothing of it is over; see what waits with `mi-gateway outbox list`, or raise outbox.most_mib")
         });
         let mut known = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*known, &full) {

@@ -9,6 +9,7 @@ use super::replay::moved;
 use super::state::Change;
 use super::writer::now;
 use serde_json::json;
+use sqlx::{Sqlite, Transaction};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,15 +34,18 @@ pub struct Ages {
 
 /// Rows that one round takes out.
 const ROUND: i64 = 5_000;
+/// And where room is short: not much more than has to go.
+const PRESSED: i64 = 500;
 const NO_POINT: &str = "no point of this name is in the settings";
 const FORGOTTEN: &str = "nobody looked after it in time";
 
 pub(super) const OLD_KEYS: &str = "SELECT id FROM intents WHERE idem_key IS NOT NULL AND opened < ?1
     AND state IN ('committed', 'refused') LIMIT ?2";
-pub(super) const OLD_INTENTS: &str = "SELECT id FROM intents WHERE settled < ?1 AND idem_key IS NULL LIMIT ?2";
+pub(super) const OLD_INTENTS: &str = "SELECT id FROM intents WHERE settled < ?1 AND idem_key IS NULL
+    ORDER BY settled LIMIT ?2";
 pub(super) const OLD_MESSAGES: &str = "SELECT id FROM messages m WHERE made < ?1 AND NOT EXISTS
     (SELECT 1 FROM deliveries d WHERE d.message = m.id AND (d.answer_by > unixepoch() * 1000
-        OR d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))) LIMIT ?2";
+        OR d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))) ORDER BY made LIMIT ?2";
 pub(super) const STUCK: &str =
     "SELECT rowid FROM deliveries WHERE state IN ('parked', 'failed') AND changed < ?1 LIMIT ?2";
 const OLD_INBOUND: &str = "SELECT 1 FROM inbound WHERE at < ?1 LIMIT ?2";
@@ -70,15 +74,9 @@ impl Ledger {
             return Ok(Tidied { more, dropped });
         }
         let mut write = self.store.write().await?;
+        take_out(&mut write, &intents, &messages).await?;
         for (statement, ids) in [
             ("UPDATE intents SET idem_key = NULL WHERE id IN (SELECT value FROM json_each(?1))", &keys),
-            ("DELETE FROM intents WHERE idem_key IS NULL AND id IN (SELECT value FROM json_each(?1))", &intents),
-            (
-                "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS
-                    (SELECT 1 FROM deliveries d WHERE d.message = messages.id
-                        AND d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))",
-                &messages,
-            ),
             ("DELETE FROM orders WHERE id IN (SELECT value FROM json_each(?1))", &orders),
             ("DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?1))", &entries),
             ("DELETE FROM watches WHERE id IN (SELECT value FROM json_each(?1))", &watches),
@@ -103,6 +101,29 @@ impl Ledger {
         Ok(Tidied { more, dropped })
     }
 
+    /// While more than four fifths of `most` are held, what is over goes however young it is, the oldest first: what was
+    /// delivered keeps nobody from writing. What is owed stays. `true`: something went, and more may after so many rounds.
+    pub async fn make_room(&self, most: u64, rounds: usize) -> Result<bool, Error> {
+        for _ in 0..rounds {
+            if self.bytes().await? <= most / 5 * 4 {
+                return Ok(false);
+            }
+            let (mut intents, mut messages) = (Vec::new(), Vec::new());
+            for (query, ids) in [(OLD_INTENTS, &mut intents), (OLD_MESSAGES, &mut messages)] {
+                let rows: Vec<(i64,)> =
+                    sqlx::query_as(query).bind(i64::MAX).bind(PRESSED).fetch_all(self.store.read()).await?;
+                ids.extend(rows.into_iter().map(|(id,)| id));
+            }
+            if intents.is_empty() && messages.is_empty() {
+                return Ok(false);
+            }
+            let mut write = self.store.write().await?;
+            take_out(&mut write, &intents, &messages).await?;
+            write.commit().await?;
+        }
+        Ok(true)
+    }
+
     /// What waits for a point that is not among these waits for nobody: it is parked, until the point is there again.
     pub async fn only(&self, points: &[String]) -> Result<u64, Error> {
         let mut write = self.store.write().await?;
@@ -125,4 +146,20 @@ impl Ledger {
         write.commit().await?;
         Ok(changed)
     }
+}
+
+async fn take_out(write: &mut Transaction<'static, Sqlite>, intents: &[i64], messages: &[i64]) -> Result<(), Error> {
+    for (statement, ids) in [
+        ("DELETE FROM intents WHERE idem_key IS NULL AND id IN (SELECT value FROM json_each(?1))", intents),
+        (
+            // A word of an operator may have come in between.
+            "DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS
+                (SELECT 1 FROM deliveries d WHERE d.message = messages.id
+                    AND d.state IN ('pending', 'replayed', 'sent', 'parked', 'failed'))",
+            messages,
+        ),
+    ] {
+        sqlx::query(statement).bind(json!(ids).to_string()).execute(&mut **write).await?;
+    }
+    Ok(())
 }

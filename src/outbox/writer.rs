@@ -12,6 +12,7 @@ use crate::store::Store;
 use futures_util::FutureExt;
 use prometheus::IntCounter;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,21 +25,28 @@ macro_rules! settle {
         "UPDATE intents SET state = j.value->>1, outcome = j.value->>2,
             next_try = CASE j.value->>1 WHEN 'unknown' THEN j.at ELSE 0 END,
             settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE j.at END,
-            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END
+            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END,
+            told = CASE j.value->>1 WHEN 'unknown' THEN told ELSE '[]' END
          FROM (SELECT value, ? AS at FROM json_each(?)) AS j
          WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')"
     };
 }
 
 /// Of the time and rows of `Due::mark`. One that a delete made due stays so, whichever of two writes was settled first: a
-/// record that is there is told as it is all the same.
+/// record that is there is told as it is all the same. What was seen before a delete stands in its intent; what was not
+/// there to be deleted is told to nobody, unless it was told of before.
 macro_rules! mark {
     () => {
         "INSERT INTO documents (noun, verb, company, record, division, deletes, before, cause, since, last)
-         SELECT j.value->>1, j.value->>2, i.company,
-            CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END,
-            i.division, j.value->>4, j.value->>6, i.name, j.at, j.at
-         FROM (SELECT value, ? AS at FROM json_each(?)) AS j JOIN intents i ON i.id = j.value->>0 WHERE true
+         SELECT noun, verb, company, record, division, deletes, before, name, at, at FROM
+            (SELECT j.value->>1 AS noun, j.value->>2 AS verb, i.company AS company,
+                CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END AS record,
+                i.division AS division, j.value->>4 AS deletes, j.value->>6 AS absent, i.name AS name, j.at AS at,
+                CASE j.value->>4 WHEN 1 THEN (SELECT t.value->>'before' FROM json_each(i.told) t
+                    WHERE t.value->>'noun' = j.value->>1 AND t.value->>'verb' = j.value->>2) END AS before
+             FROM (SELECT value, ? AS at FROM json_each(?)) AS j JOIN intents i ON i.id = j.value->>0) m
+         WHERE m.absent = 0 OR EXISTS (SELECT 1 FROM documents d WHERE (d.noun, d.verb, d.company, d.record) =
+            (m.noun, m.verb, m.company, m.record) AND (d.variation > 0 OR d.since IS NOT NULL))
          ON CONFLICT (noun, verb, company, record) DO UPDATE SET marks = marks + 1, division = excluded.division,
             deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END,
             before = coalesce(excluded.before, CASE WHEN since IS NULL THEN NULL ELSE before END),
@@ -242,11 +250,11 @@ impl Writer {
             self.forget_keys(&mut write).await?;
         }
         // All that most rounds have is one order to the store: each is a way to its thread and back, and everybody waits.
-        sqlx::query(concat!(settle!(), ";", mark!(), ";", withdraw!(), ";", open!()))
-            .bind(at)
-            .bind(Value::from(known).to_string())
+        sqlx::query(concat!(mark!(), ";", settle!(), ";", withdraw!(), ";", open!()))
             .bind(at)
             .bind(Value::from(marks(&due)).to_string())
+            .bind(at)
+            .bind(Value::from(known).to_string())
             .bind(Value::from(gone).to_string())
             .bind(at)
             .bind(serde_json::to_string(&opened).unwrap_or_default())
@@ -286,26 +294,23 @@ impl Writer {
         id: i64,
         (issuer, client, key, ordinal): &(String, String, String, u32),
     ) -> Result<Answer, Error> {
-        let row = sqlx::query(
-            "SELECT id, name, state, outcome, fingerprint FROM intents
-             WHERE issuer = ? AND client = ? AND idem_key = ? AND ordinal = ?",
-        )
-        .bind(issuer.clone())
-        .bind(client.clone())
-        .bind(key.clone())
-        .bind(i64::from(*ordinal))
-        .fetch_one(&mut **write)
-        .await?;
-        if row.try_get::<i64, _>(0)? == id {
-            return Ok(Answer::New);
-        }
-        Ok(Answer::Before {
-            name: row.try_get(1)?,
-            state: row.try_get(2)?,
-            outcome: row.try_get(3)?,
-            fingerprint: row.try_get(4)?,
-        })
+        let row = sqlx::query(HOLDER)
+            .bind(issuer.clone())
+            .bind(client.clone())
+            .bind(key.clone())
+            .bind(i64::from(*ordinal))
+            .fetch_one(&mut **write)
+            .await?;
+        if row.try_get::<i64, _>(0)? == id { Ok(Answer::New) } else { before(&row) }
     }
+}
+
+pub(super) const HOLDER: &str = "SELECT id, name, state, outcome, fingerprint FROM intents
+    WHERE issuer = ? AND client = ? AND idem_key = ? AND ordinal = ?";
+
+pub(super) fn before(row: &SqliteRow) -> Result<Answer, Error> {
+    let (name, state, outcome) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok(Answer::Before { name, state, outcome, fingerprint: row.try_get(4)? })
 }
 
 /// Writes an intent of nobody's and takes it out again. A gateway that isn't ready gets no write that could show that
@@ -322,7 +327,8 @@ async fn try_out(write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> 
     Ok(())
 }
 
-/// What is known of these intents. What the call said is needed no longer once its outcome is known.
+/// What is known of these intents, whose documents are marked: what the call said, and what was seen before it, is needed
+/// no longer once its outcome is known.
 pub(super) async fn settle_rows(
     write: &mut Transaction<'static, Sqlite>,
     rows: &[Value],

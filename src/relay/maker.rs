@@ -240,9 +240,13 @@ impl Maker {
             return Err(NotMade::Nothing("the document is switched off here"));
         }
         let action = if gone { Action::Delete } else { plan.action };
-        let compose = |action, variation| -> Result<Made, NotMade> {
+        let location = match &due.known_location {
+            Some(known) if rows.is_empty() => known.clone(),
+            _ => bound.location(&key, &rows),
+        };
+        let compose = |plan: &Plan, action, division: &str, location: &str, variation| -> Result<Made, NotMade> {
             let (made, replaced) =
-                self.compose(due, &bound, &rows, &plan, verb, action, division.clone(), &key, variation);
+                self.compose(due, &bound, &rows, plan, verb, action, (division, location), &key, variation);
             if replaced > 0 {
                 self.metrics.publishing.documents.with_label_values(&[name, "characters-replaced"]).inc();
             }
@@ -251,7 +255,7 @@ impl Maker {
                 None => Ok(made),
             }
         };
-        let made = compose(action, variation)?;
+        let made = compose(&plan, action, &division, &location, variation)?;
         if plan.mode == Mode::Shadow {
             let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
             return Ok(Ending::Made { messages, told_at: due.told_at.clone() });
@@ -260,7 +264,12 @@ impl Maker {
         let mut messages = vec![Message { made: Box::new(made), points }];
         if !left.is_empty() {
             let points = left.into_iter().map(|point| (point, None)).collect();
-            messages.push(Message { made: Box::new(compose(Action::Delete, variation + 1)?), points });
+            // What they have stands where it stood when they were told of it.
+            let division = due.known_division.as_deref().unwrap_or(&division);
+            let location = due.known_location.as_deref().unwrap_or(&location);
+            let plan = self.settings.plan(name, due.company, division);
+            let gone = compose(&plan, Action::Delete, division, location, variation + 1)?;
+            messages.push(Message { made: Box::new(gone), points });
         }
         Ok(Ending::Made { messages, told_at })
     }
@@ -290,7 +299,7 @@ impl Maker {
         plan: &Plan,
         verb: Verb,
         action: Action,
-        division: String,
+        (division, location): (&str, &str),
         key: &[&str],
         variation: u64,
     ) -> (Made, usize) {
@@ -303,11 +312,10 @@ impl Maker {
         let entity = if by_division { format!("{company}_{division}") } else { company.clone() };
         let document_id = key.join("-");
         let created = format!("{:.3}", Timestamp::now());
-        let location = match (&plan.location, &due.known_location) {
-            (Location::None, _) => String::new(),
-            (Location::Fixed(fixed), _) => fixed.clone(),
-            (Location::Record, Some(known)) if rows.is_empty() => known.clone(),
-            (Location::Record, _) => bound.location(key, rows),
+        let location = match &plan.location {
+            Location::None => String::new(),
+            Location::Fixed(fixed) => fixed.clone(),
+            Location::Record => location.to_owned(),
         };
         let bod_id = match plan.bod_id {
             BodId::Uuid => Uuid::now_v7().to_string(),
@@ -323,7 +331,7 @@ impl Maker {
             entity: &entity,
             location: &location,
             company: &company,
-            division: &division,
+            division,
             logical_id: &plan.logical_id,
             component: "mi-gateway",
             reference: &due.cause,
@@ -334,7 +342,7 @@ impl Maker {
             key,
         };
         let Composed { xml, replaced } = bound.compose(&envelope, rows);
-        let (tenant, lid) = (plan.tenant.clone(), plan.logical_id.clone());
+        let (tenant, lid, division) = (plan.tenant.clone(), plan.logical_id.clone(), division.to_owned());
         let action = action.as_str().to_owned();
         let made =
             Made { bod_id, action, variation, tenant, lid, division, entity, location, document_id, created, xml };

@@ -30,7 +30,16 @@ async fn waiting(folder: &Path) -> Ledger {
         transaction: TransactionName::parse("UpdItmBasic").expect("a transaction"),
         place: Place { company: Company::new(100).expect("a company"), division: Division::BLANK },
         fields: Vec::new(),
-        due: vec![Due { noun, verb, key, deletes: false, by_division: false, before: None, entry: None }],
+        due: vec![Due {
+            noun,
+            verb,
+            key,
+            deletes: false,
+            by_division: false,
+            before: None,
+            absent: false,
+            entry: None,
+        }],
     };
     let Ok(Opened::New(pledge)) = outbox.open(&intent).await else { panic!("it is new") };
     pledge.settle(&Outcome::Done { reported: true, records: Vec::new() }).await;

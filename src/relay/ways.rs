@@ -38,9 +38,15 @@ pub(super) fn ways(points: &[Point], due: &DueDocument, made: &Made, verb: Verb,
             xml: &made.xml,
         };
         let had_it = due.told_at.iter().any(|known| known == point.name());
-        ways.add(point.name(), point.wants(&message).err(), had_it, action == Action::Delete, point.on_leave());
+        let (kept_away, deleted) = (point.wants(&message).err(), action == Action::Delete);
+        ways.add(point.name(), kept_away, had_it, deleted, of(verb, point.on_leave()));
     }
     ways
+}
+
+/// A request that is not made again is not taken back: records alone are there, or gone.
+fn of(verb: Verb, on_leave: OnLeave) -> OnLeave {
+    if verb == Verb::Sync { on_leave } else { OnLeave::Nothing }
 }
 
 impl Ways {
@@ -65,7 +71,7 @@ impl Ways {
 mod tests {
     use super::*;
 
-    fn of(wanted: bool, had_it: bool, deleted: bool, on_leave: OnLeave) -> Ways {
+    fn added(wanted: bool, had_it: bool, deleted: bool, on_leave: OnLeave) -> Ways {
         let mut ways = Ways::default();
         ways.add("p", (!wanted).then(|| "rule".to_owned()), had_it, deleted, on_leave);
         ways
@@ -75,15 +81,23 @@ mod tests {
     fn a_record_that_leaves_a_filter_is_told_so_once_and_in_the_points_own_way() {
         let goes = |ways: &Ways| ways.points[0].1.is_none();
         for on_leave in [OnLeave::Nothing, OnLeave::SendOnce, OnLeave::Delete] {
-            let wanted = of(true, false, false, on_leave);
+            let wanted = added(true, false, false, on_leave);
             assert!(goes(&wanted) && wanted.left.is_empty() && wanted.told_at == ["p"], "{on_leave:?}");
-            let never_was_there = of(false, false, false, on_leave);
+            let never_was_there = added(false, false, false, on_leave);
             assert!(!goes(&never_was_there) && never_was_there.left.is_empty(), "{on_leave:?}");
-            let leaves = of(false, true, false, on_leave);
+            let leaves = added(false, true, false, on_leave);
             assert_eq!(goes(&leaves), on_leave == OnLeave::SendOnce, "{on_leave:?}");
             assert_eq!(leaves.left.len(), usize::from(on_leave == OnLeave::Delete), "{on_leave:?}");
             assert!(leaves.told_at.is_empty(), "it is told once: {on_leave:?}");
-            assert!(of(true, true, true, on_leave).told_at.is_empty(), "what is gone is nowhere: {on_leave:?}");
+            assert!(added(true, true, true, on_leave).told_at.is_empty(), "what is gone is nowhere: {on_leave:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_never_taken_back() {
+        for on_leave in [OnLeave::Nothing, OnLeave::SendOnce, OnLeave::Delete] {
+            assert_eq!(of(Verb::Sync, on_leave), on_leave);
+            assert_eq!(of(Verb::Process, on_leave), OnLeave::Nothing, "{on_leave:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod intents;
 mod orders;
+mod room;
 
 use super::*;
 use crate::clock::unix_micros;
@@ -152,7 +153,16 @@ async fn asked(ledger: &Ledger, rest: u64) -> Vec<Question> {
 
 fn item(verb: &str, deletes: bool) -> Due {
     let key = vec![("ITNO".to_owned(), Some("A0".to_owned()))];
-    Due { noun: "ItemMaster".into(), verb: verb.into(), key, deletes, by_division: false, before: None, entry: None }
+    Due {
+        noun: "ItemMaster".into(),
+        verb: verb.into(),
+        key,
+        deletes,
+        by_division: false,
+        before: None,
+        absent: false,
+        entry: None,
+    }
 }
 
 async fn due(ledger: &Ledger) -> Vec<DueDocument> {
@@ -164,38 +174,39 @@ async fn with_messages(folder: &Path, messages: u64) -> (Outbox, Ledger) {
     let outbox = outbox(folder).await;
     let ledger = outbox.ledger();
     for at in 0..messages {
-        let mut one = intent(None, &at.to_string());
-        let key = vec![("ITNO".to_owned(), Some(format!("A{}", at % 3)))];
-        let (noun, verb) = ("ItemMaster".to_owned(), "Sync".to_owned());
-        one.due = vec![Due { noun, verb, key, deletes: false, by_division: false, before: None, entry: None }];
-        let mut pledge = new(&outbox, &one).await;
-        pledge.keyed = true;
-        pledge.settle(&done("C1")).await;
-        let due = ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read");
-        let due = due.first().expect("the item is due");
-        let made = Made {
-            bod_id: format!("bod-{at}"),
-            action: "Replace".into(),
-            variation: due.variation + 1,
-            tenant: String::new(),
-            lid: "lid://x".into(),
-            division: String::new(),
-            entity: "100".into(),
-            location: String::new(),
-            document_id: due.record[0].clone(),
-            created: String::new(),
-            xml: "<a/>".into(),
-        };
-        let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
-        ledger
-            .ended(&[(
-                due.clone(),
-                Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new() },
-            )])
-            .await
-            .expect("kept");
+        message(&outbox, at, "<a/>").await;
     }
     (outbox, ledger)
+}
+
+/// One message of one of three items, caused by a write.
+async fn message(outbox: &Outbox, at: u64, xml: &str) {
+    let ledger = outbox.ledger();
+    let mut one = intent(None, &at.to_string());
+    let key = vec![("ITNO".to_owned(), Some(format!("A{}", at % 3)))];
+    one.due = vec![Due { key, ..item("Sync", false) }];
+    let mut pledge = new(outbox, &one).await;
+    pledge.keyed = true;
+    pledge.settle(&done("C1")).await;
+    let due = ledger.due(Duration::ZERO, Duration::ZERO, 10).await.expect("read");
+    let due = due.first().expect("the item is due");
+    let made = Made {
+        bod_id: format!("bod-{at}"),
+        action: "Replace".into(),
+        variation: due.variation + 1,
+        tenant: String::new(),
+        lid: "lid://x".into(),
+        division: String::new(),
+        entity: "100".into(),
+        location: String::new(),
+        document_id: due.record[0].clone(),
+        created: String::new(),
+        xml: xml.into(),
+    };
+    let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
+    let messages = vec![Message { made: Box::new(made), points }];
+    let ending = Ending::Made { messages, told_at: Vec::new() };
+    ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }
 
 #[tokio::test]
@@ -211,6 +222,7 @@ async fn a_write_while_its_record_is_read_causes_another_document_with_a_higher_
         deletes: false,
         by_division: false,
         before: None,
+        absent: false,
         entry: None,
     }];
     let mut marked = Vec::new();

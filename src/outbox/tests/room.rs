@@ -1,0 +1,177 @@
+//! Room: what is over makes place for what comes, and what is owed does not.
+
+use super::*;
+use futures_util::FutureExt;
+use std::sync::Arc;
+
+const MOST: u64 = 1_024 * 1_024;
+
+/// With more bytes of messages than it may hold.
+async fn full(folder: &Path) -> Outbox {
+    let settings = Settings { most_bytes: MOST, ..Settings::under(folder.join("outbox")) };
+    let outbox = Outbox::start(settings, Coverage::default(), &Metrics::new(), &Tasks::new()).await.expect("starts");
+    let large = "x".repeat(64 * 1_024);
+    for at in 0..24 {
+        message(&outbox, at, &large).await;
+    }
+    outbox
+}
+
+async fn deliver(ledger: &Ledger, messages: std::ops::RangeInclusive<i64>) {
+    let arrived = |message| Attempt {
+        message,
+        state: State::Delivered,
+        counts: true,
+        wait: Duration::ZERO,
+        took: Duration::ZERO,
+        words: String::new(),
+        answer_within: None,
+    };
+    let mut write = ledger.store.write().await.expect("a transaction");
+    sqlx::raw_sql("UPDATE deliveries SET state = 'sent' WHERE point = 'point'")
+        .execute(&mut *write)
+        .await
+        .expect("sent");
+    write.commit().await.expect("commits");
+    ledger.attempted("point", &messages.map(arrived).collect::<Vec<_>>()).await.expect("kept");
+}
+
+async fn kept(ledger: &Ledger) -> Vec<i64> {
+    let rows: Vec<(i64,)> =
+        sqlx::query_as("SELECT id FROM messages ORDER BY id").fetch_all(ledger.store.read()).await.expect("rows");
+    rows.into_iter().map(|(id,)| id).collect()
+}
+
+#[tokio::test]
+async fn what_was_delivered_keeps_nobody_from_writing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = full(folder.path()).await;
+    let ledger = outbox.ledger();
+    deliver(&ledger, 1..=24).await;
+    outbox.make_room().await.expect("tidied");
+    new(&outbox, &intent(None, "room")).await.withdraw();
+    assert!(outbox.status().is_ok() && ledger.bytes().await.expect("weighed") < MOST);
+    assert_eq!(
+        ledger.list(&Wanted { state: Some("pending".into()), most: 9, ..Wanted::default() }).await.expect("read").len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn an_outbox_that_starts_full_of_what_was_delivered_takes_on_writes_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = full(folder.path()).await;
+    deliver(&before.ledger(), 1..=24).await;
+    drop(before);
+    let settings = Settings { most_bytes: MOST, ..Settings::under(folder.path().join("outbox")) };
+    let after = Outbox::start(settings, Coverage::default(), &Metrics::new(), &Tasks::new()).await.expect("starts");
+    new(&after, &intent(None, "room")).await.withdraw();
+}
+
+#[tokio::test]
+async fn what_is_owed_is_never_taken_out_and_refuses_what_is_new_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = full(folder.path()).await;
+    let ledger = outbox.ledger();
+    let (settled, other) = (intent(Some("k1"), "a"), intent(Some("k1"), "b"));
+    let mut pledge = new(&outbox, &settled).await;
+    pledge.keyed = true;
+    pledge.settle(&done("C1")).await;
+    let _open = new(&outbox, &intent(Some("k2"), "a")).await;
+    // Of what was delivered there is too little.
+    deliver(&ledger, 1..=2).await;
+    outbox.make_room().await.expect("tidied");
+    assert_eq!(kept(&ledger).await, (3..=24).collect::<Vec<_>>());
+    assert!(matches!(outbox.open(&intent(None, "new")).await, Err(Error::TooLarge(_))));
+    assert!(matches!(outbox.open(&intent(Some("k3"), "new")).await, Err(Error::TooLarge(_))));
+    // A word that was given is given again.
+    assert!(matches!(outbox.open(&settled).await, Ok(Opened::Settled(outcome)) if outcome == done("C1")));
+    assert!(matches!(outbox.open(&intent(Some("k2"), "a")).await, Ok(Opened::InFlight)));
+    assert!(matches!(outbox.open(&other).await, Ok(Opened::OtherRequest)));
+}
+
+fn seeing(outbox: &Outbox, before: Before) {
+    outbox.looks_with(Arc::new(move |_, _| {
+        let before = before.clone();
+        Box::pin(async move { before })
+    }));
+}
+
+fn delete(value: &str) -> Intent {
+    Intent { due: vec![item("Sync", true)], ..intent(None, value) }
+}
+
+async fn settled(outbox: &Outbox, intent: &Intent) {
+    let mut pledge = new(outbox, intent).await;
+    pledge.keyed = true;
+    pledge.settle(&done("C1")).await;
+}
+
+#[tokio::test]
+async fn what_was_seen_before_a_delete_is_on_the_disk_once_and_with_its_document_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    seeing(&outbox, Before::Image("[\"as it was\"]".into()));
+    let mut pledge = new(&outbox, &delete("a")).await;
+    assert_eq!(pledge.due[0].before, None, "it is not held while M3 is asked");
+    assert_eq!(count(folder.path(), "told LIKE '%as it was%'").await, 1);
+    pledge.keyed = true;
+    pledge.settle(&done("C1")).await;
+    assert_eq!(due(&outbox.ledger()).await[0].before.as_deref(), Some("[\"as it was\"]"));
+    assert_eq!(count(folder.path(), "told = '[]'").await, 1);
+    // What M3 refuses leaves nothing behind either.
+    new(&outbox, &delete("b"))
+        .await
+        .settle(&Outcome::Refused { message: String::new(), id: String::new(), field: None })
+        .await;
+    until("it is settled", || async { count(folder.path(), "state = 'refused' AND told = '[]'").await == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_delete_that_was_lost_keeps_what_was_seen_before_it_until_it_is_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    seeing(&outbox, Before::Image("seen".into()));
+    new(&outbox, &delete("a")).await.lose();
+    until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
+    let question = asked(&ledger, 0).await.remove(0);
+    ledger.answer(&question, &Verdict::Committed).await.expect("kept");
+    assert_eq!(due(&ledger).await[0].before.as_deref(), Some("seen"));
+    assert_eq!(count(folder.path(), "told = '[]'").await, 1);
+}
+
+#[tokio::test]
+async fn deletes_hold_no_more_than_so_many_bytes_of_what_they_saw() {
+    let images = images::Images::default();
+    let mebibyte = "x".repeat(1_024 * 1_024);
+    images.look_with(Arc::new(move |_, _| {
+        let seen = Before::Image(mebibyte.clone());
+        Box::pin(async move { seen })
+    }));
+    let mut held = Vec::new();
+    while let Some((intent, room)) = images.looked_at(delete("a")).now_or_never() {
+        assert!(intent.due[0].before.is_some());
+        held.push(room);
+        assert!(held.len() <= 64, "there is an end to it");
+    }
+    assert!(held.len() > 32, "{}", held.len());
+    // One that waits gets the room of one that is on the disk.
+    held.truncate(32);
+    assert!(images.looked_at(delete("b")).now_or_never().is_some_and(|(intent, _)| intent.due[0].before.is_some()));
+}
+
+#[tokio::test]
+async fn what_was_not_there_is_told_as_gone_to_whom_it_was_told_and_to_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    seeing(&outbox, Before::Absent);
+    settled(&outbox, &delete("nobody")).await;
+    assert!(due(&ledger).await.is_empty());
+    // Somebody deleted in M3 itself what receivers have.
+    message(&outbox, 0, "<a/>").await;
+    settled(&outbox, &delete("somebody")).await;
+    let due = due(&ledger).await;
+    assert!(due.len() == 1 && due[0].deletes && due[0].record == ["A0"], "{due:?}");
+}
