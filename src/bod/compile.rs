@@ -3,7 +3,7 @@
 use super::fault::{Fault, Source};
 use super::file::{RawRead, RawWatch, RawWrite, Written};
 use super::function::Table;
-use super::mapping::{Deletes, Join, Mapping, Read, Watch, Write};
+use super::mapping::{Deletes, Join, Mapping, Parts, Read, Watch, Write};
 use super::outline::Outline;
 use super::tree::has_custom;
 use super::value::{self, Condition, Names, Term, Value};
@@ -202,7 +202,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        Some(Write { program, transaction, key, deletes })
+        Some(Write { program, transaction, key, deletes, span: raw.transaction.span() })
     }
 
     fn field_name(&mut self, text: &Spanned<String>) -> Option<FieldName> {
@@ -220,8 +220,27 @@ impl Compiler<'_> {
         let (batch, status) = (self.field_name(&raw.batch)?, self.field_name(&raw.status)?);
         let enters = raw.enters.iter().filter_map(|text| self.transaction(text)).collect();
         let asks = self.transaction(&raw.asks)?;
-        let done = raw.done.iter().map(|word| word.as_str().into()).collect();
-        Some(Watch { program, transaction, batch, enters, asks, status, done })
+        let span = raw.transaction.span();
+        let words = |words: &[Spanned<String>]| words.iter().map(|word| word.get_ref().as_str().into()).collect();
+        let (done, failed): (Vec<Box<str>>, Vec<Box<str>>) = (words(&raw.done), words(&raw.failed));
+        if done.is_empty() || done.iter().any(|word| word.is_empty()) {
+            let hint = "say which statuses mean that the record is there: done = [\"90\"]";
+            self.fault(&span, "has no status that ends the watch", hint);
+        }
+        if let Some(both) = raw.failed.iter().find(|word| done.iter().any(|done| **done == **word.get_ref())) {
+            let message = format!("the status {:?} is among done and among failed", both.get_ref());
+            self.fault(&both.span(), message, "it is one of both");
+        }
+        let parts = match (&raw.part, &raw.asks_part) {
+            (None, None) => None,
+            (Some(field), Some(asks)) => Some(Parts { field: self.field_name(field)?, asks: self.transaction(asks)? }),
+            (Some(one), None) | (None, Some(one)) => {
+                let hint = "part = \"PNLI\" and asks_part = \"PPS370MI/GetBatchLine\", or neither";
+                self.fault(&one.span(), "part and asks_part go together", hint);
+                None
+            }
+        };
+        Some(Watch { program, transaction, batch, enters, asks, status, done, failed, parts, span })
     }
 
     pub(super) fn value(&mut self, text: &str, span: Range<usize>) -> Option<Value> {

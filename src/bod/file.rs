@@ -61,7 +61,15 @@ pub(super) struct RawWatch {
     pub(super) enters: Vec<Spanned<String>>,
     pub(super) asks: Spanned<String>,
     pub(super) status: Spanned<String>,
-    pub(super) done: Vec<String>,
+    pub(super) done: Vec<Spanned<String>>,
+    /// M3 has refused it, and somebody has to mend it there.
+    #[serde(default)]
+    pub(super) failed: Vec<Spanned<String>>,
+    /// What numbers the parts of a record, which may be entered for one that is there already; and who tells of them.
+    #[serde(default)]
+    pub(super) part: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) asks_part: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

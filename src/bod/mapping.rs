@@ -53,6 +53,7 @@ pub struct Write {
     /// In the mapping's order: where the call, or its reply, has the key field.
     pub key: Vec<FieldName>,
     pub deletes: Deletes,
+    pub(super) span: Range<usize>,
 }
 
 /// A batch entry: records are entered, handed over, and created by M3 some time later, or not at all.
@@ -70,6 +71,19 @@ pub struct Watch {
     pub asks: (ProgramName, TransactionName),
     pub status: FieldName,
     pub done: Vec<Box<str>>,
+    /// M3 has refused it, and somebody has to mend it there.
+    pub failed: Vec<Box<str>>,
+    pub parts: Option<Parts>,
+    pub(super) span: Range<usize>,
+}
+
+/// Parts that are entered by themselves, under a record that may be there already: lines of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// What numbers them, in the call that enters one or in its reply.
+    pub field: FieldName,
+    /// Tells how far one is: asked with the record's key and the part's number.
+    pub asks: (ProgramName, TransactionName),
 }
 
 /// What a write takes away.

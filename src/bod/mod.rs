@@ -35,7 +35,7 @@ pub use confirm::{Confirmation, confirm};
 pub use fault::{Fault, Source};
 pub use filter::{Facts, Filter, OnLeave};
 pub use inbound::{Answer, Area, Inbound, Outcome, Reason, Unusable};
-pub use mapping::{Deletes, Mapping, Read, Watch, Write};
+pub use mapping::{Deletes, Mapping, Parts, Read, Watch, Write};
 pub use schema::schema;
 pub use shipped::shipped;
 pub use validate::{Flaw, validate};

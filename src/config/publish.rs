@@ -23,6 +23,7 @@ pub(super) fn outbox(reader: &mut Reader, state: &Path) -> Settings {
     set(&mut outbox.retention, number::<u64>(reader, "outbox.retention_hours", 1..=87_600).map(hours));
     let days = |days: u64| Duration::from_secs(days * 86_400);
     set(&mut outbox.parked, number::<u64>(reader, "outbox.parked_days", 1..=3_650).map(days));
+    set(&mut outbox.entries, number::<u64>(reader, "outbox.entry_days", 1..=3_650).map(days));
     set(&mut outbox.most_bytes, number::<u64>(reader, "outbox.most_mib", 16..=16_777_216).map(|mib| mib * MIB));
     outbox
 }

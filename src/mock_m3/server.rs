@@ -165,6 +165,11 @@ impl Mock {
         self.0.engine.record(program, company, key)
     }
 
+    /// A person looks at what was entered and stopped for him: it is created, as far as it can be.
+    pub fn release(&self) {
+        self.0.engine.release();
+    }
+
     /// MRS001MI describes this transaction as it was before its newest fields came.
     pub fn leave_repository_behind(&self, program: &str, transaction: &str) {
         self.upgrade(|metadata| {

@@ -26,8 +26,8 @@ pub enum Step {
     /// It changes the record.
     #[default]
     Writes,
-    /// It enters a record under a batch, which this field of its call names.
-    Enters(FieldName),
+    /// It enters a record under a batch, which this field of its call names, or a part of one, which another names.
+    Enters(FieldName, Option<FieldName>),
     /// It hands over what was entered under a batch.
     HandsOver(FieldName),
     /// It hands over one record, and M3's reply says what comes of it.
@@ -57,11 +57,14 @@ impl Due {
     pub fn of(told: &Told, value: impl Fn(&str) -> Option<String>) -> Self {
         let entry = |kind, field: &FieldName| {
             let batch = value(field.as_str()).unwrap_or_default();
-            Some(Entry { kind, batch, call: told.call.to_string() })
+            Some(Entry { kind, batch, call: told.call.to_string(), part: None })
         };
         let entry = match &told.step {
             Step::Writes => None,
-            Step::Enters(field) => entry(EntryKind::Enters, field),
+            Step::Enters(field, part) => entry(EntryKind::Enters, field).map(|entry| {
+                let part = part.map(|part| (part.to_string(), value(part.as_str())));
+                Entry { part, ..entry }
+            }),
             Step::HandsOver(field) => entry(EntryKind::HandsOver, field),
             Step::Confirms(field) => entry(EntryKind::Confirms, field),
         };

@@ -34,6 +34,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How long what is parked or failed on its way is kept for somebody to look at; after that it is given up.
     pub parked: Duration,
+    /// How long what was entered under a batch is known, that nobody hands over.
+    pub entries: Duration,
     /// More than so many bytes it does not take on: what is owed is told first.
     pub most_bytes: u64,
 }
@@ -41,11 +43,12 @@ pub struct Settings {
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
-        Self { folder, required: true, key_lifetime: day, retention: week, parked: 90 * day, most_bytes: MOST_BYTES }
+        let (parked, entries) = (90 * day, 90 * day);
+        Self { folder, required: true, key_lifetime: day, retention: week, parked, entries, most_bytes: MOST_BYTES }
     }
 
     pub fn ages(&self) -> Ages {
-        Ages { over: self.retention, stuck: self.parked, keys: self.key_lifetime }
+        Ages { over: self.retention, stuck: self.parked, keys: self.key_lifetime, entries: self.entries }
     }
 }
 

@@ -92,6 +92,9 @@ pub struct Entry {
     pub batch: String,
     /// The call that hands over: by it the mapping says how to ask.
     pub call: String,
+    /// What names the part that is entered, and its number as the call or M3's reply has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<(String, Option<String>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +131,11 @@ impl Due {
     pub(super) fn record(&self) -> Option<String> {
         let parts: Option<Vec<&str>> = self.key.iter().map(|(_, value)| value.as_deref()).collect();
         serde_json::to_string(&parts?).ok()
+    }
+
+    /// What M3 made of it may have no number yet, and is watched by its batch all the same.
+    fn is_confirmed(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.kind == EntryKind::Confirms)
     }
 }
 
@@ -210,7 +218,7 @@ impl Pledge {
             fill(due, outcome);
         }
         let committed = matches!(outcome, Outcome::Done { .. });
-        for due in self.due.iter().filter(|due| committed && !due.is_known()) {
+        for due in self.due.iter().filter(|due| committed && !due.is_known() && !due.is_confirmed()) {
             tracing::error!(
                 noun = due.noun,
                 "a write was done, and neither its call nor M3's reply names the record: no document tells of it"
@@ -233,8 +241,15 @@ impl Pledge {
 fn fill(due: &mut Due, outcome: &Outcome) {
     let Outcome::Done { records, .. } = outcome else { return };
     let Some(record) = records.first() else { return };
+    let said = |field: &str| record.iter().find(|(name, _)| name == field).map(|(_, text)| text.clone());
+    // What is confirmed and not created yet is still called as its batch is: that number is not the record's.
+    let confirmed = due.is_confirmed();
+    let batch = due.entry.as_ref().filter(|_| confirmed).map(|entry| entry.batch.as_str());
     for (field, value) in due.key.iter_mut().filter(|(_, value)| value.is_none()) {
-        *value = record.iter().find(|(name, _)| name == field).map(|(_, text)| text.clone());
+        *value = said(field).filter(|text| !confirmed || (!text.is_empty() && batch != Some(text.as_str())));
+    }
+    if let Some((field, value)) = due.entry.as_mut().and_then(|entry| entry.part.as_mut()) {
+        *value = said(field).filter(|text| !text.is_empty()).or(value.take());
     }
 }
 

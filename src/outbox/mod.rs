@@ -26,6 +26,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod watches;
 mod ways;
 mod writer;
 
@@ -34,7 +35,6 @@ pub use book::Wanted;
 pub use coverage::{Coverage, Step, Told};
 pub use desk::{Outbox, Settings};
 pub use due::{DueDocument, Ending, Message};
-pub use entries::{Polled, Watched};
 pub use error::Error;
 pub use images::Look;
 pub use intent::{Before, Due, Entry, EntryKind, IdempotencyKey, Intent, Opened, Outcome, Pledge};
@@ -44,4 +44,5 @@ pub use orders::{Dropped, Operator, Order, Resolution};
 pub use replay::Selection;
 pub use state::{Change, State};
 pub use tidy::{Ages, Tidied};
+pub use watches::{Polled, Watched};
 pub use ways::{Depth, Room};

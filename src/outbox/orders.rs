@@ -91,8 +91,11 @@ impl Ledger {
         Ok(changed)
     }
 
-    /// Somebody looked, and knows what became of a write: its documents follow, and who asks again with its key is told.
+    /// Somebody looked, and knows what became of a write, or of a batch entry (`entry:N`): its documents follow, and who asks again with its key is told.
     pub async fn resolve(&self, id: &str, resolution: &Resolution, who: &Operator) -> Result<(), Error> {
+        if let Some(entry) = id.strip_prefix("entry:").and_then(|number| number.parse().ok()) {
+            return self.settle_entry(entry, resolution, who).await;
+        }
         let mut write = self.store.write().await?;
         let row = sqlx::query(
             "SELECT id, told FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",

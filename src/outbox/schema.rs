@@ -110,4 +110,19 @@ pub(super) const STEPS: &[&str] = &["
         UNIQUE (noun, company, batch, record)
     ) STRICT;
     CREATE INDEX watches_due ON watches (next_try) WHERE state <> 'expired';
+",
+    // Parts that were entered for a record that was there before; and what names the key of what has no number yet.
+    "
+    DROP INDEX entries_by_age;
+    ALTER TABLE entries RENAME TO entries_before;
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, company INTEGER NOT NULL, batch TEXT NOT NULL, record TEXT NOT NULL,
+        part TEXT NOT NULL DEFAULT '', at INTEGER NOT NULL, UNIQUE (noun, company, batch, record, part)
+    ) STRICT;
+    INSERT INTO entries (id, noun, company, batch, record, at)
+        SELECT id, noun, company, batch, record, at FROM entries_before;
+    DROP TABLE entries_before;
+    CREATE INDEX entries_by_age ON entries (at);
+    ALTER TABLE watches ADD COLUMN parts TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE watches ADD COLUMN names TEXT NOT NULL DEFAULT '[]';
 "];

@@ -30,6 +30,8 @@ pub struct Ages {
     /// What is parked or failed, for somebody to look at.
     pub stuck: Duration,
     pub keys: Duration,
+    /// What was entered under a batch that nobody hands over, since somebody last entered something there.
+    pub entries: Duration,
 }
 
 /// Rows that one round takes out.
@@ -49,7 +51,9 @@ pub(super) const OLD_MESSAGES: &str = "SELECT id FROM messages m WHERE made < ?1
 pub(super) const STUCK: &str =
     "SELECT rowid FROM deliveries WHERE state IN ('parked', 'failed') AND changed < ?1 LIMIT ?2";
 const OLD_INBOUND: &str = "SELECT 1 FROM inbound WHERE at < ?1 LIMIT ?2";
-const OLD_ENTRIES: &str = "SELECT id FROM entries WHERE at < ?1 LIMIT ?2";
+/// A batch that was handed over keeps what was entered until it is over.
+const OLD_ENTRIES: &str = "SELECT id FROM entries e WHERE at < ?1 AND NOT EXISTS
+    (SELECT 1 FROM watches w WHERE (w.noun, w.company, w.batch) = (e.noun, e.company, e.batch)) LIMIT ?2";
 const OLD_WATCHES: &str = "SELECT id FROM watches WHERE state = 'expired' AND next_try < ?1 LIMIT ?2";
 const OLD_ORDERS: &str = "SELECT id FROM orders WHERE noted = 1 AND at < ?1 LIMIT ?2";
 
@@ -57,7 +61,7 @@ impl Ledger {
     /// Takes out what is over for longer than it is kept, a round at a time.
     pub async fn tidy(&self, ages: Ages) -> Result<Tidied, Error> {
         let before = |age: Duration| now().saturating_sub(millis(age));
-        let (old, stuck) = (before(ages.over), before(ages.stuck));
+        let old = before(ages.over);
         let ids = async |query: &'static str, before: i64| -> Result<Vec<i64>, Error> {
             let rows: Vec<(i64,)> = sqlx::query_as(query).bind(before).bind(ROUND).fetch_all(self.store.read()).await?;
             Ok(rows.into_iter().map(|(id,)| id).collect())
@@ -65,8 +69,9 @@ impl Ledger {
         let keys = ids(OLD_KEYS, before(ages.keys)).await?;
         let (intents, messages, orders) =
             (ids(OLD_INTENTS, old).await?, ids(OLD_MESSAGES, old).await?, ids(OLD_ORDERS, old).await?);
-        let (stuck, inbound) = (ids(STUCK, stuck).await?, ids(OLD_INBOUND, old).await?);
-        let (entries, watches) = (ids(OLD_ENTRIES, old).await?, ids(OLD_WATCHES, old).await?);
+        let (stuck, inbound) = (ids(STUCK, before(ages.stuck)).await?, ids(OLD_INBOUND, old).await?);
+        let (entries, watches) =
+            (ids(OLD_ENTRIES, before(ages.entries)).await?, ids(OLD_WATCHES, before(ages.stuck)).await?);
         let all = [&keys, &intents, &messages, &orders, &stuck, &inbound, &entries, &watches];
         let more = all.iter().any(|ids| ids.len() >= usize::try_from(ROUND).unwrap_or(usize::MAX));
         let mut dropped = BTreeMap::new();

@@ -4,13 +4,52 @@ use super::backoff::wait;
 use super::error::Error;
 use super::maker::Maker;
 use crate::bod::{Mapping, Watch};
+use crate::model::FieldName;
 use crate::outbox::{self, Polled, Watched};
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const LONGEST: Duration = Duration::from_secs(60);
 /// What failed waits for a person.
 const FAILED: Duration = Duration::from_secs(600);
 const TOGETHER: u32 = 64;
+const UNNAMED: &str = "M3 has created it and does not say under which number: look it up there, and say it with \
+    `mi-gateway outbox resolve`";
+
+type Said = HashMap<String, String>;
+
+enum Became {
+    Created,
+    Refused(String),
+    Waits,
+}
+
+impl Became {
+    /// `None`: M3 is not there yet.
+    fn polled(self) -> Option<Polled> {
+        match self {
+            Self::Created => Some(Polled::Created),
+            Self::Refused(why) => Some(Polled::Failed { why, wait: FAILED }),
+            Self::Waits => None,
+        }
+    }
+}
+
+/// What stands in the batch of a record, or of a part of it.
+fn became(watch: &Watch, row: &Said) -> Became {
+    let said = |name: &str| row.get(name).map(String::as_str).unwrap_or_default();
+    let status = said(watch.status.as_str());
+    let is = |words: &[Box<str>]| words.iter().any(|word| **word == *status);
+    if is(&watch.done) {
+        return Became::Created;
+    }
+    let why = format!("{} {}", said("MSID"), said("MSGD")).trim().to_owned();
+    match (is(&watch.failed), why.is_empty()) {
+        (true, true) => Became::Refused(format!("M3 has not created it: its status is {status}")),
+        (_, false) => Became::Refused(why),
+        (false, true) => Became::Waits,
+    }
+}
 
 impl Maker {
     pub(super) async fn poll(&self) -> Result<(), outbox::Error> {
@@ -57,16 +96,40 @@ impl Maker {
     /// `None`: M3 is not there yet.
     async fn ask_for(&self, mapping: &Mapping, watch: &Watch, watched: &Watched) -> Result<Option<Polled>, Error> {
         let given: Vec<_> = mapping.key().iter().copied().zip(watched.asked.iter().cloned()).collect();
-        let Some(head) = self.reader.one(watch.asks, watched.place, &given).await? else {
-            // Nothing was entered under this number: a line went to an order that was there before.
-            return Ok(self.is_there(mapping, watched).await?.then_some(Polled::Created));
+        // What another batch left behind under this number says nothing of this one.
+        let of_this = |head: &Said| head.get(watch.batch.as_str()).is_none_or(|batch| *batch == watched.batch);
+        let Some(head) = self.reader.one(watch.asks, watched.place, &given).await?.filter(of_this) else {
+            return self.ask_for_parts(mapping, watch, watched, &given).await;
         };
-        let said = |name: &str| head.get(name).map(String::as_str).unwrap_or_default();
-        if watch.done.iter().any(|word| **word == *said(watch.status.as_str())) {
-            return Ok(Some(Polled::Created));
+        Ok(match became(watch, &head) {
+            Became::Created if watched.record.is_empty() => {
+                Some(Polled::Failed { why: UNNAMED.to_owned(), wait: FAILED })
+            }
+            became => became.polled(),
+        })
+    }
+
+    /// Nothing was entered under this number but parts, for a record that was there before: each is asked for by itself.
+    async fn ask_for_parts(
+        &self,
+        mapping: &Mapping,
+        watch: &Watch,
+        watched: &Watched,
+        given: &[(FieldName, String)],
+    ) -> Result<Option<Polled>, Error> {
+        if let Some(parts) = &watch.parts {
+            for number in &watched.parts {
+                let mut given = given.to_vec();
+                given.push((parts.field, number.clone()));
+                // One that is no longer in the batch is with its record.
+                let Some(part) = self.reader.one(parts.asks, watched.place, &given).await? else { continue };
+                match became(watch, &part) {
+                    Became::Created => {}
+                    became => return Ok(became.polled()),
+                }
+            }
         }
-        let why = format!("{} {}", said("MSID"), said("MSGD")).trim().to_owned();
-        Ok((!why.is_empty()).then_some(Polled::Failed { why, wait: FAILED }))
+        Ok(self.is_there(mapping, watched).await?.then_some(Polled::Created))
     }
 
     async fn is_there(&self, mapping: &Mapping, watched: &Watched) -> Result<bool, Error> {

@@ -210,7 +210,11 @@ fn enter(coverage: &mut Coverage, mapping: &Mapping, watch: &Watch) {
         call: format!("{}/{}", watch.program, watch.transaction).into(),
     };
     for (program, transaction) in &watch.enters {
-        coverage.add(*program, *transaction, told(mapping.key(), Step::Enters(watch.batch)));
+        coverage.add(
+            *program,
+            *transaction,
+            told(mapping.key(), Step::Enters(watch.batch, watch.parts.as_ref().map(|parts| parts.field))),
+        );
     }
     let over = match watch.enters.is_empty() {
         true => told(mapping.key(), Step::Confirms(watch.batch)),

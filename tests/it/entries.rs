@@ -1,13 +1,13 @@
 //! Batch entries: no document of what M3 has not created, and none is lost of what it has.
 
-use crate::house::{Caller, House};
+use crate::house::{Caller, House, Reply};
 use crate::publisher::{documents, done, listed, publishing, quiet, told, until};
-use mi_gateway::outbox::{Ledger, Operator};
+use mi_gateway::outbox::{Ledger, Operator, Resolution};
 use serde_json::Value;
 
 /// An order entered under a message, and not handed over yet: the message and the order.
 async fn entered(caller: &Caller) -> (String, String) {
-    let text = |reply: &crate::house::Reply, name: &str| reply.records()[0][name].as_str().expect(name).to_owned();
+    let text = |reply: &Reply, name: &str| reply.records()[0][name].as_str().expect(name).to_owned();
     let message = text(&caller.m3("PPS370MI/StartEntry?BAOR=TESTS").await, "MSGN");
     let head = format!("PPS370MI/AddHead?MSGN={message}&FACI=A01&WHLO=001&SUNO=S00001&DWDT=20270301");
     let order = text(&caller.m3(&head).await, "PUNO");
@@ -66,7 +66,7 @@ async fn what_m3_refuses_of_a_batch_entry_is_shown_with_its_reason_and_asked_aga
 #[tokio::test]
 async fn a_temporary_order_is_told_under_the_number_that_it_gets() {
     let (house, caller) = publishing(|_| {}).await;
-    let text = |reply: &crate::house::Reply| reply.records()[0]["ORNO"].as_str().expect("a number").to_owned();
+    let text = |reply: &Reply| reply.records()[0]["ORNO"].as_str().expect("a number").to_owned();
     let entered = text(&caller.m3("OIS100MI/AddBatchHead?CUNO=C00001&ORTP=A01&FACI=A01").await);
     done(&caller, &format!("OIS100MI/AddBatchLine?ORNO={entered}&ITNO=A00001&ORQT=3")).await;
     let real = text(&caller.m3(&format!("OIS100MI/Confirm?ORNO={entered}")).await);
@@ -75,4 +75,113 @@ async fn a_temporary_order_is_told_under_the_number_that_it_gets() {
     assert!(document.contains("<SyncSalesOrder ") && document.contains("<SalesOrderLine>"), "{document}");
     quiet(&house).await;
     assert_eq!(documents(&house, &entered), [] as [String; 0]);
+}
+
+fn text(reply: &Reply, name: &str) -> String {
+    reply.records()[0][name].as_str().unwrap_or_else(|| panic!("{name}: {}", reply.text())).to_owned()
+}
+
+/// A message whose origin stops for a person.
+async fn by_hand(caller: &Caller) -> String {
+    text(&caller.m3("PPS370MI/StartEntry?BAOR=HAND").await, "MSGN")
+}
+
+/// M3 was asked of this so often that whatever it said has had its effect.
+async fn asked(house: &House, call: &str) {
+    let asked = || house.asked().iter().filter(|asked| asked.contains(call)).count();
+    until(&format!("{call} was asked"), async || (asked() >= 2).then_some(())).await;
+}
+
+fn lines(document: &str) -> usize {
+    document.matches("<PurchaseOrderLine>").count()
+}
+
+#[tokio::test]
+async fn a_line_for_an_order_that_is_there_is_told_when_m3_has_it() {
+    let (house, caller) = publishing(|_| {}).await;
+    done(&caller, "PPS200MI/UpdHead?PUNO=2000002&YRE1=Before").await;
+    let before = told(&house, "2000002", 1).await.remove(0);
+    let message = by_hand(&caller).await;
+    let line = format!("PPS370MI/AddLine?MSGN={message}&PUNO=2000002&ITNO=A00001&ORQA=5");
+    assert_eq!(text(&caller.m3(&line).await, "PNLI"), "1");
+    done(&caller, &format!("PPS370MI/FinishEntry?MSGN={message}")).await;
+    asked(&house, "GetBatchLine").await;
+    assert_eq!(documents(&house, "2000002").len(), 1, "M3 does not have it yet");
+    house.m3().release();
+    let after = told(&house, "2000002", 2).await.remove(1);
+    assert_eq!(lines(&after), lines(&before) + 1, "{after}");
+    quiet(&house).await;
+    assert!(!listed(&house).await.iter().any(|entry| entry["kind"] == "entry"), "and nothing is watched any more");
+}
+
+#[tokio::test]
+async fn what_an_earlier_batch_left_of_an_order_says_nothing_of_its_new_line() {
+    let (house, caller) = publishing(|_| {}).await;
+    let (message, order) = entered(&caller).await;
+    done(&caller, &format!("PPS370MI/FinishEntry?MSGN={message}")).await;
+    told(&house, &order, 1).await;
+    let later = by_hand(&caller).await;
+    done(&caller, &format!("PPS370MI/AddLine?MSGN={later}&PUNO={order}&ITNO=NOSUCH&ORQA=5")).await;
+    done(&caller, &format!("PPS370MI/FinishEntry?MSGN={later}")).await;
+    asked(&house, "GetBatchLine").await;
+    assert_eq!(documents(&house, &order).len(), 1);
+    // The line is refused, and that is shown with M3's words.
+    house.m3().release();
+    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let entry = watched(&house, "watched").await;
+    let who = Operator { by: "tests".into(), reason: "asks at once".into() };
+    ledger.replay(entry["id"].as_str().expect("an id"), false, &who).await.expect("asked again");
+    ledger.close().await;
+    let entry = watched(&house, "failed").await;
+    assert_eq!(entry["reason"], "WIT0103 Item number NOSUCH does not exist");
+    assert_eq!(documents(&house, &order).len(), 1);
+}
+
+async fn temporary(caller: &Caller, kind: &str, item: &str) -> String {
+    let entered = text(&caller.m3(&format!("OIS100MI/AddBatchHead?CUNO=C00001&ORTP={kind}&FACI=A01")).await, "ORNO");
+    done(caller, &format!("OIS100MI/AddBatchLine?ORNO={entered}&ITNO={item}&ORQT=3")).await;
+    entered
+}
+
+#[tokio::test]
+async fn a_temporary_order_that_waits_is_told_once_somebody_says_its_number() {
+    let (house, caller) = publishing(|_| {}).await;
+    let entered = temporary(&caller, "H01", "A00001").await;
+    let reply = caller.m3(&format!("OIS100MI/Confirm?ORNO={entered}")).await;
+    assert_eq!(text(&reply, "ORNO"), entered, "M3 has no other number yet");
+    let entry = watched(&house, "watched").await;
+    assert_eq!((&entry["batch"], &entry["key"]), (&Value::from(entered.as_str()), &Value::Array(Vec::new())));
+    house.m3().release();
+    let entry = watched(&house, "failed").await;
+    let reason = entry["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("outbox resolve"), "{entry}");
+    let real = house.m3().record("OIS100MI", 100, &[("ORNO", "1500001")]).expect("the real order")["ORNO"].clone();
+    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let who = Operator { by: "tests".into(), reason: "looked it up in M3".into() };
+    let resolved = |key: &[(&str, &str)]| Resolution::Committed {
+        key: key.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    let id = entry["id"].as_str().expect("an id");
+    ledger.resolve(id, &resolved(&[]), &who).await.expect_err("it has no number");
+    ledger.resolve(id, &resolved(&[("PUNO", "1")]), &who).await.expect_err("it is not called so");
+    ledger.resolve(id, &resolved(&[("ORNO", &real)]), &who).await.expect("settled");
+    ledger.close().await;
+    let document = told(&house, &real, 1).await.remove(0);
+    assert!(document.contains("<SyncSalesOrder ") && document.contains("<SalesOrderLine>"), "{document}");
+    assert_eq!(documents(&house, &entered), [] as [String; 0]);
+    assert!(!listed(&house).await.iter().any(|entry| entry["kind"] == "entry"));
+}
+
+#[tokio::test]
+async fn a_temporary_order_that_is_refused_is_shown_with_its_status_and_told_when_it_was_mended() {
+    let (house, caller) = publishing(|_| {}).await;
+    let entered = temporary(&caller, "A01", "NOSUCH").await;
+    let reply = caller.m3(&format!("OIS100MI/Confirm?ORNO={entered}")).await;
+    assert_eq!(text(&reply, "STAT"), "15", "{}", reply.text());
+    let entry = watched(&house, "failed").await;
+    assert_eq!(entry["reason"], "M3 has not created it: its status is 15");
+    done(&caller, &format!("OIS100MI/DelBatchLine?ORNO={entered}&PONR=1")).await;
+    let real = text(&caller.m3(&format!("OIS100MI/Confirm?ORNO={entered}")).await, "ORNO");
+    told(&house, &real, 1).await;
+    assert!(!listed(&house).await.iter().any(|entry| entry["kind"] == "entry"), "nothing is left of the first time");
 }

@@ -156,7 +156,10 @@ impl<'a> Call<'a> {
     fn add(&self, kind: Kind) -> Answer {
         if let Some(parent) = kind.parent() {
             let key: Vec<String> = parent.key().iter().map(|field| self.given(field).unwrap_or_default()).collect();
-            if self.store().get(parent, self.company, &key).is_none() {
+            // A line may be entered for an order that is there already.
+            let other = (kind == Kind::PurchaseBatchLine).then_some(Kind::PurchaseHead);
+            let is_there = |kind| self.store().get(kind, self.company, &key).is_some();
+            if !is_there(parent) && !other.is_some_and(is_there) {
                 return self.missing(parent).into();
             }
         }

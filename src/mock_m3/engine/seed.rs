@@ -307,7 +307,9 @@ pub(super) fn defaults(kind: Kind, row: &mut Row) {
             &[("ORTP", "A01"), ("ORST", "22"), ("ORSL", "22"), ("STAT", "20"), ("FACI", "A01"), ("WHLO", "001")]
         }
         Kind::OrderLine | Kind::OrderBatchLine => &[("POSX", "0"), ("ORST", "22"), ("WHLO", "001"), ("ORQT", "1")],
-        Kind::PurchaseLine | Kind::PurchaseBatchLine => &[("PNLS", "0"), ("FACI", "A01"), ("WHLO", "001")],
+        Kind::OrderBatch => &[("STAT", "10")],
+        Kind::PurchaseLine => &[("PNLS", "0"), ("FACI", "A01"), ("WHLO", "001")],
+        Kind::PurchaseBatchLine => &[("PNLS", "0"), ("FACI", "A01"), ("WHLO", "001"), ("STAT", "20")],
         Kind::PurchaseBatch => &[("STAT", "20"), ("ORTY", "A00")],
         Kind::Item => &[("STAT", "20"), ("UNMS", "PCS")],
         Kind::User | Kind::Division | Kind::Balance | Kind::PurchaseEntry => &[],

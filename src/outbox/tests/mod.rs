@@ -1,6 +1,7 @@
 //! What the outbox promises, over a store of its own.
 
 mod answers;
+mod entries;
 mod intents;
 mod orders;
 mod room;

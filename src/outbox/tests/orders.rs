@@ -154,7 +154,7 @@ async fn what_nobody_looks_after_is_given_up_and_then_forgotten() {
     write.commit().await.expect("commits");
     let hour = Duration::from_secs(3_600);
     let since_1970 = Duration::from_millis(writer::now().cast_unsigned());
-    let ages = Ages { over: hour, stuck: since_1970, keys: hour };
+    let ages = Ages { over: hour, stuck: since_1970, keys: hour, entries: hour };
     let nothing = ledger.tidy(ages).await.expect("tidied");
     assert_eq!((nothing.more, nothing.dropped.len()), (false, 0));
     assert_eq!(column(&ledger, STATES).await, ["parked", "failed", "pending"], "kept for somebody to look at");

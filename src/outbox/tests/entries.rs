@@ -1,0 +1,114 @@
+//! Batch entries: how long what was entered is known, and what is shown of what nobody watches.
+
+use super::*;
+
+const MESSAGE: &str = "4711";
+
+fn step(kind: EntryKind, key: &[(&str, Option<&str>)], part: Option<&str>) -> Due {
+    let key = key.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
+    let part = part.map(|part| ("PNLI".to_owned(), Some(part.to_owned())));
+    let entry = Entry { kind, batch: MESSAGE.into(), call: "PPS370MI/FinishEntry".into(), part };
+    Due { noun: "PurchaseOrder".into(), key, entry: Some(entry), ..item("Sync", false) }
+}
+
+fn entered(order: &str, part: Option<&str>) -> Due {
+    step(EntryKind::Enters, &[("PUNO", Some(order))], part)
+}
+
+fn handed_over() -> Due {
+    step(EntryKind::HandsOver, &[], None)
+}
+
+async fn settle(outbox: &Outbox, due: Due, outcome: Outcome) {
+    let mut pledge = new(outbox, &Intent { due: vec![due], ..intent(None, "x") }).await;
+    pledge.keyed = true;
+    pledge.settle(&outcome).await;
+}
+
+async fn run(ledger: &Ledger, statement: &'static str) {
+    let mut write = ledger.store.write().await.expect("a transaction");
+    sqlx::raw_sql(statement).execute(&mut *write).await.expect("runs");
+    write.commit().await.expect("commits");
+}
+
+async fn entries(ledger: &Ledger) -> i64 {
+    let count: (i64,) =
+        sqlx::query_as("SELECT count(*) FROM entries").fetch_one(ledger.store.read()).await.expect("a row");
+    count.0
+}
+
+fn ages(entries: Duration) -> Ages {
+    Ages { over: Duration::ZERO, stuck: Duration::MAX, keys: Duration::ZERO, entries }
+}
+
+#[tokio::test]
+async fn what_was_entered_is_known_as_long_as_somebody_works_on_its_batch_whatever_else_is_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let day = Duration::from_secs(86_400);
+    settle(&outbox, entered("1", None), done("C1")).await;
+    run(&ledger, "UPDATE entries SET at = 1").await;
+    settle(&outbox, entered("2", Some("1")), done("C1")).await;
+    ledger.tidy(ages(day)).await.expect("tidied");
+    assert_eq!(entries(&ledger).await, 2, "the batch is open");
+    run(&ledger, "UPDATE entries SET at = 1").await;
+    settle(&outbox, handed_over(), done("C1")).await;
+    ledger.tidy(ages(day)).await.expect("tidied");
+    assert_eq!(entries(&ledger).await, 2, "it is watched");
+    let watched = ledger.watched(9).await.expect("read");
+    let of = |at: usize| (watched[at].record.join(""), watched[at].parts.join(""));
+    assert_eq!([of(0), of(1)], [("1".into(), String::new()), ("2".into(), "1".into())]);
+    for one in &watched {
+        ledger.polled(one, &Polled::Created).await.expect("kept");
+    }
+    assert_eq!((entries(&ledger).await, due(&ledger).await.len()), (0, 2));
+    settle(&outbox, entered("3", None), done("C1")).await;
+    run(&ledger, "UPDATE entries SET at = 1").await;
+    ledger.tidy(ages(day)).await.expect("tidied");
+    assert_eq!(entries(&ledger).await, 0, "nobody handed it over");
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_known_is_shown_and_counted_when_it_is_handed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    settle(&outbox, handed_over(), done("C1")).await;
+    let listed = ledger.list(&Wanted { most: 9, ..Wanted::default() }).await.expect("read");
+    let reason = listed[0]["reason"].as_str().unwrap_or_default();
+    assert!(listed.len() == 1 && listed[0]["batch"] == MESSAGE && reason.contains("nothing"), "{listed:?}");
+    assert_eq!(ledger.stranded().await.expect("counted"), 1);
+    assert!(ledger.watched(9).await.expect("read").is_empty(), "there is nothing to ask for");
+    let id = listed[0]["id"].as_str().expect("an id").to_owned();
+    ledger.resolve(&id, &Resolution::Untold, &somebody("looked in M3")).await.expect("settled");
+    assert_eq!(ledger.stranded().await.expect("counted"), 0);
+}
+
+#[tokio::test]
+async fn a_watch_that_can_t_be_read_holds_up_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    for order in ["1", "2"] {
+        settle(&outbox, entered(order, None), done("C1")).await;
+    }
+    settle(&outbox, handed_over(), done("C1")).await;
+    run(&ledger, "UPDATE watches SET asked = '{' WHERE record LIKE '%1%'").await;
+    assert_eq!(ledger.watched(9).await.expect("read").len(), 1);
+    assert_eq!(ledger.stranded().await.expect("counted"), 1, "it is shown");
+}
+
+#[tokio::test]
+async fn what_m3_calls_by_its_batch_still_has_no_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let confirms = || step(EntryKind::Confirms, &[("ORNO", None)], None);
+    let said = |number: &str| Outcome::Done { reported: true, records: vec![vec![("ORNO".into(), number.into())]] };
+    for (number, record) in [(MESSAGE, vec![]), ("", vec![]), ("99", vec!["99".to_owned()])] {
+        settle(&outbox, confirms(), said(number)).await;
+        let watched = ledger.watched(9).await.expect("read");
+        assert_eq!((watched.len(), &watched[0].record), (1, &record), "{number:?}");
+    }
+}
