@@ -133,6 +133,12 @@ impl Due {
         serde_json::to_string(&parts?).ok()
     }
 
+    /// M3 numbers the part that is entered.
+    fn lacks_part(&self) -> bool {
+        let part = self.entry.as_ref().and_then(|entry| entry.part.as_ref());
+        part.is_some_and(|(_, number)| number.as_ref().is_none_or(String::is_empty))
+    }
+
     /// What M3 made of it may have no number yet, and is watched by its batch all the same.
     fn is_confirmed(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.kind == EntryKind::Confirms)
@@ -207,7 +213,7 @@ impl Pledge {
     /// Whether the outcome must be on the disk before the caller hears of it: he may ask again, or it names what no
     /// one else knows.
     pub fn is_awaited(&self) -> bool {
-        self.keyed || self.due.iter().any(|due| !due.is_known())
+        self.keyed || self.due.iter().any(|due| !due.is_known() || due.lacks_part())
     }
 
     /// M3 has answered. Returns when that is on the disk, or at once where nothing hangs on it.

@@ -97,7 +97,9 @@ impl Maker {
     async fn ask_for(&self, mapping: &Mapping, watch: &Watch, watched: &Watched) -> Result<Option<Polled>, Error> {
         let given: Vec<_> = mapping.key().iter().copied().zip(watched.asked.iter().cloned()).collect();
         // What another batch left behind under this number says nothing of this one.
-        let of_this = |head: &Said| head.get(watch.batch.as_str()).is_none_or(|batch| *batch == watched.batch);
+        let of_this = |head: &Said| {
+            head.get(watch.batch.as_str()).is_none_or(|batch| batch.is_empty() || *batch == watched.batch)
+        };
         let Some(head) = self.reader.one(watch.asks, watched.place, &given).await?.filter(of_this) else {
             return self.ask_for_parts(mapping, watch, watched, &given).await;
         };

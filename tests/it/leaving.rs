@@ -28,7 +28,8 @@ async fn a_receiver_is_told_of_a_record_that_leaves_its_filter() {
 #[tokio::test]
 async fn a_receiver_whom_a_record_left_is_told_that_it_is_gone_from_where_it_was() {
     let (house, caller) = publishing(|settings| {
-        let filter = Filter { divisions: vec!["AAA".into()], on_leave: OnLeave::Delete, ..Filter::default() };
+        let mut filter = Filter::default();
+        (filter.divisions, filter.on_leave) = (vec!["AAA".into()], OnLeave::Delete);
         settings.points = vec![folder("bods", &settings.state, filter)];
     })
     .await;
