@@ -188,11 +188,22 @@ pub(super) fn relay(settings: &Settings, parts: &Parts, tasks: &Tasks) -> Result
     let user = settings.publish.user.clone().unwrap_or_else(|| parts.m3.user());
     let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user);
     if settings.publish.enabled {
+        fitted(settings, &parts.catalog);
         parts.outbox.looks_with(relay::look(reader.clone(), settings.publish.mappings.clone()));
     }
     relay::start(&parts.outbox, reader, points, settings.publish.clone(), &parts.metrics, tasks);
     audited(&parts.outbox, &parts.audit, parts.metrics.panics.clone(), tasks);
     Ok(())
+}
+
+/// What the mappings name and M3 did not have the last time that it was asked. That may have been another release: it is
+/// told, and each document is held against M3 as it is then.
+fn fitted(settings: &Settings, catalog: &Catalog) {
+    for mapping in settings.publish.mappings.iter() {
+        let fit = mapping.fit(&|program, transaction| catalog.at_hand(program, transaction));
+        fit.faults.iter().for_each(|fault| tracing::error!(%fault, "a mapping doesn't fit this M3"));
+        fit.cuts.iter().for_each(|cut| tracing::warn!(%cut, "a mapping cuts what is written"));
+    }
 }
 
 /// Policies and limits, both watched: a set with a fault never becomes active.

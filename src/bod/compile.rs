@@ -26,6 +26,12 @@ pub(super) fn compile(source: &Source, file: &Written, base: Option<&Mapping>) -
         tables: HashMap::new(),
         span: 0..0,
     };
+    // What the shipped file says stands where the file in hand takes it over.
+    let taken_over = file.extends.as_ref().map_or(0..0, Spanned::span);
+    for read in &mut compiler.reads {
+        read.span = taken_over.clone();
+        read.fields.iter_mut().for_each(|(_, span)| *span = taken_over.clone());
+    }
     let mapping = compiler.mapping(file, base);
     if compiler.faults.is_empty() {
         Ok(mapping)
@@ -67,9 +73,12 @@ impl Compiler<'_> {
         for raw in &file.read {
             self.read(raw);
         }
+        let taken_over = file.extends.as_ref().map_or(0..0, Spanned::span);
         let mut writes = base.map(|base| base.writes.clone()).unwrap_or_default();
+        writes.iter_mut().for_each(|write| write.span = taken_over.clone());
         writes.extend(file.write.iter().filter_map(|raw| self.write(raw)));
         let mut watches = base.map(|base| base.watches.clone()).unwrap_or_default();
+        watches.iter_mut().for_each(|watch| watch.span = taken_over.clone());
         watches.extend(file.watch.iter().filter_map(|raw| self.watch(raw)));
         let by_division = self.entity(file.entity.as_ref()).or(base.map(|base| base.by_division)).unwrap_or_default();
         let division =

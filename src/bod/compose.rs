@@ -112,7 +112,12 @@ impl Mapping {
         if faults.is_empty() { Ok(Bound { mapping: self, positions }) } else { Err(faults) }
     }
 
-    fn bind_read(&self, read: &Read, layout: Option<&TransactionLayout>, faults: &mut Vec<Fault>) -> Vec<usize> {
+    pub(super) fn bind_read(
+        &self,
+        read: &Read,
+        layout: Option<&TransactionLayout>,
+        faults: &mut Vec<Fault>,
+    ) -> Vec<usize> {
         let name = format!("{}/{}", read.program, read.transaction);
         let mut fault = |span, message, hint: &str| faults.push(Fault::at(&self.source, span, message, hint));
         let Some(layout) = layout else {

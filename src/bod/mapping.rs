@@ -138,6 +138,11 @@ impl Mapping {
         &self.noun
     }
 
+    /// The name of the file that it comes from.
+    pub fn source(&self) -> &str {
+        &self.source.name
+    }
+
     pub fn key(&self) -> &[FieldName] {
         &self.key
     }

@@ -326,3 +326,90 @@ proptest::proptest! {
         let _ = validate("d", &text);
     }
 }
+
+const WATCH: &str = r#"
+noun = "PurchaseOrder"
+extends = "shipped"
+[[write]]
+transaction = "EXT100MI/Close"
+key = { PUNO = "ORDR" }
+[[watch]]
+transaction = "EXT100MI/Finish"
+batch = "MSGN"
+enters = ["EXT100MI/Enter"]
+asks = "EXT100MI/Ask"
+status = "STAT"
+done = ["90"]
+part = "PNLI"
+asks_part = "EXT100MI/AskLine"
+"#;
+
+#[test]
+fn everything_that_a_mapping_names_is_held_against_what_is_at_hand_of_m3() {
+    let shipped = shipped().expect("shipped");
+    let mapping = Mapping::parse_over(&source(WATCH), &shipped).expect("no fault");
+    let all = [
+        layout("EXT100MI", "Close", false, "ORDR", ""),
+        layout("EXT100MI", "Finish", false, "MSGN", ""),
+        layout("EXT100MI", "Enter", false, "MSGN ITNO", "PUNO"),
+        layout("EXT100MI", "Ask", false, "PUNO", "STAT"),
+        layout("EXT100MI", "AskLine", false, "PUNO PNLI", "STAT"),
+    ];
+    let fit = |layouts: &[TransactionLayout]| {
+        let found = |program, name| layouts.iter().find(|one| (one.program, one.name) == (program, name)).cloned();
+        mapping.fit(&|program, name| found(program, name).map(std::sync::Arc::new))
+    };
+    let good = fit(&all);
+    assert!(good.faults.is_empty(), "{:?}", good.faults);
+    assert!(good.unseen.iter().all(|(program, _)| program.as_str() != "EXT100MI"), "{:?}", good.unseen);
+    for (at, (input, output), expected) in [
+        (0, ("PUNO", ""), "site.toml:5:15: EXT100MI/Close neither takes nor gives ORDR"),
+        (1, ("", ""), "site.toml:8:15: EXT100MI/Finish has no input field MSGN"),
+        (2, ("MSGN", ""), "EXT100MI/Enter neither takes nor gives PUNO"),
+        (2, ("PUNO", ""), "EXT100MI/Enter has no input field MSGN"),
+        (3, ("PUNO", ""), "EXT100MI/Ask gives no field STAT"),
+        (3, ("", "STAT"), "EXT100MI/Ask has no input field PUNO"),
+        (4, ("PUNO", "STAT"), "EXT100MI/AskLine has no input field PNLI"),
+    ] {
+        let mut one = all.to_vec();
+        one[at] = layout("EXT100MI", one[at].name.as_str(), false, input, output);
+        let faults: Vec<String> = fit(&one).faults.iter().map(ToString::to_string).collect();
+        assert!(faults.len() == 1 && faults[0].contains(expected), "{expected}: {faults:?}");
+    }
+    // What was taken over is told where the file says that it takes it over.
+    let faults = fit(&[layout("PPS200MI", "GetHead", false, "PUNO", "")]).faults;
+    assert!(!faults.is_empty() && faults[0].to_string().contains("site.toml:3:11"), "{faults:?}");
+}
+
+#[test]
+fn a_text_that_is_read_narrower_than_it_was_written_is_told() {
+    let mapping = Mapping::parse(&source(ORDER)).expect("no fault");
+    let mut narrow = line();
+    let mut fields = narrow.output.fields().to_vec();
+    fields.iter_mut().for_each(|field| field.length = 10);
+    narrow.output = Layout::new(fields);
+    let delete = |taken: &str| layout("PPS200MI", "DltLine", false, taken, "");
+    let cuts = |taken: &str, wide: &TransactionLayout| -> Vec<String> {
+        let all = [head(), narrow.clone(), wide.clone(), delete(taken)];
+        let found = |program, name| all.iter().find(|one| (one.program, one.name) == (program, name)).cloned();
+        let fit = mapping.fit(&|program, name| found(program, name).map(std::sync::Arc::new));
+        fit.cuts.iter().map(ToString::to_string).collect()
+    };
+    let told = cuts("PUNO ITDS", &wide());
+    assert!(told.len() == 1 && told[0].contains("ITDS is read with 10 characters"), "{told:?}");
+    assert_eq!(cuts("PUNO PITD", &wide()), [] as [String; 0], "it is read whole");
+    assert_eq!(cuts("PUNO ITDS:N", &wide()), [] as [String; 0], "numbers are not cut");
+}
+
+#[test]
+fn a_watch_says_what_ends_it() {
+    for (from, to, expected) in [
+        ("done = [\"90\"]", "done = []", "no status that ends the watch"),
+        ("done = [\"90\"]", "done = [\"90\"]\nfailed = [\"90\"]", "among done and among failed"),
+        ("part = \"PNLI\"\n", "", "go together"),
+    ] {
+        let shipped = shipped().expect("shipped");
+        let faults = Mapping::parse_over(&source(&WATCH.replace(from, to)), &shipped).expect_err(expected);
+        assert!(faults.len() == 1 && faults[0].message.contains(expected), "{faults:?}");
+    }
+}

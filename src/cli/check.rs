@@ -4,6 +4,7 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::public_url;
+use crate::bod::shipped;
 use crate::catalog::read_saved;
 use crate::config::{self, Backend, Certificate, Fault, Settings};
 use crate::edge::{raise_open_files, read_authorities, read_pair};
@@ -41,6 +42,7 @@ pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<
             certificate(&settings, &mut found);
             let known = known(&settings, &mut found).await;
             policy(&settings, &known, &mut found);
+            mappings(&settings, &known, &mut found);
             machine(&settings, &mut found);
             secrets(&settings, &mut found);
             if words.probe {
@@ -182,6 +184,28 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
         }
     }
     classified(known, found);
+}
+
+/// What the mappings name, against what M3 said of itself the last time. Of a site's own file it is told that nothing is
+/// known; the shipped ones were written for any M3.
+fn mappings(settings: &Settings, known: &Known, found: &mut Found) {
+    let shipped = shipped().unwrap_or_default();
+    for mapping in settings.publish.mappings.iter() {
+        let fit = mapping.fit(&|program, transaction| known.get(&(program, transaction)).cloned());
+        for fault in fit.faults {
+            found.fault(fault.spot.to_string(), "a mapping", fault.message, &fault.hint);
+        }
+        for cut in fit.cuts {
+            found.warning(cut.spot.to_string(), "a mapping", cut.message, &cut.hint);
+        }
+        let of_the_site = shipped.iter().all(|known| known.source() != mapping.source());
+        if of_the_site && !fit.unseen.is_empty() {
+            let names: Vec<String> = fit.unseen.iter().map(|(program, name)| format!("{program}/{name}")).collect();
+            let message = format!("could not be held against M3: nothing is known here of {}", names.join(", "));
+            let hint = "let a gateway publish with it once: what it learns of M3 is kept in state.dir";
+            found.warning(mapping.source(), "a mapping", message, hint);
+        }
+    }
 }
 
 /// How the transactions that are at hand are classified, and why: a write that looks like a read is seen here.

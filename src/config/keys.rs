@@ -38,7 +38,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let (policies, policy_trust) = policy::whence(reader);
     let clients = clients(reader, &issuers);
     let (outbox, publish) = (outbox(reader, &state), publish(reader, &backend));
-    let points = points(reader, &state, trial);
+    let points = points(reader, &state, trial, &publish);
     let inbound = inbound(reader, &issuers, &points, &publish, &outbox);
     Settings {
         public_url,

@@ -2,13 +2,16 @@
 
 use super::issuers::authorities;
 use super::keys::{flag, needed, number, path, seconds, set};
+use super::publish::documents;
 use super::reader::Reader;
 use super::secret::{MOST_SECRET, first_line, text};
-use crate::bod::{ConfirmationCode, Filter, OnLeave};
+use crate::bod::{Action, ConfirmationCode, Filter, OnLeave};
+use crate::model::{Company, Division};
 use crate::outbound::TokenSource;
 use crate::points::{
     Answers, DatabaseSettings, FileSettings, HttpSettings, ImsPaths, ImsSettings, Pattern, Settings, Target,
 };
+use crate::relay;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,14 +28,21 @@ const MIB: usize = 1024 * 1024;
 /// What ION's own limits allow.
 const ION_BYTES: usize = 5_000_000;
 
-pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool) -> Vec<Settings> {
+pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool, publish: &relay::Settings) -> Vec<Settings> {
+    let documents = documents(&publish.mappings);
     let mut points = Vec::new();
     let mut names = BTreeSet::new();
     for at in reader.below("points") {
         let key = |name: &str| format!("points.{at}.{name}");
         let name = name(reader, &key("name"));
         let target = target(reader, &key);
-        let filter = filter(reader, &key);
+        let filter = filter(reader, &key, &documents);
+        let has_tenant = !publish.tenant.is_empty() || publish.rules.iter().any(|rule| rule.tenant.is_some());
+        if matches!(target, Some(Target::Database(_))) && !has_tenant {
+            let (place, key) = (reader.place(&key("kind")), key("kind"));
+            let hint = "give publish.tenant: ION takes no message without its tenant";
+            reader.faults.add(place, key, "is database, and documents have no tenant", hint);
+        }
         let usual = if matches!(target, Some(Target::Ims(_))) { ION_BYTES } else { 64 * MIB };
         let most_bytes = number(reader, &key("most_bytes"), 1_024..=1_073_741_824).unwrap_or(usual);
         let right = "a logical id, like lid://infor.wms.north";
@@ -204,17 +214,28 @@ fn on_leave(reader: &mut Reader, key: &str) -> Option<OnLeave> {
     })
 }
 
-fn filter(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Filter {
+/// A word that no document has would keep all of them away, and nobody would hear of it.
+fn filter(reader: &mut Reader, key: &dyn Fn(&str) -> String, documents: &[String]) -> Filter {
     let text = |text: &str| Some(text.to_owned());
-    let mut list = |name: &str, right: &str| reader.many(&key(name), right, text).unwrap_or_default();
+    let all = ["Sync.*", "Process.*"].map(str::to_owned);
+    let known = |text: &str| all.iter().chain(documents).find(|name| *name == text).cloned();
+    let company = |text: &str| Company::parse(text).ok().map(|company| company.to_string());
+    let division = |text: &str| Division::parse(text).ok().map(|division| division.as_str().to_owned());
+    let actions = [Action::Add, Action::Replace, Action::Change, Action::Delete];
+    let action =
+        |text: &str| actions.iter().map(|action| action.as_str()).find(|name| *name == text).map(str::to_owned);
+    let mut list = |name: &str, right: &str, parse: &dyn Fn(&str) -> Option<String>| {
+        reader.many(&key(name), right, parse).unwrap_or_default()
+    };
     let mut filter = Filter::default();
-    filter.documents = list("documents", "documents, like Sync.ItemMaster or Sync.*");
-    filter.companies = list("companies", "companies");
-    filter.divisions = list("divisions", "divisions");
-    filter.entities = list("entities", "accounting entities, like 100 or 100_AAA");
-    filter.locations = list("locations", "locations");
-    filter.actions = list("actions", "Add, Replace, Change or Delete");
-    let conditions = list("where", "conditions");
+    let right = format!("documents: Sync.*, Process.*, {}", documents.join(", "));
+    filter.documents = list("documents", &right, &known);
+    filter.companies = list("companies", "companies, like 100", &company);
+    filter.divisions = list("divisions", "divisions, like AAA", &division);
+    filter.entities = list("entities", "accounting entities, like 100 or 100_AAA", &text);
+    filter.locations = list("locations", "locations", &text);
+    filter.actions = list("actions", "Add, Replace, Change or Delete", &action);
+    let conditions = list("where", "conditions", &text);
     set(&mut filter.on_leave, on_leave(reader, &key("on_leave")));
     for condition in conditions {
         match filter.clone().with(&condition) {

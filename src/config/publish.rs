@@ -9,6 +9,7 @@ use crate::model::{Company, Division, M3User};
 use crate::outbox::Settings;
 use crate::relay;
 use crate::relay::{BodId, Entity, Location, M3S_OWN, Mode, Rule};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,13 +117,19 @@ fn mappings(reader: &mut Reader, folder: &Path) -> Vec<Mapping> {
         }
     };
     files.sort();
+    let mut own = BTreeMap::new();
     for file in files {
         let name = file.display().to_string();
         let read = std::fs::read_to_string(&file)
             .map(|text| Mapping::parse_over(&Source { name: name.clone(), text }, &shipped));
         match read {
             Ok(Ok(mapping)) => {
-                mappings.retain(|known| known.noun() != mapping.noun());
+                let noun = mapping.noun().to_owned();
+                if let Some(first) = own.insert(noun.clone(), name.clone()) {
+                    let message = format!("is of {noun}, and so is {first}: one of the two would say nothing");
+                    reader.faults.add(name, "a mapping", message, "put both into one file");
+                }
+                mappings.retain(|known| *known.noun() != noun);
                 mappings.push(mapping);
             }
             Ok(Err(faults)) => {
@@ -141,12 +148,17 @@ fn word(text: &str) -> Option<String> {
     (!text.is_empty() && text.len() <= 22 && text.bytes().all(fits)).then(|| text.to_owned())
 }
 
-fn rule(reader: &mut Reader, nouns: &[Mapping], key: &dyn Fn(&str) -> String) -> Rule {
-    let names: Vec<String> = nouns
+/// All that are ever made.
+pub(super) fn documents(nouns: &[Mapping]) -> Vec<String> {
+    nouns
         .iter()
         .flat_map(|mapping| ["Sync", "Process"].map(|verb| format!("{verb}.{}", mapping.noun())))
         .filter(|name| !name.starts_with("Process.") || name == "Process.PurchaseOrder")
-        .collect();
+        .collect()
+}
+
+fn rule(reader: &mut Reader, nouns: &[Mapping], key: &dyn Fn(&str) -> String) -> Rule {
+    let names = documents(nouns);
     let right = format!("one of {}", names.join(", "));
     Rule {
         document: reader.one(&key("document"), &right, |text| names.iter().find(|name| *name == text).cloned()),

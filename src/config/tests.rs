@@ -315,3 +315,51 @@ fn a_database_over_the_network_proves_who_it_is_or_somebody_says_that_it_need_no
     assert_eq!(said("postgres://u:secret@db.example/ion", "plaintext = \"accepted\""), 0);
     assert_eq!(said("postgres://u:secret@db.example/ion?sslmode=verify-full", ""), 0);
 }
+
+#[test]
+fn a_filter_that_no_document_could_pass_is_a_fault() {
+    let point = |rest: &str| format!("[[points]]\nname = \"w\"\nkind = \"file\"\nfolder = \"/spool\"\n{rest}");
+    let good = "documents = [\"Sync.ItemMaster\", \"Process.*\", \"Process.PurchaseOrder\"]\ncompanies = [\"0100\"]\n\
+        actions = [\"Delete\"]\n";
+    let read = with(&point(good)).expect("no fault");
+    assert_eq!(read.points[0].filter.companies, ["100"], "as documents say it");
+    for bad in [
+        "documents = [\"ItemMaster\"]",
+        "documents = [\"Sync.Itemmaster\"]",
+        "documents = [\"Process.ItemMaster\"]",
+        "companies = [\"all\"]",
+        "divisions = [\"LONGER\"]",
+        "actions = [\"Update\"]",
+    ] {
+        let told = faults(&point(&format!("{bad}\n"))).join("\n");
+        assert!(told.contains("gateway.toml:5") && told.contains("can't be used"), "{bad}: {told}");
+    }
+}
+
+#[test]
+fn a_database_is_given_no_documents_without_a_tenant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("url");
+    std::fs::write(&file, "postgres://u:secret@localhost/ion").expect("a file");
+    let point = format!("[[points]]\nname = \"box\"\nkind = \"database\"\nurl_file = {file:?}\n");
+    assert!(faults(&point).join("\n").contains("have no tenant"));
+    let told = |more: &str| with(&format!("{more}{point}")).err().map(|faults| faults.len());
+    assert_eq!(told("[publish]\ntenant = \"ACME_TST\"\n"), None);
+    assert_eq!(told("[[publish.documents]]\ntenant = \"ACME_TST\"\n"), None);
+}
+
+#[test]
+fn two_files_of_one_noun_are_a_fault_that_names_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, noun: &str| {
+        let text = format!("noun = \"{noun}\"\nextends = \"shipped\"\n");
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    };
+    write("a.toml", "ItemMaster");
+    write("b.toml", "SalesOrder");
+    let said = format!("[publish]\nmappings = {:?}\n", folder.path());
+    assert!(with(&said).is_ok());
+    write("c.toml", "ItemMaster");
+    let told = faults(&said).join("\n");
+    assert!(told.contains("a.toml") && told.contains("c.toml") && told.contains("ItemMaster"), "{told}");
+}

@@ -61,18 +61,17 @@ impl Ledger {
     /// Takes out what is over for longer than it is kept, a round at a time.
     pub async fn tidy(&self, ages: Ages) -> Result<Tidied, Error> {
         let before = |age: Duration| now().saturating_sub(millis(age));
-        let old = before(ages.over);
+        let (old, stuck) = (before(ages.over), before(ages.stuck));
         let ids = async |query: &'static str, before: i64| -> Result<Vec<i64>, Error> {
             let rows: Vec<(i64,)> = sqlx::query_as(query).bind(before).bind(ROUND).fetch_all(self.store.read()).await?;
             Ok(rows.into_iter().map(|(id,)| id).collect())
         };
+        let (abandoned, inbound) = (ids(STUCK, stuck).await?, ids(OLD_INBOUND, old).await?);
         let keys = ids(OLD_KEYS, before(ages.keys)).await?;
         let (intents, messages, orders) =
             (ids(OLD_INTENTS, old).await?, ids(OLD_MESSAGES, old).await?, ids(OLD_ORDERS, old).await?);
-        let (stuck, inbound) = (ids(STUCK, before(ages.stuck)).await?, ids(OLD_INBOUND, old).await?);
-        let (entries, watches) =
-            (ids(OLD_ENTRIES, before(ages.entries)).await?, ids(OLD_WATCHES, before(ages.stuck)).await?);
-        let all = [&keys, &intents, &messages, &orders, &stuck, &inbound, &entries, &watches];
+        let (entries, watches) = (ids(OLD_ENTRIES, before(ages.entries)).await?, ids(OLD_WATCHES, stuck).await?);
+        let all = [&keys, &intents, &messages, &orders, &abandoned, &inbound, &entries, &watches];
         let more = all.iter().any(|ids| ids.len() >= usize::try_from(ROUND).unwrap_or(usize::MAX));
         let mut dropped = BTreeMap::new();
         if all.iter().all(|ids| ids.is_empty()) {
@@ -97,7 +96,7 @@ impl Ledger {
             "SELECT message, point, state FROM deliveries WHERE rowid IN (SELECT value FROM json_each(?1))
                 AND state IN ('parked', 'failed')",
         );
-        let rows = rows.bind(json!(stuck).to_string()).fetch_all(&mut *write).await?;
+        let rows = rows.bind(json!(abandoned).to_string()).fetch_all(&mut *write).await?;
         moved(&mut write, &rows, Change::Drop, FORGOTTEN).await?;
         write.commit().await?;
         for row in &rows {

@@ -2,8 +2,12 @@
 
 use crate::house::House;
 use insta::assert_snapshot;
+use mi_gateway::bod::shipped;
+use mi_gateway::mock_m3::{Field, Metadata, Transaction};
+use mi_gateway::model::{FieldKind, FieldLayout, FieldName, Layout, ProgramName, TransactionLayout, TransactionName};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 const NOUNS: [(&str, &[&str]); 9] = [
     ("ItemMaster", &["ITNO=A00001"]),
@@ -137,4 +141,50 @@ fn writes_that_no_document_tells_of_are_listed() {
     let folder = tempfile::tempdir().expect("a folder");
     let ended = bod(folder.path(), &["coverage", "CRS610MI"]);
     assert_snapshot!(text(&ended.stdout) + &text(&ended.stderr));
+}
+
+fn layout(found: &Transaction) -> Option<TransactionLayout> {
+    let fields = |fields: &[Field]| -> Option<Layout> {
+        let field = |field: &Field| {
+            Some(FieldLayout {
+                name: FieldName::parse(&field.name).ok()?,
+                kind: FieldKind::of(&field.kind.to_string())?,
+                from: u16::try_from(field.from).ok()?,
+                length: u16::try_from(field.length).ok()?,
+                mandatory: field.mandatory,
+                description: "".into(),
+            })
+        };
+        Some(Layout::new(fields.iter().map(field).collect::<Option<Vec<_>>>()?))
+    };
+    Some(TransactionLayout {
+        program: ProgramName::parse(&found.program).ok()?,
+        name: TransactionName::parse(&found.name).ok()?,
+        description: "".into(),
+        multi: found.multi,
+        input: fields(&found.input)?,
+        output: fields(&found.output)?,
+    })
+}
+
+#[test]
+fn the_shipped_mappings_fit_m3_as_it_describes_itself_and_what_they_cut_is_known() {
+    let metadata = Metadata::shipped();
+    let mut cuts = Vec::new();
+    for mapping in shipped().expect("shipped") {
+        let fit = mapping.fit(&|program, name| {
+            let mut all = metadata.programs().flat_map(|program| program.transactions.iter());
+            let found = all.find(|one| (one.program.as_str(), one.name.as_str()) == (program.as_str(), name.as_str()));
+            found.and_then(layout).map(Arc::new)
+        });
+        assert!(
+            fit.faults.is_empty() && fit.unseen.is_empty(),
+            "{}: {:?} {:?}",
+            mapping.noun(),
+            fit.faults,
+            fit.unseen
+        );
+        cuts.extend(fit.cuts.iter().map(|cut| format!("{}: {}", mapping.noun(), cut.message)));
+    }
+    assert_snapshot!(cuts.join("\n"), @"");
 }

@@ -153,7 +153,7 @@ async fn what_nobody_looks_after_is_given_up_and_then_forgotten() {
     sqlx::raw_sql(older).execute(&mut *write).await.expect("older");
     write.commit().await.expect("commits");
     let hour = Duration::from_secs(3_600);
-    let since_1970 = Duration::from_millis(writer::now().cast_unsigned());
+    let since_1970 = Duration::from_millis(writer::now().cast_unsigned()) + hour;
     let ages = Ages { over: hour, stuck: since_1970, keys: hour, entries: hour };
     let nothing = ledger.tidy(ages).await.expect("tidied");
     assert_eq!((nothing.more, nothing.dropped.len()), (false, 0));
