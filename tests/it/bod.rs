@@ -188,3 +188,33 @@ fn the_shipped_mappings_fit_m3_as_it_describes_itself_and_what_they_cut_is_known
     }
     assert_snapshot!(cuts.join("\n"), @"");
 }
+
+#[test]
+fn check_holds_a_sites_mapping_against_the_saved_catalog_and_says_what_it_could_not_see() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"EXT100MI/Touch\"\n";
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir(&mappings).expect("a folder");
+    std::fs::write(mappings.join("site.toml"), site).expect("a mapping");
+    let check = || {
+        let ended = Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+            .current_dir(folder.path())
+            .env("MI_GATEWAY__STATE__DIR", folder.path().join("state"))
+            .env("MI_GATEWAY__PUBLISH__MAPPINGS", &mappings)
+            .arg("check")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command can be started");
+        (ended.status.code(), text(&ended.stderr))
+    };
+    let (code, said) = check();
+    assert!(code == Some(0) && said.contains("nothing is known here of EXT100MI/Touch"), "{said}");
+    let touch = r#"{"program":"EXT100MI","name":"Touch","description":"","multi":false,"output":[],
+        "input":[["ITEM","A",16,15,true,""]]}"#;
+    std::fs::create_dir(folder.path().join("state")).expect("a folder");
+    let catalog = format!(r#"{{"version":1,"transactions":[{touch}]}}"#);
+    std::fs::write(folder.path().join("state/catalog.json"), catalog).expect("a catalog");
+    let (code, said) = check();
+    let fault = "site.toml:4:15: a mapping EXT100MI/Touch neither takes nor gives ITNO";
+    assert!(code == Some(2) && said.contains(fault), "{said}");
+}

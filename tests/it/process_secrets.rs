@@ -32,6 +32,7 @@ timeout_seconds = 1
 [publish]
 enabled = true
 quiet_milliseconds = 100
+tenant = "DEMO_TST"
 [[issuers]]
 issuer = "http://127.0.0.1:9/login"
 audience = "https://m3.example.com"
