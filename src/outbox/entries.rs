@@ -34,7 +34,7 @@ pub(super) async fn enter(write: &mut Transaction<'static, Sqlite>, due: &[(i64,
     for (intent, due) in due {
         let Some(entry) = &due.entry else { continue };
         match entry.kind {
-            EntryKind::Enters => enter(write, *intent, due, entry, at).await?,
+            EntryKind::Enters => keep(write, *intent, due, entry, at).await?,
             EntryKind::HandsOver => hand_over(write, *intent, due, entry, at).await?,
             EntryKind::Confirms => confirm(write, *intent, due, entry, at).await?,
         }
@@ -43,7 +43,7 @@ pub(super) async fn enter(write: &mut Transaction<'static, Sqlite>, due: &[(i64,
 }
 
 /// A batch that is worked on is kept whole, however long ago it was begun.
-async fn enter(
+async fn keep(
     write: &mut Transaction<'static, Sqlite>,
     intent: i64,
     due: &Due,
