@@ -490,6 +490,17 @@ async fn a_first_run_that_was_killed_at_any_line_is_no_cut() {
     }
 }
 
+#[tokio::test]
+async fn a_log_whose_first_signature_cannot_be_kept_is_not_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path());
+    // In the way of whatever is written beside its place first.
+    fs::create_dir_all(settings.dir.join(format!("head.json.{}", std::process::id()))).expect("a folder");
+    let why = Log::start(settings.clone(), &Metrics::new()).expect_err("its lines could be cut unseen").to_string();
+    assert!(why.contains("audit folder"), "{why}");
+    assert_eq!(super::verify::files(&settings.dir).expect("a folder"), Vec::<PathBuf>::new());
+}
+
 /// A log of two files, as it was written at these times.
 fn aged(folder: &Path, times: [&str; 2]) -> Settings {
     let settings = settings(folder);

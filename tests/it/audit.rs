@@ -297,6 +297,20 @@ async fn a_restart_over_a_log_that_was_cut_tells_of_it_until_an_operator_has_loo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_learns_what_keeps_the_log_from_being_pruned() {
+    let house = House::with(|settings| settings.audit.file_bytes = 1_000).await;
+    assert_eq!(add_item(&house.demo().await, "KEPT1").await.status, StatusCode::OK);
+    let all = files(house.state.path());
+    fs::create_dir(house.state.path().join("audit/decisions-000000000000.jsonl")).expect("no file of the log");
+    let at = house.state.path().to_owned();
+    let told = tokio::task::spawn_blocking(move || audit(&at, &["prune", "--keep-mib", "0"])).await.expect("it ends");
+    let why = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(!told.status.success() && why.contains("decisions-000000000000.jsonl can't be read"), "{why}");
+    assert!(all.iter().all(|file| file.exists()));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_who_goes_away_while_a_large_log_is_read_has_pruned_it_all_the_same() {
     let house = House::with(|settings| settings.audit.file_bytes = 1_000).await;
     let demo = house.demo().await;
