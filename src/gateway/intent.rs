@@ -57,6 +57,9 @@ async fn begin(outbox: &Outbox, call: &Call, visit: &Visit) -> Result<Begun, Ref
     let (program, transaction) = (call.layout.program, call.layout.name);
     let told = outbox.coverage().of(program, transaction);
     let key = visit.key();
+    if call.effect.is_write() && told.is_empty() {
+        outbox.passes_by(program);
+    }
     if !call.effect.is_write() || (told.is_empty() && key.is_none()) {
         return Ok(Begun::Write(None));
     }

@@ -8,7 +8,7 @@ use super::ledger::Ledger;
 use super::status::Status;
 use super::tidy::Ages;
 use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
-use crate::model::is_sensitive;
+use crate::model::{ProgramName, is_sensitive};
 use crate::store::{Store, write_private};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -65,6 +65,7 @@ struct Inner {
     next: AtomicI64,
     secret: hmac::Key,
     intents: IntCounterVec,
+    untold: IntCounterVec,
     pub(super) images: Images,
 }
 
@@ -102,8 +103,8 @@ impl Outbox {
         let (key_lifetime, panics) = (settings.key_lifetime, metrics.panics.clone());
         tasks.spawn(Writer::new(store.clone(), status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
-        let images = Images::default();
-        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, images };
+        let (images, untold) = (Images::default(), metrics.publishing.untold.clone());
+        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, untold, images };
         let outbox = Self(Arc::new(inner));
         // Where something could be taken out, the tidying that begins at once takes out the rest and looks again.
         if !outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await? {
@@ -132,6 +133,13 @@ impl Outbox {
     /// The documents that this write is told by.
     pub fn coverage(&self) -> &Coverage {
         &self.0.coverage
+    }
+
+    /// A write that no document tells of, though documents are told.
+    pub fn passes_by(&self, program: ProgramName) {
+        if !self.0.coverage.is_empty() {
+            self.0.untold.with_label_values(&[program.as_str()]).inc();
+        }
     }
 
     pub fn is_required(&self) -> bool {

@@ -45,4 +45,4 @@ pub use replay::Selection;
 pub use state::{Change, State};
 pub use tidy::{Ages, Tidied};
 pub use watches::{Polled, Watched};
-pub use ways::{Depth, Room};
+pub use ways::{Depth, Room, Waiting};

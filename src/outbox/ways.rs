@@ -28,6 +28,14 @@ pub struct Depth {
     pub oldest: i64,
 }
 
+/// How many there are, and how old the oldest is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub many: i64,
+    /// In seconds.
+    pub oldest: i64,
+}
+
 /// How much may be taken at once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Room {
@@ -83,7 +91,20 @@ pub(super) const PARKED: &str = "SELECT
     (SELECT count(*) FROM intents WHERE state IN ('open', 'unknown', 'parked') AND state = 'parked'),
     (SELECT count(*) FROM documents WHERE parked = 1)";
 
+pub(super) const UNSETTLED: &str = "SELECT count(*), min(opened) FROM intents
+    WHERE state IN ('open', 'unknown', 'parked') AND state = 'unknown'";
+pub(super) const UNMADE: &str = "SELECT count(*), min(since) FROM documents WHERE since IS NOT NULL AND parked = 0";
+
 impl Ledger {
+    /// Writes of which nobody knows what became, and documents that are due and not made.
+    pub async fn unsettled(&self) -> Result<(Waiting, Waiting), Error> {
+        let waiting = async |query: &'static str| -> Result<Waiting, Error> {
+            let (many, since): (i64, Option<i64>) = sqlx::query_as(query).fetch_one(self.store.read()).await?;
+            Ok(Waiting { many, oldest: since.map_or(0, |since| (now() - since).max(0) / 1_000) })
+        };
+        Ok((waiting(UNSETTLED).await?, waiting(UNMADE).await?))
+    }
+
     /// Writes down what came of attempts, and takes what may go to this point now: the oldest waiting message of each
     /// document, none of `busy`; neither `most` nor `bytes` is gone beyond by more than one, and it is said whether there
     /// may be more. All in one commit, so that who is answered before he knows it finds it sent.

@@ -31,6 +31,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// The longest between two looks at an M3 that is away.
 const AWAY: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);
+/// A longer BODID is taken by nobody.
+const MOST_BODID: usize = 255;
 /// Documents of one commit.
 const COMMITTED: usize = 64;
 
@@ -321,7 +323,10 @@ impl Maker {
             BodId::Uuid => Uuid::now_v7().to_string(),
             BodId::InforNid => {
                 let (tenant, noun, verb) = (&plan.tenant, &due.noun, verb.as_str());
-                format!("infor-nid:{tenant}:{entity}:{location}:{document_id}:{variation}?{noun}&verb={verb}")
+                // Records of M3 have no revision.
+                let place = format!("{tenant}:{entity}:{location}:{document_id}:");
+                let name = format!("infor-nid:{place}?{noun}&verb={verb}&variationID={variation}");
+                if name.len() > MOST_BODID { Uuid::now_v7().to_string() } else { name }
             }
         };
         let envelope = Envelope {

@@ -4,7 +4,7 @@ use super::courier::Courier;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
-use crate::outbox::{Depth, Ledger, Outbox, Tidied};
+use crate::outbox::{Depth, Ledger, Outbox, Tidied, Waiting};
 use crate::points::Point;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -117,6 +117,13 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
             metrics.publishing.parked.with_label_values(&["documents"]).set(documents);
             let stranded = ledger.stranded().await.unwrap_or_default();
             metrics.publishing.parked.with_label_values(&["entries"]).set(stranded);
+        }
+        if let Ok((writes, documents)) = ledger.unsettled().await {
+            let told = &metrics.publishing;
+            for (what, Waiting { many, oldest }) in [("writes", writes), ("documents", documents)] {
+                told.unsettled.with_label_values(&[what]).set(many);
+                told.unsettled_oldest.with_label_values(&[what]).set(oldest);
+            }
         }
         if let Ok(depths) = ledger.depths().await {
             // A point that has nothing left is not among them.

@@ -84,6 +84,11 @@ pub struct Metrics {
 pub struct Publishing {
     /// By `writes` and `documents`.
     pub parked: IntGaugeVec,
+    /// By `writes` that nobody knows of and `documents` that are due and not made.
+    pub unsettled: IntGaugeVec,
+    pub unsettled_oldest: IntGaugeVec,
+    /// Writes that no document tells of, by program.
+    pub untold: IntCounterVec,
     /// By document: `made`, `nothing`, `failed`, `parked`, `characters-replaced`.
     pub documents: IntCounterVec,
     /// By point and document: `delivered`, `retry`, `failed`, `parked`.
@@ -108,6 +113,13 @@ impl Publishing {
         let of = &["point", "document"];
         Self {
             parked: made.gauges("outbox_parked", "Writes and documents that somebody has to look at.", &["what"]),
+            unsettled: made.gauges(
+                "outbox_unsettled",
+                "Writes of which nobody knows what became, and documents that are due and not made.",
+                &["what"],
+            ),
+            unsettled_oldest: made.gauges("outbox_unsettled_oldest_seconds", "Age of the oldest of them.", &["what"]),
+            untold: made.counters("writes_untold_total", "Writes that no document tells of.", &["program"]),
             documents: made.counters("documents_total", "Documents by what became of them.", &["document", "outcome"]),
             deliveries: made.counters(
                 "deliveries_total",

@@ -111,7 +111,7 @@ async fn a_row_of_the_publishers_table_holds_for_its_documents() {
         "<LogicalID>lid://acme.m3</LogicalID>",
         "<ConfirmationCode>Always</ConfirmationCode>",
         "<BODID>infor-nid:ACME_TST:100:FR1:2000001:",
-        "?PurchaseOrder&amp;verb=Sync</BODID>",
+        ":2000001:?PurchaseOrder&amp;verb=Sync&amp;variationID=",
         "<TenantID>ACME_TST</TenantID>",
         "<AccountingEntityID>100</AccountingEntityID>",
         "<LocationID>FR1</LocationID>",
@@ -216,4 +216,18 @@ async fn while_m3_is_away_documents_wait_and_none_is_parked() {
     assert!(listed(&house).await.iter().all(|entry| entry["state"] != "parked"), "{:?}", listed(&house).await);
     house.faults(r#"{"rules":[]}"#);
     assert!(told(&house, "A00002", 1).await[0].contains(">Later</Description>"));
+}
+
+#[tokio::test]
+async fn a_write_that_no_document_tells_of_is_counted() {
+    let (house, caller) = publishing(|_| {}).await;
+    done(&caller, "PPS370MI/StartEntry?BAOR=TESTS").await;
+    done(&caller, "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Told").await;
+    let metrics = house.operations("/metrics").await.text();
+    let counted = |program: &str| {
+        metrics
+            .lines()
+            .any(|line| line.contains("writes_untold_total") && line.contains(program) && line.ends_with(" 1"))
+    };
+    assert!(counted("PPS370MI") && !counted("MMS200MI"), "{metrics}");
 }

@@ -111,6 +111,8 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         ways::PROBE,
         ways::NEXT,
         ways::PARKED,
+        ways::UNSETTLED,
+        ways::UNMADE,
         tidy::OLD_KEYS,
         tidy::OLD_INTENTS,
         tidy::OLD_MESSAGES,

@@ -175,3 +175,55 @@ async fn what_was_not_there_is_told_as_gone_to_whom_it_was_told_and_to_nobody_el
     let due = due(&ledger).await;
     assert!(due.len() == 1 && due[0].deletes && due[0].record == ["A0"], "{due:?}");
 }
+
+#[tokio::test]
+async fn a_disk_that_is_full_refuses_what_is_new_loses_no_outcome_and_is_noticed_when_it_has_room_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let pledge = new(&outbox, &intent(None, "before")).await;
+    let pages = async |most: i64| {
+        let mut write = ledger.store.write().await.expect("a transaction");
+        let bound = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {most}"));
+        sqlx::raw_sql(bound).execute(&mut *write).await.expect("bounded");
+        write.commit().await.expect("commits");
+    };
+    // No less than there are.
+    pages(1).await;
+    let large = "x".repeat(16 * 1_024);
+    let mut refused = None;
+    for at in 0..64 {
+        match outbox.open(&intent(Some(&format!("k{at}")), &large)).await {
+            Ok(Opened::New(pledge)) => pledge.withdraw(),
+            other => refused = refused.or(other.err()),
+        }
+    }
+    assert!(matches!(&refused, Some(Error::Unwritten(why)) if why.contains("full")), "{refused:?}");
+    assert!(outbox.status().is_err());
+    pledge.settle(&done("C1")).await;
+    pages(1_000_000).await;
+    until("it is noticed", || async { outbox.status().is_ok() }).await;
+    until("the outcome is kept", || async {
+        count(folder.path(), "name = 'intent-before' AND state = 'committed'").await == 1
+    })
+    .await;
+    new(&outbox, &intent(None, "after")).await.withdraw();
+}
+
+#[tokio::test]
+async fn what_nobody_knows_and_what_is_not_made_is_counted_with_its_age() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    new(&outbox, &intent(None, "lost")).await.lose();
+    let due = Intent { due: vec![item("Sync", false)], ..intent(None, "due") };
+    settled(&outbox, &due).await;
+    until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
+    let mut write = ledger.store.write().await.expect("a transaction");
+    let older = "UPDATE intents SET opened = opened - 60000; UPDATE documents SET since = since - 120000";
+    sqlx::raw_sql(older).execute(&mut *write).await.expect("older");
+    write.commit().await.expect("commits");
+    let (writes, documents) = ledger.unsettled().await.expect("counted");
+    assert!(writes.many == 1 && (60..120).contains(&writes.oldest), "{writes:?}");
+    assert!(documents.many == 1 && (120..180).contains(&documents.oldest), "{documents:?}");
+}
