@@ -6,7 +6,7 @@
 use super::ask::{Ask, Asker};
 use super::reads::Reads;
 use super::zones::{Local, Zones};
-use crate::model::{Claim, ClaimValue, FieldKind, FieldName, Place, Value};
+use crate::model::{Claim, ClaimValue, Export, FieldKind, FieldName, Place, Value, is_export_query};
 use cedar_policy::{Context, RestrictedExpression as Expression};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -87,7 +87,23 @@ pub(super) fn context(
         }
         pairs.push(("fields".to_owned(), Expression::new_record(fields).map_err(|_| Unfit::Context)?));
     }
+    if let Some(field) = query_field(ask).filter(|_| typed && reads.has(Reads::QUERY)) {
+        pairs.push(("query".to_owned(), query(ask, field)?));
+    }
     Context::from_pairs(pairs).map_err(|_| Unfit::Context)
+}
+
+/// The field that holds a query over any table.
+fn query_field(ask: &Ask<'_>) -> Option<FieldName> {
+    let fields = ask.layout.input.fields().iter().map(|field| field.name);
+    fields.into_iter().find(|name| is_export_query(ask.program, name.as_str()))
+}
+
+fn query(ask: &Ask<'_>, field: FieldName) -> Result<Expression, Unfit> {
+    let export = given(ask, field).and_then(Export::of).ok_or(Unfit::Field(field))?;
+    let columns = Expression::new_set(export.columns.into_iter().map(Expression::new_string));
+    let pairs = [("table".to_owned(), Expression::new_string(export.table)), ("columns".to_owned(), columns)];
+    Expression::new_record(pairs).map_err(|_| Unfit::Context)
 }
 
 /// What the rules see when only names are known.
@@ -170,6 +186,9 @@ pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, zones
     if typed && reads.has(Reads::CLEARED) {
         cleared(ask).for_each(|name| text(name.as_str(), key));
         key.push(0xff);
+    }
+    if reads.has(Reads::QUERY) {
+        text(query_field(ask).and_then(|field| given(ask, field)).map_or("", Value::as_str), key);
     }
     for name in &reads.fields {
         let Some(value) = given(ask, *name) else {

@@ -188,7 +188,7 @@ fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warning
             continue;
         }
         let source = &sources[rule.file];
-        if rule.reads.fields_or_cleared() {
+        if rule.reads.values_of_the_call() {
             // What nobody could check is not taken at its word.
             rule.unverifiable = true;
             (rule.plain, rule.plain_by_name) = Default::default();

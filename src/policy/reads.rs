@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
 /// One bit for each attribute of the context.
-pub(super) const NAMES: [(&str, u16); 10] = [
+pub(super) const NAMES: [(&str, u16); 11] = [
     ("company", Reads::COMPANY),
     ("division", Reads::DIVISION),
     ("address", Reads::ADDRESS),
@@ -18,6 +18,7 @@ pub(super) const NAMES: [(&str, u16); 10] = [
     ("cleared", Reads::CLEARED),
     ("local_minute", Reads::LOCAL_MINUTE),
     ("local_weekday", Reads::LOCAL_WEEKDAY),
+    ("query", Reads::QUERY),
 ];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,13 +41,15 @@ impl Reads {
     pub(super) const LOCAL_WEEKDAY: u16 = 1 << 9;
     /// Some claim, or whether there is one.
     pub(super) const CLAIMS: u16 = 1 << 10;
+    /// What a query over any table asks for.
+    pub(super) const QUERY: u16 = 1 << 11;
 
     pub(super) fn has(&self, bit: u16) -> bool {
         self.bits & bit != 0
     }
 
-    pub(super) fn fields_or_cleared(&self) -> bool {
-        self.has(Self::CLEARED) || !self.fields.is_empty()
+    pub(super) fn values_of_the_call(&self) -> bool {
+        self.has(Self::CLEARED | Self::QUERY) || !self.fields.is_empty()
     }
 
     pub(super) fn join(&mut self, other: &Self) {

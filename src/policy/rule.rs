@@ -69,7 +69,7 @@ impl Rule {
         let split = reading.split(&policy, permit);
         let (lifts, expires_at) = reading.terms(&policy, permit, &scope);
         let reveals = reading.reveals(&policy, permit);
-        if split.reads.fields_or_cleared() && (typed.is_empty() || typed.len() != scope.actions().len()) {
+        if split.reads.values_of_the_call() && (typed.is_empty() || typed.len() != scope.actions().len()) {
             let fault = reading.fault("the rule reads fields, but its head doesn't say of which transaction");
             reading.faults.push(fault.hint("write action == Action::\"CRS610MI/ChgBasicData\" in the head"));
         }

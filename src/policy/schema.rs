@@ -6,7 +6,9 @@
 use super::context::number;
 use super::identity::pair_text;
 use super::scope::class_name;
-use crate::model::{ClaimKind, Effect, FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName};
+use crate::model::{
+    ClaimKind, Effect, FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName, is_export_query,
+};
 use cedar_policy::Schema;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,7 +64,11 @@ pub(super) fn text(typed: &Typed, claims: &Claims) -> String {
             };
             let _ = write!(text, " \"{field}\"?: {kind},");
         }
-        text.push_str(" } } };\n");
+        text.push_str(" }");
+        if fields.iter().flatten().any(|(field, _)| is_export_query(*program, field.as_str())) {
+            text.push_str(", query: { table: String, columns: Set<String> }");
+        }
+        text.push_str(" } };\n");
     }
     text
 }

@@ -271,7 +271,7 @@ impl Set {
         let context = || context::context(reads, &narrow.kinds, narrow.typed, ask, place, &self.site.zones);
         let made = OnceCell::new();
         // A value that can't be compared ends it, whichever rule reads it.
-        if !reads.fields.is_empty() {
+        if !reads.fields.is_empty() || reads.has(Reads::QUERY) {
             match context() {
                 Ok(context) => drop(made.set(narrow.request(context))),
                 Err(Unfit::Field(field)) => return Decision::refused(Reason::ValueNotComparable(field), []),

@@ -5,8 +5,8 @@ use super::options::{OptionName, Options};
 use super::path::{Target, TargetFault};
 use super::query::{EncodingFault, decode, pairs};
 use crate::model::{
-    Company, DateForm, Division, FieldLayout, FieldName, Input, Place, ProgramName, TransactionLayout, TransactionName,
-    Value, ValueFault,
+    Company, DateForm, Division, Export, FieldLayout, FieldName, Input, Place, ProgramName, TransactionLayout,
+    TransactionName, Value, ValueFault, is_export_query,
 };
 use std::borrow::Cow;
 
@@ -196,7 +196,12 @@ impl Asked {
 
     fn given(&self, field: &FieldLayout) -> Result<Option<Value>, Fault> {
         let Some((_, given)) = self.fields.iter().find(|(name, _)| *name == field.name) else { return Ok(None) };
-        Value::parse(field, given, self.options.dates).map_err(|fault| value_fault(field, fault, self.options.dates))
+        let value = Value::parse(field, given, self.options.dates)
+            .map_err(|fault| value_fault(field, fault, self.options.dates))?;
+        match value {
+            Some(value) if is_export_query(self.program, field.name.as_str()) => query(field.name, &value).map(Some),
+            value => Ok(value),
+        }
     }
 
     fn unknown_field(&self, field: FieldName, layout: &TransactionLayout) -> Fault {
@@ -205,6 +210,24 @@ impl Asked {
             field: Some(field),
             message: format!("{}/{} has no input field {field}", layout.program, layout.name),
         }
+    }
+}
+
+/// The query as it was understood: rules decide on that, and that is sent.
+fn query(field: FieldName, value: &Value) -> Result<Value, Fault> {
+    let understood = match value {
+        Value::Text(text) => Export::parse(text).map_err(|fault| fault.to_string()),
+        Value::Number(_) | Value::Date(_) | Value::Cleared => Err("it is no text".to_owned()),
+    };
+    match understood {
+        Ok(export) => Ok(Value::Text(export.text.into())),
+        Err(why) => Err(Fault {
+            kind: FaultKind::InputFieldInvalid,
+            field: Some(field),
+            message: format!(
+                "Field {field} is no query that is understood, {why}. It is written as: columns from one table where conditions"
+            ),
+        }),
     }
 }
 

@@ -20,6 +20,7 @@ mod dpop;
 mod effects;
 mod entries;
 mod evasion;
+mod exports;
 mod fabric;
 mod failopen;
 mod floors;

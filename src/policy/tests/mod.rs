@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+mod export;
 mod failing;
 mod faults;
 mod site;
@@ -41,7 +42,8 @@ fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<Transaction
             ("CDIV", FieldKind::Alphanumeric, 3),
         ],
         ("MNS150MI", "SelUsers") => &[("FDIV", FieldKind::Alphanumeric, 3), ("TDIV", FieldKind::Alphanumeric, 3)],
-        ("CRS610MI" | "EXPORTMI", _) => &[("CUNO", FieldKind::Alphanumeric, 10)],
+        ("EXPORTMI", _) => &[("QERY", FieldKind::Alphanumeric, 982), ("SEPC", FieldKind::Alphanumeric, 1)],
+        ("CRS610MI", _) => &[("CUNO", FieldKind::Alphanumeric, 10)],
         _ => return None,
     };
     let fields = fields

@@ -56,7 +56,7 @@ const MIXED: &str = r#"
 @id("p1") permit (principal in Group::"sales", action in [Action::"read", Action::"write"], resource in Program::"CRS610MI") when { context.company < 200 };
 @id("p2") permit (principal == Client::"demo", action in Action::"read", resource) when { resource.name like "Get*" && context.division == "" };
 @id("p3") permit (principal == Client::"demo@https://idp", action == Action::"CRS610MI/ChgFinancial", resource) when { context.fields has CRLM && context.fields.CRLM.lessThan(decimal("500.0")) };
-@id("p4") @owner("m") @expires("2026-11-23") @lifts("g1,g2") permit (principal in Group::"audit", action == Action::"EXPORTMI/Select", resource) when { context.address.isInRange(ip("10.0.0.0/8")) };
+@id("p4") @owner("m") @expires("2026-11-23") @lifts("g1,g2") permit (principal in Group::"audit", action == Action::"EXPORTMI/Select", resource) when { context.address.isInRange(ip("10.0.0.0/8")) && context.query.table == "OCUSMA" && !context.query.columns.contains("OKCRLM") };
 @id("p5") permit (principal is Client in Group::"audit", action, resource is Transaction in Program::"MNS150MI");
 @id("f1") forbid (principal, action == Action::"CRS610MI/ChgFinancial", resource == Transaction::"CRS610MI/ChgFinancial") when { context.fields has CUNO && context.fields.CUNO == "Y1" };
 @id("f2") forbid (principal in Group::"sales", action, resource) when { context.m3_user == "OTHER" || context.weekday == 7 };
@@ -90,6 +90,9 @@ fn tries() -> impl Strategy<Value = Try> {
             ask.now = now;
             ask = department.into_iter().fold(ask, |ask, name| ask.claim("department", &[name]));
             ask = roles.into_iter().fold(ask, |ask, roles| ask.claim("roles", &roles));
+            if call.starts_with("EXPORTMI") {
+                ask = ask.with("QERY", if here { "OKCUNO from OCUSMA" } else { "OKPWMT from CIDMAS" });
+            }
             if call.ends_with("ChgFinancial") {
                 ask = limit.into_iter().fold(ask, |ask, limit| ask.with("CRLM", limit));
                 ask = customer.into_iter().fold(ask, |ask, customer| ask.with("CUNO", customer));

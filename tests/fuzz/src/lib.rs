@@ -12,7 +12,7 @@ pub use foreign::{
 };
 
 use mi_gateway::model::{
-    Charset, DateForm, FieldKind, FieldLayout, FieldName, ProgramName, TransactionName, Value, ValueFault,
+    Charset, DateForm, Export, FieldKind, FieldLayout, FieldName, ProgramName, TransactionName, Value, ValueFault,
 };
 
 pub type Law = fn(&[u8]);
@@ -44,7 +44,28 @@ pub const LAWS: &[(&str, Law)] = &[
     ("inbound", inbound),
     ("mappings", mappings),
     ("proxies", proxies),
+    ("exports", exports),
 ];
+
+/// A query over a table is understood to its end or not at all: what is sent is understood as what was asked, and has no
+/// word in it that a rule was not shown.
+pub fn exports(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(export) = Export::parse(text) else { return };
+    assert_eq!(Export::parse(&export.text).as_ref(), Ok(&export));
+    let bare = bare(&export.text);
+    let words: Vec<&str> = bare.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    assert_eq!(words.iter().filter(|word| **word == "from").count(), 1, "{}", export.text);
+    let named = words.iter().filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+    for name in named {
+        assert!(*name == export.table || export.columns.contains(*name), "{name} in {}", export.text);
+    }
+}
+
+/// Without what stands in quotes.
+fn bare(text: &str) -> String {
+    text.split('\'').step_by(2).collect()
+}
 
 /// A name that is accepted is written as it was read, and holds nothing that means something in a URL or a policy.
 pub fn names(bytes: &[u8]) {
