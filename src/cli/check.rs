@@ -2,6 +2,7 @@
 
 use super::args;
 use super::failure::Failure;
+use super::probe::probe;
 use super::show;
 use super::state::public_url;
 use crate::bod::shipped;
@@ -9,13 +10,10 @@ use crate::catalog::read_saved;
 use crate::config::{self, Backend, Certificate, Fault, Settings};
 use crate::edge::{raise_open_files, read_authorities, read_pair};
 use crate::limit::Plan;
-use crate::m3;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::policies::{self, Check};
 use crate::policy::{Finding, Severity};
 use crate::store;
-use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::HashMap;
@@ -27,10 +25,10 @@ type Known = HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>;
 
 /// What was found: faults end with 2, warnings don't unless they are asked to.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
-    good: Vec<String>,
+    pub(super) good: Vec<String>,
 }
 
 pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<ExitCode, Failure> {
@@ -57,11 +55,11 @@ pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<
 }
 
 impl Found {
-    fn fault(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
+    pub(super) fn fault(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
         self.faults.push(made(place, subject, message, hint));
     }
 
-    fn warning(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
+    pub(super) fn warning(&mut self, place: impl Into<String>, subject: &str, message: impl Into<String>, hint: &str) {
         self.warnings.push(made(place, subject, message, hint));
     }
 
@@ -231,23 +229,5 @@ fn machine(settings: &Settings, found: &mut Found) {
         let message =
             format!("is {}, and edge.max_connections is more than that leaves room for", files.now.unwrap_or_default());
         found.warning("this machine", "the limit of open files", message, "raise LimitNOFILE or `ulimit -n`");
-    }
-}
-
-async fn probe(settings: &Settings, found: &mut Found) {
-    let Backend::Real(client) = &settings.backend else {
-        found.good.push("M3 is the mock of this process; there is nothing to probe".into());
-        return;
-    };
-    let probed = match m3::Client::new((**client).clone(), Arc::new(Metrics::new()), Tasks::new()) {
-        Ok(client) => client.probe().await,
-        Err(error) => Err(error),
-    };
-    match probed {
-        Ok(who) => found.good.push(format!(
-            "M3 at {} answers as {} in company {} division {:?}, build {}",
-            client.address, who.user, who.place.company, who.place.division, who.build
-        )),
-        Err(error) => found.fault(client.address.clone(), "M3", error.to_string(), "see the keys of [m3]"),
     }
 }

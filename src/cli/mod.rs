@@ -17,6 +17,7 @@ mod limits;
 mod mock;
 mod outbox;
 mod policy;
+mod probe;
 mod proof;
 mod serve;
 mod show;

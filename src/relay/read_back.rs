@@ -116,11 +116,19 @@ impl Reader {
             Err(error) if error.says_absent() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let values = |record: &Record| {
-            let fields = layout.output.fields().iter();
-            fields.map(|field| (field.name.to_string(), record.value(field).into_owned())).collect()
-        };
-        Ok(records.first().map(values))
+        Ok(records.first().map(|record| values(&layout, record)))
+    }
+
+    /// Every record of a list, each field by its name.
+    pub async fn list(
+        &self,
+        (program, transaction): (ProgramName, TransactionName),
+        place: Place,
+        given: &[(FieldName, String)],
+    ) -> Result<Vec<HashMap<String, String>>, Error> {
+        let layout = self.catalog.layout(program, transaction).await?;
+        let records = self.ask(true, &layout, place, given).await?;
+        Ok(records.iter().map(|record| values(&layout, record)).collect())
     }
 
     async fn ask(
@@ -158,6 +166,11 @@ impl Reader {
         }
         Ok(records)
     }
+}
+
+fn values(layout: &TransactionLayout, record: &Record) -> HashMap<String, String> {
+    let fields = layout.output.fields().iter();
+    fields.map(|field| (field.name.to_string(), record.value(field).into_owned())).collect()
 }
 
 /// In the layout's order; the company and the division are said wherever the transaction has the fields.

@@ -347,3 +347,35 @@ async fn check_tells_whether_m3_answers_over_rest_and_as_whom() {
         assert!(told.contains(said) && !told.contains("not-his-password") && !told.contains("migate-dev"), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_compares_where_a_client_may_work_with_what_m3_says_of_its_user() {
+    let tasks = Tasks::new();
+    let (_m3, base) = mock(&tasks, Profile::default()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let account = folder.path().join("gateway.ionapi");
+    std::fs::write(&account, ionapi(&base, "MIGATE", "migate-dev").expose_secret()).expect("a file");
+    let run = async |words: &[&str]| {
+        let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+            .current_dir(folder.path())
+            .env("MI_GATEWAY__M3__BACKEND", "rest")
+            .env("MI_GATEWAY__M3__URL", &base)
+            .env("MI_GATEWAY__M3__USER", "MIGATE")
+            .env("MI_GATEWAY__M3__PASSWORD_FILE", &account)
+            .args(words)
+            .output()
+            .await
+            .expect("it runs");
+        String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned()
+    };
+    let add = ["client", "add"];
+    let user = ["--m3-user", "MIDEMO", "--group", "shop"];
+    for (name, place) in [("here", ["--may-company", "100"]), ("strange", ["--may-company", "777"])] {
+        let out = format!("{name}.ionapi");
+        let told = run(&[&add[..], &[name], &user, &place, &["--out", &out]].concat()).await;
+        assert!(folder.path().join(&out).exists(), "{told}");
+    }
+    let told = run(&["check", "--probe"]).await;
+    assert!(told.contains("the client here: its M3 user MIDEMO may work in company 100"), "{told}");
+    assert!(told.contains("company 777, and its M3 user MIDEMO has no authority there"), "{told}");
+}
