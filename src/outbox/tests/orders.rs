@@ -225,3 +225,35 @@ async fn a_write_with_a_lost_number_is_settled_with_the_number_or_expressly_with
     ledger.noted(orders[0].id).await.expect("kept");
     assert_eq!(ledger.orders().await.expect("read").len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_left_have_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, ledger) = with_messages(folder.path(), 0).await;
+    let write = async || {
+        let mut pledge = new(&outbox, &Intent { due: vec![item("Sync", false)], ..intent(None, "x") }).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+        due(&ledger).await.remove(0)
+    };
+    let due = write().await;
+    let made = |division: &str, variation| Made {
+        bod_id: division.into(),
+        action: "Replace".into(),
+        variation,
+        tenant: String::new(),
+        lid: "lid://x".into(),
+        division: division.into(),
+        entity: "100".into(),
+        location: format!("in {division}"),
+        document_id: "A0".into(),
+        created: String::new(),
+        xml: "<a/>".into(),
+    };
+    let messages = [made("NEW", 7), made("OLD", 8)].map(|made| Message { made: Box::new(made), points: Vec::new() });
+    let ending = Ending::Made { messages: messages.to_vec(), told_at: Vec::new() };
+    ledger.ended(&[(due, ending)]).await.expect("kept");
+    let next = write().await;
+    assert_eq!((next.known_division.as_deref(), next.known_location.as_deref()), (Some("NEW"), Some("in NEW")));
+    assert_eq!(next.variation, 8, "and the last number is the last");
+}
