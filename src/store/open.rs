@@ -2,7 +2,9 @@
 
 use super::error::Error;
 use super::watch::Watch;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::fs::{DirBuilder, OpenOptions, Permissions, set_permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -46,6 +48,21 @@ impl Store {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// `BEGIN IMMEDIATE`, statements and `COMMIT` in one text: one way to the store's thread and back, where a
+    /// transaction's parts are one each. All of it holds, or nothing of it.
+    pub async fn write_at_once(&self, all: Query<'_, Sqlite, SqliteArguments>) -> Result<(), Error> {
+        let mut begun = Begun(Some(self.writer.acquire().await?));
+        let Some(connection) = &mut begun.0 else { return Ok(()) };
+        let done = all.execute(&mut **connection).await;
+        if done.is_err() {
+            // There is nothing to take back where it could not even begin.
+            let _ = sqlx::query("ROLLBACK").execute(&mut **connection).await;
+        }
+        begun.0 = None;
+        done?;
+        Ok(())
+    }
+
     /// Connections for reading.
     pub fn read(&self) -> &SqlitePool {
         &self.readers
@@ -65,6 +82,20 @@ impl Store {
     }
 }
 
+/// A connection on which a transaction may be half-way: whoever gives it up there has it closed, and nobody goes on in it.
+struct Begun(Option<PoolConnection<Sqlite>>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
+}
+
+/// Pages of the journal before they are folded into the file, which whoever commits then waits for.
+const FOLDED_AT: &str = "8192";
+
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -73,6 +104,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY)
         .foreign_keys(true)
         .pragma("trusted_schema", "OFF")
+        .pragma("wal_autocheckpoint", FOLDED_AT)
 }
 
 /// The file is made here and not by SQLite, so that it never was readable for others; its journals take its mode.
@@ -139,6 +171,35 @@ mod tests {
         set_permissions(folder.path(), Permissions::from_mode(0o1777)).expect("a mode");
         assert!(matches!(Store::open(folder.path()).await, Err(Error::Folder { .. })));
         assert_eq!(mode(folder.path()), 0o777);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_at_once_holds_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let write = async |all: &'static str| store.write_at_once(sqlx::query(all)).await;
+        write("BEGIN IMMEDIATE; CREATE TABLE t (n INTEGER UNIQUE) STRICT; INSERT INTO t VALUES (1); COMMIT")
+            .await
+            .unwrap();
+        let twice = "BEGIN IMMEDIATE; INSERT INTO t VALUES (2); INSERT INTO t VALUES (1); COMMIT";
+        write(twice).await.expect_err("one that is there already");
+        // Given up wherever it was: nobody finds himself in what another began.
+        for polls in 0..8 {
+            let mut given_up =
+                Box::pin(write("BEGIN IMMEDIATE; INSERT INTO t VALUES (3); INSERT INTO t VALUES (1); COMMIT"));
+            for _ in 0..polls {
+                if futures_util::poll!(given_up.as_mut()).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(given_up);
+            write("BEGIN IMMEDIATE; DELETE FROM t WHERE n = 4; INSERT INTO t VALUES (4); COMMIT")
+                .await
+                .expect("its own");
+        }
+        let found: Vec<(i64,)> = sqlx::query_as("SELECT n FROM t ORDER BY n").fetch_all(store.read()).await.unwrap();
+        assert_eq!(found, [(1,), (4,)]);
     }
 
     #[tokio::test]
