@@ -46,10 +46,11 @@ const MOMENTS: [Moment; 12] = [
     Moment::UnderLoad,
 ];
 
-/// `tests/run --long` asks for more.
+/// Every second kill is one at random: `tests/run --long` asks for so many of these.
 #[expect(clippy::disallowed_methods, reason = "the tests' own setting, which no configuration of the product has")]
 fn kills() -> usize {
-    std::env::var("MI_GATEWAY_KILLS").ok().and_then(|word| word.parse().ok()).unwrap_or(MOMENTS.len())
+    let at_random = std::env::var("MI_GATEWAY_KILLS").ok().and_then(|word| word.parse().ok());
+    at_random.map_or(MOMENTS.len(), |count: usize| 2 * count)
 }
 
 /// A document as it came.
