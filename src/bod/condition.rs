@@ -44,6 +44,12 @@ enum Test {
 #[error("{0}")]
 pub struct BadCondition(String);
 
+impl BadCondition {
+    pub(super) fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 const MOST: usize = 1_000;
 const MOST_STEPS: usize = 32;
 const COMPARED: [&str; 6] = ["<=", ">=", "!=", "=", "<", ">"];
@@ -71,6 +77,16 @@ impl Condition {
             return Err(BadCondition(format!("nothing may follow, and there is: {}", words.rest.trim())));
         }
         Ok(Self { text: whole.to_owned(), negated, steps, anywhere, attribute, test })
+    }
+
+    /// Nothing but where an element stands.
+    pub(super) fn is_a_place(&self) -> bool {
+        !self.negated && self.attribute.is_none() && self.test == Test::Stands
+    }
+
+    /// The element at its end.
+    pub(super) fn last(&self) -> Option<&str> {
+        self.steps.last().map(|step| step.name.as_str())
     }
 
     pub(super) fn negated(&self) -> bool {

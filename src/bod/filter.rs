@@ -48,7 +48,7 @@ pub struct Facts<'a> {
 }
 
 /// One element that is open, with its attributes as they were written.
-struct Open {
+pub(super) struct Open {
     name: String,
     attributes: Vec<(String, String)>,
     text: String,
@@ -125,10 +125,7 @@ impl Filter {
             if !condition.ends_at(&last.name, open.len()) {
                 continue;
             }
-            let step = |at: usize, name: &str, attribute: Option<(&str, &str)>| {
-                let here = &open[at];
-                here.name == name && attribute.is_none_or(|(key, value)| here.attribute(key) == Some(value))
-            };
+            let step = |at: usize, name: &str, attribute: Option<(&str, &str)>| open[at].is(name, attribute);
             if condition.stands(open.len(), step) {
                 let value = condition.attribute().map_or(Some(last.text.trim()), |name| last.attribute(name));
                 *held = value.is_some_and(|value| condition.agrees(value));
@@ -138,7 +135,16 @@ impl Filter {
 }
 
 impl Open {
-    fn new(start: &BytesStart<'_>) -> Self {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is so called, and has this attribute where one is asked for.
+    pub(super) fn is(&self, name: &str, attribute: Option<(&str, &str)>) -> bool {
+        self.name == name && attribute.is_none_or(|(key, value)| self.attribute(key) == Some(value))
+    }
+
+    pub(super) fn new(start: &BytesStart<'_>) -> Self {
         let attributes = start.attributes().flatten().map(|attribute| {
             let value = attribute
                 .normalized_value(XmlVersion::Explicit1_0)

@@ -5,7 +5,7 @@ use super::keys::{flag, needed, number, path, seconds, set};
 use super::publish::documents;
 use super::reader::Reader;
 use super::secret::{MOST_SECRET, first_line, text};
-use crate::bod::{Action, ConfirmationCode, Filter, OnLeave};
+use crate::bod::{Action, ConfirmationCode, Filter, Mask, OnLeave};
 use crate::model::{Company, Division};
 use crate::outbound::TokenSource;
 use crate::points::{
@@ -37,6 +37,7 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool, publish: &r
         let name = name(reader, &key("name"));
         let target = target(reader, &key);
         let filter = filter(reader, &key, &documents);
+        let mask = mask(reader, &key("mask"));
         let has_tenant = !publish.tenant.is_empty() || publish.rules.iter().any(|rule| rule.tenant.is_some());
         if matches!(target, Some(Target::Database(_))) && !has_tenant {
             let (place, key) = (reader.place(&key("kind")), key("kind"));
@@ -54,7 +55,7 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool, publish: &r
             reader.faults.add(place, key("name"), format!("{name} is the name of another point"), "name each once");
         }
         if let (Some(name), Some(target)) = (name, target) {
-            points.push(Settings { name, filter, most_bytes, receiver, answers, target });
+            points.push(Settings { name, filter, mask, most_bytes, receiver, answers, target });
         }
     }
     if points.is_empty() && trial {
@@ -64,7 +65,8 @@ pub(super) fn points(reader: &mut Reader, state: &Path, trial: bool, publish: &r
             keep: Some((KEPT_FILES, KEPT_MIB * MIB as u64)),
         };
         let (name, filter, target) = (TRIAL.to_owned(), Filter::default(), Target::File(file));
-        points.push(Settings { name, filter, most_bytes: 64 * MIB, receiver: None, answers: NOBODY, target });
+        let (mask, most_bytes) = (Mask::default(), 64 * MIB);
+        points.push(Settings { name, filter, mask, most_bytes, receiver: None, answers: NOBODY, target });
     }
     points
 }
@@ -212,6 +214,22 @@ fn on_leave(reader: &mut Reader, key: &str) -> Option<OnLeave> {
         "delete" => Some(OnLeave::Delete),
         _ => None,
     })
+}
+
+/// A place that could not be masked would be shown to a receiver that must not see it.
+fn mask(reader: &mut Reader, key: &str) -> Mask {
+    let places = reader.many(key, "elements", |text| Some(text.to_owned())).unwrap_or_default();
+    let mut mask = Mask::default();
+    for text in places {
+        match mask.clone().with(&text) {
+            Ok(with) => mask = with,
+            Err(why) => {
+                let place = reader.place(key);
+                reader.faults.add(place, key, format!("{text:?} can't be masked"), why.to_string());
+            }
+        }
+    }
+    mask
 }
 
 /// A word that no document has would keep all of them away, and nobody would hear of it.

@@ -7,7 +7,7 @@ use super::http::Webhook;
 use super::ims::Ims;
 use super::message::Message;
 use super::settings::{Answers, Settings, Target};
-use crate::bod::{ConfirmationCode, Filter, OnLeave};
+use crate::bod::{ConfirmationCode, Filter, Mask, OnLeave};
 use crate::outbound;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Point {
     name: String,
     filter: Filter,
+    mask: Mask,
     most_bytes: usize,
     receiver: String,
     answers: Answers,
@@ -41,7 +42,7 @@ const ANYBODY: &str = "lid://default";
 impl Point {
     /// Asks nobody yet: a target that is away now is no reason not to start.
     pub fn open(settings: Settings) -> Result<Self, outbound::Error> {
-        let Settings { name, filter, most_bytes, receiver, answers, target } = settings;
+        let Settings { name, filter, mask, most_bytes, receiver, answers, target } = settings;
         let way = match target {
             Target::File(file) => Way::File(FileDrop::new(file)),
             Target::Http(http) => Way::Http(Box::new(Webhook::new(http)?)),
@@ -49,7 +50,7 @@ impl Point {
             Target::Database(database) => Way::Database(Tables::new(database)),
         };
         let receiver = receiver.unwrap_or_else(|| ANYBODY.to_owned());
-        Ok(Self { name, filter, most_bytes, receiver, answers, way })
+        Ok(Self { name, filter, mask, most_bytes, receiver, answers, way })
     }
 
     pub fn name(&self) -> &str {
@@ -86,6 +87,8 @@ impl Point {
                 self.name
             )));
         }
+        let shown = self.mask.apply(message.xml).map_err(|error| Failure::lasting(error.to_string()))?;
+        let message = &Message { xml: &shown, ..*message };
         let reference = match &self.way {
             Way::File(drop) => drop.deliver(message).await?,
             Way::Http(webhook) => webhook.deliver(message).await?,

@@ -1,7 +1,7 @@
 //! What a connection point is made of, as the settings say.
 
 use super::pattern::Pattern;
-use crate::bod::{ConfirmationCode, Filter};
+use crate::bod::{ConfirmationCode, Filter, Mask};
 use rustls_pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -15,6 +15,8 @@ pub struct Settings {
     /// Letters, digits, `_` and `-`; the point's logical id is made from it.
     pub name: String,
     pub filter: Filter,
+    /// What its receiver does not see.
+    pub mask: Mask,
     /// A larger document is not sent there: it fails, and others go on.
     pub most_bytes: usize,
     /// `lid://…` of the receiver; without one whoever is routed to.

@@ -1,7 +1,7 @@
 //! What a courier promises, over a store and a folder of its own.
 
 use super::courier::Courier;
-use crate::bod::Filter;
+use crate::bod::{Filter, Mask};
 use crate::model::{ClientId, Company, Division, M3User, Place, ProgramName, TransactionName};
 use crate::outbox::{Coverage, Due, Ending, Intent, Ledger, Made, Message, Opened, Outbox, Outcome, Settings};
 use crate::points::{self, Answers, FileSettings, Pattern, Point, Target};
@@ -73,7 +73,8 @@ fn courier(ledger: &Ledger, folder: &Path, metrics: &Arc<Metrics>, tasks: &Tasks
     let target = Target::File(FileSettings { folder: folder.join("bods"), pattern, keep: None });
     let (name, filter, most_bytes) = (POINT.to_owned(), Filter::default(), 1_000);
     let answers = Answers::default();
-    let settings = points::Settings { name, filter, most_bytes, receiver: None, answers, target };
+    let settings =
+        points::Settings { name, filter, mask: Mask::default(), most_bytes, receiver: None, answers, target };
     let points = Arc::new(vec![Point::open(settings).expect("a point")]);
     let (ledger, made, metrics) = (ledger.clone(), Arc::new(vec![Notify::new()]), metrics.clone());
     let courier = Courier { ledger, points, at: 0, tries: 3, metrics, made };

@@ -91,6 +91,7 @@ impl Postgres {
         Point::open(Settings {
             name: "tables".into(),
             filter,
+            mask: mi_gateway::bod::Mask::default(),
             most_bytes: 5_000_000,
             receiver: None,
             answers: Answers::default(),

@@ -47,7 +47,15 @@ pub(crate) fn point(name: &str, url: &str, documents: &[&str], answers: Answers)
         roots: Vec::new(),
     };
     let target = Target::Ims(Box::new(ims));
-    points::Settings { name: name.into(), filter, most_bytes: 5_000_000, receiver: None, answers, target }
+    points::Settings {
+        name: name.into(),
+        filter,
+        mask: mi_gateway::bod::Mask::default(),
+        most_bytes: 5_000_000,
+        receiver: None,
+        answers,
+        target,
+    }
 }
 
 pub(crate) fn sender(client: &str, logical_id: &str, point: &str) -> InboundSender {

@@ -29,6 +29,7 @@ pub(crate) fn folder(name: &str, state: &Path, filter: Filter) -> Point {
     Point {
         name: name.to_owned(),
         filter,
+        mask: mi_gateway::bod::Mask::default(),
         most_bytes: 1_000_000,
         receiver: None,
         answers: Answers::default(),

@@ -3,7 +3,7 @@
 use crate::house::{House, sockets_alone};
 use crate::stops::{ask, operator};
 use http::{Method, StatusCode};
-use mi_gateway::bod::Filter;
+use mi_gateway::bod::{Filter, Mask};
 use mi_gateway::config::Settings;
 use mi_gateway::points::{self, Answers, FileSettings, Pattern, Target};
 use mi_gateway::relay;
@@ -19,7 +19,15 @@ async fn publishing(change: impl FnOnce(&mut Settings)) -> House {
         let file = FileSettings { folder: settings.state.join("bods"), pattern, keep: None };
         let (name, filter, most_bytes) = ("folder".to_owned(), Filter::default(), 1 << 20);
         let (answers, target) = (Answers::default(), Target::File(file));
-        settings.points.push(points::Settings { name, filter, most_bytes, receiver: None, answers, target });
+        settings.points.push(points::Settings {
+            name,
+            filter,
+            mask: Mask::default(),
+            most_bytes,
+            receiver: None,
+            answers,
+            target,
+        });
         change(settings);
     })
     .await

@@ -18,8 +18,15 @@ async fn losing(transaction: &str, when: &str) -> (House, Caller) {
         let pattern = Pattern::parse("{document}_{variation}_{verb}.xml").expect("a pattern");
         let file = FileSettings { folder: settings.state.join("bods"), pattern, keep: None };
         let (name, filter, target) = ("bods".to_owned(), Filter::default(), Target::File(file));
-        settings.points =
-            vec![Point { name, filter, most_bytes: 1_000_000, receiver: None, answers: Answers::default(), target }];
+        settings.points = vec![Point {
+            name,
+            filter,
+            mask: mi_gateway::bod::Mask::default(),
+            most_bytes: 1_000_000,
+            receiver: None,
+            answers: Answers::default(),
+            target,
+        }];
     })
     .await;
     house.faults(&format!(r#"{{"rules":[{{"transaction":"{transaction}","times":1,"action":"{when}"}}]}}"#));

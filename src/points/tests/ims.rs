@@ -3,7 +3,7 @@
 use super::super::{Answers, Failure, ImsPaths, ImsSettings, Message, Point, Settings, Target};
 use super::message;
 use super::server::{Got, Receiver, Says};
-use crate::bod::Filter;
+use crate::bod::{Filter, Mask};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
@@ -29,8 +29,16 @@ fn point(receiver: &Receiver, paths: ImsPaths) -> Point {
     };
     let (name, filter) = ("ion".to_owned(), Filter::default());
     let target = Target::Ims(Box::new(ims));
-    Point::open(Settings { name, filter, most_bytes: 5_000_000, receiver: None, answers: Answers::default(), target })
-        .expect("a point")
+    Point::open(Settings {
+        name,
+        filter,
+        mask: Mask::default(),
+        most_bytes: 5_000_000,
+        receiver: None,
+        answers: Answers::default(),
+        target,
+    })
+    .expect("a point")
 }
 
 /// What every ION answers, besides what a test says of messages.

@@ -3,7 +3,7 @@
 use super::super::{Answers, Failure, HttpSettings, Message, Point, Settings, Target};
 use super::message;
 use super::server::{Receiver, Says};
-use crate::bod::Filter;
+use crate::bod::{Filter, Mask};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,7 @@ fn settings(url: &str, allow_private: bool) -> Settings {
     Settings {
         name: "hook".into(),
         filter,
+        mask: Mask::default(),
         most_bytes: 1_000,
         receiver: None,
         answers: Answers::default(),
@@ -46,6 +47,24 @@ async fn a_receiver_can_prove_whose_document_it_is() {
     let signature = got.header("webhook-signature").strip_prefix("v1,").expect("a version");
     let signature = STANDARD.decode(signature).expect("base64");
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &key), &signed.concat(), &signature).expect("our signature");
+}
+
+#[tokio::test]
+async fn a_receiver_does_not_see_what_is_masked_and_its_signature_is_of_what_it_sees() {
+    let receiver = Receiver::start(|_| (204, None, "")).await;
+    let mask = Mask::default().with("Description").expect("a place");
+    let point = Point::open(Settings { mask, ..settings(&format!("{}/in", receiver.url), true) }).expect("a point");
+    let text = "<SyncItemMaster><DataArea><ItemMaster><Description>secret</Description></ItemMaster></DataArea></SyncItemMaster>";
+    point.deliver(&message(text)).await.expect("delivered");
+    let [got] = &*receiver.got() else { panic!("one delivery") };
+    assert_eq!(String::from_utf8_lossy(&got.body), text.replace("secret", "***"));
+    let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("base64");
+    let signed =
+        [got.header("webhook-id").as_bytes(), b".", got.header("webhook-timestamp").as_bytes(), b".", &got.body];
+    let signature = STANDARD.decode(got.header("webhook-signature").trim_start_matches("v1,")).expect("base64");
+    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &key), &signed.concat(), &signature).expect("our signature");
+    let failure = point.deliver(&message("<SyncItemMaster><Description>secret")).await.expect_err("not to be read");
+    assert!(failure.lasting && receiver.got().len() == 1, "{failure}");
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ pub(crate) fn point(name: &str, address: SocketAddr) -> Settings {
     Settings {
         name: name.to_owned(),
         filter,
+        mask: mi_gateway::bod::Mask::default(),
         most_bytes: 1_000_000,
         receiver: None,
         answers: Answers::default(),
