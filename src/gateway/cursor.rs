@@ -1,10 +1,13 @@
-//! A place in a list, handed to the caller as a text that only we can make: sealed, bound to the call, and with an end.
+//! A place in a list, handed to the caller as a text that only we can make and read: sealed, bound to the call, and with
+//! an end. The record that it stands at may be one that was withheld, so its keys are not for the caller to read.
 //!
 //! Invariant: a cursor is good for the client, transaction, company, division and inputs it was made for, and no other.
 
 use crate::model::{ClientId, Input, Place, TransactionLayout};
 use crate::store;
 use crate::translate::Continuation;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,7 +45,8 @@ pub(super) enum NoCursor {
 
 /// No cursor of ours is longer; a place is a handful of key fields.
 const MOST: usize = 2_048;
-const MAC: usize = 32;
+/// In front of the sealed part: until when it is good.
+const UNTIL: usize = 8;
 
 const FILE: &str = "cursor.key";
 
@@ -51,30 +55,40 @@ impl Seal {
         Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
+    /// One for each second: none of them seals so much that two of its nonces could be the same.
+    fn key(&self, until: &[u8; UNTIL]) -> Result<RandomizedNonceKey, Unspecified> {
+        let mut message = b"mi-gateway cursor 2".to_vec();
+        message.extend_from_slice(until);
+        RandomizedNonceKey::new(&AES_256_GCM, hmac::sign(&self.0, &message).as_ref())
+    }
+
     /// Reads `cursor.key` of the state folder, or makes it. A file that is too short seals nothing: it is an error.
     pub fn ensure(state: &Path) -> io::Result<Self> {
         store::ensure_key(&state.join(FILE)).map(|key| Self::new(&key))
     }
 
-    /// `until`: seconds since 1970.
-    pub(super) fn write(&self, bound: &Bound, place: &[String], until: u64) -> String {
-        let mut text = until.to_be_bytes().to_vec();
+    /// `until`: seconds since 1970. `None` where there is no chance to seal it with.
+    pub(super) fn write(&self, bound: &Bound, place: &[String], until: u64) -> Option<String> {
+        let until = until.to_be_bytes();
+        let mut sealed = Vec::new();
         for value in place {
-            part(value.as_bytes(), &mut text);
+            part(value.as_bytes(), &mut sealed);
         }
-        text.extend_from_slice(self.mac(bound, &text).as_ref());
-        URL_SAFE_NO_PAD.encode(text)
+        let key = self.key(&until).ok()?;
+        let nonce = key.seal_in_place_append_tag(Aad::from(bound.message(&until)), &mut sealed).ok()?;
+        Some(URL_SAFE_NO_PAD.encode([&until[..], nonce.as_ref(), &sealed].concat()))
     }
 
     /// The place that a cursor of this call stands for.
     pub(super) fn read(&self, bound: &Bound, cursor: &str, now: u64) -> Result<Vec<String>, NoCursor> {
         let text = Some(cursor).filter(|cursor| cursor.len() <= MOST);
-        let text = text.and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok()).ok_or(NoCursor::Foreign)?;
-        let end = text.len().checked_sub(MAC).ok_or(NoCursor::Foreign)?;
-        let (told, mac) = text.split_at(end);
-        // Compared in constant time by the library; nothing is read before it holds.
-        hmac::verify(&self.0, &bound.message(told), mac).map_err(|_| NoCursor::Foreign)?;
-        let (until, mut rest) = told.split_first_chunk::<8>().ok_or(NoCursor::Foreign)?;
+        let mut text = text.and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok()).ok_or(NoCursor::Foreign)?;
+        let (until, rest) = text.split_first_chunk_mut::<UNTIL>().ok_or(NoCursor::Foreign)?;
+        let (nonce, sealed) = rest.split_first_chunk_mut::<NONCE_LEN>().ok_or(NoCursor::Foreign)?;
+        let key = self.key(until).map_err(|Unspecified| NoCursor::Foreign)?;
+        let opened = key.open_in_place(Nonce::from(&*nonce), Aad::from(bound.message(until)), sealed);
+        // Nothing of it is read before it is known to be ours, its end as little as its place.
+        let mut rest = &*opened.map_err(|Unspecified| NoCursor::Foreign)?;
         if u64::from_be_bytes(*until) < now {
             return Err(NoCursor::Expired);
         }
@@ -86,10 +100,6 @@ impl Seal {
             rest = more;
         }
         if place.len() == bound.continuation.len() { Ok(place) } else { Err(NoCursor::Foreign) }
-    }
-
-    fn mac(&self, bound: &Bound, told: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.0, &bound.message(told))
     }
 }
 
@@ -115,7 +125,7 @@ impl Bound {
     }
 
     fn message(&self, told: &[u8]) -> Vec<u8> {
-        let mut message = b"mi-gateway cursor 1".to_vec();
+        let mut message = b"mi-gateway cursor 2".to_vec();
         part(told, &mut message);
         let company = self.place.company.to_string();
         let own = [

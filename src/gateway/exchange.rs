@@ -11,6 +11,7 @@ use super::intent::{self, Begun};
 use super::listing::{Listing, Pen};
 use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
+use super::sites::Sites;
 use super::verdict::{Judged, Weighed};
 use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
@@ -72,6 +73,7 @@ pub(super) struct Exchange {
     pub(super) audit: audit::Log,
     pub(super) outbox: Outbox,
     pub(super) blocking: Blocking,
+    pub(super) sites: Sites,
 }
 
 /// A call that M3 has begun to answer.
@@ -158,11 +160,14 @@ impl Exchange {
                 language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
+            let sieve = self.sieve(&call, who, visit, ticket.id);
+            let limit = (layout.multi && most > 0).then_some(u64::from(call.max_records));
             match self.send(call, visit, ticket, held.clone()).await {
                 Ok((flow, reported)) => {
                     let most = (layout.multi && most > 0).then_some(u64::from(most));
                     let ceiling = self.settings.list_ceiling.filter(|_| layout.multi);
                     let listing = Listing::new(flow, most, left_at, pen).under(ceiling).holding(held);
+                    let listing = listing.through(sieve, limit);
                     return Ok(Answer { table, inputs: shown, listing, reported });
                 }
                 Err(Sent::LayoutChanged) => self.catalog.disagreed(asked.program, asked.transaction, again).await,

@@ -22,6 +22,8 @@ mod rate;
 mod refused;
 mod route;
 mod routes;
+mod sieve;
+mod sites;
 mod stack;
 mod token;
 mod verdict;

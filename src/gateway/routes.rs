@@ -9,6 +9,7 @@ use super::inbound::Inbound;
 use super::openapi::OpenApi;
 use super::problem::{Kind, Problem};
 use super::route::Route;
+use super::sites::Sites;
 use super::stack::blocking;
 use super::token::{TokenDoor, document};
 use super::visit::Visit;
@@ -44,6 +45,7 @@ impl Routes {
             audit: parts.audit.clone(),
             outbox: parts.outbox.clone(),
             blocking: blocking(parts),
+            sites: Sites::new(parts.catalog.clone(), parts.m3.clone()),
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
         let openapi = OpenApi::new(parts.verifier.resource().url(), parts.issuer.is_some());

@@ -183,7 +183,7 @@ impl Exchange {
 }
 
 /// What the operators bound the client to holds besides the rules, in every place that the call reaches.
-fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
+pub(super) fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
     if !who.standing.is_bound() {
         return Ok(());
     }

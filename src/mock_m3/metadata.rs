@@ -160,7 +160,7 @@ mod tests {
         let metadata = Metadata::shipped();
         let transactions: Vec<_> = metadata.programs().flat_map(|program| &program.transactions).collect();
         let fields: usize = transactions.iter().map(|t| t.input.len() + t.output.len()).sum();
-        assert_eq!((metadata.programs().count(), transactions.len(), fields), (36, 522, 15_647));
+        assert_eq!((metadata.programs().count(), transactions.len(), fields), (38, 526, 15_675));
         for transaction in transactions {
             for fields in [&transaction.input, &transaction.output] {
                 let mut column = 16;

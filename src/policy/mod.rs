@@ -18,6 +18,7 @@ mod places;
 mod plain;
 mod reads;
 mod review;
+mod rows;
 mod rule;
 mod schema;
 mod scope;

@@ -49,6 +49,7 @@ pub struct Metrics {
     /// `hit`, `stale`, `miss`, `negative`, `disk`, `failed`.
     pub catalog: IntCounterVec,
     pub policy_decisions: IntCounterVec,
+    pub rows_withheld: IntCounterVec,
     pub policy_rules: IntGauge,
     /// The set in force, by name, version and hash: 1.
     pub policy_set: IntGaugeVec,
@@ -208,6 +209,11 @@ impl Metrics {
             m3_logons: made.counters("m3_logons_total", "Logons by outcome.", &["outcome"]),
             catalog: made.counters("catalog_total", "Catalog look-ups by result.", &["result"]),
             policy_decisions: made.counters("policy_decisions_total", "Policy decisions.", &["step", "verdict"]),
+            rows_withheld: made.counters(
+                "rows_withheld_total",
+                "Records of a company or division outside the decision, kept from the caller.",
+                &["program", "transaction"],
+            ),
             policy_rules: made.gauge("policy_rules", "Rules of the active policy set."),
             policy_trouble: made.gauge(
                 "policy_trouble",

@@ -76,11 +76,15 @@ impl Failure {
     }
 }
 
-/// There were more records than the caller asked for.
+/// What is said of a list's end besides its records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
+    /// There were more records than the caller asked for.
+    pub truncated: bool,
     /// Where the list goes on; `None` where it can't be taken up again.
     pub next: Option<String>,
+    /// Records that are of a place outside the decision: how many, and not which.
+    pub withheld: u64,
 }
 
 /// One answer being written.

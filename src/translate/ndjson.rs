@@ -21,7 +21,12 @@ pub(super) fn record(table: &Table, record: &Record, out: &mut Vec<u8>) {
 pub(super) fn tail(rows: u64, failure: Option<&Failure>, mark: Option<&Mark>, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{{\"@end\":{{\"records\":{rows}").as_bytes());
     if let Some(mark) = mark {
-        out.extend_from_slice(b",\"truncated\":true");
+        if mark.truncated {
+            out.extend_from_slice(b",\"truncated\":true");
+        }
+        if mark.withheld > 0 {
+            out.extend_from_slice(format!(",\"withheld\":{}", mark.withheld).as_bytes());
+        }
         if let Some(next) = &mark.next {
             out.extend_from_slice(b",\"next\":");
             string(next, out);

@@ -144,7 +144,7 @@ fn errors(format: Format, failure: &Failure, out: &mut Vec<u8>) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Note<'a> {
     Nothing,
-    /// There were more records.
+    /// There were more records, or some are not for the caller.
     More(&'a Mark),
     /// The run ended before it.
     NotProcessed,
@@ -167,7 +167,12 @@ pub(super) fn close_result(format: Format, rows: u64, failure: Option<&Failure>,
     match note {
         Note::Nothing => {}
         Note::More(mark) => {
-            bare(format, 3, "truncated", "true", out);
+            if mark.truncated {
+                bare(format, 3, "truncated", "true", out);
+            }
+            if mark.withheld > 0 {
+                bare(format, 3, "withheld", &mark.withheld.to_string(), out);
+            }
             // `next` is ours; `positionKey` is what newer clients of M3 look for. It is the same cursor.
             for name in ["next", "positionKey"] {
                 if let Some(next) = &mark.next {

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 /// The command over the log in this folder of state.
-fn audit(state: &Path, words: &[&str]) -> Output {
+pub(crate) fn audit(state: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
         .current_dir(state)
         .env("MI_GATEWAY__STATE__DIR", state)
@@ -21,7 +21,7 @@ fn audit(state: &Path, words: &[&str]) -> Output {
         .expect("the command can be started")
 }
 
-fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
@@ -34,7 +34,7 @@ fn files(state: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn is_whole(state: &Path) -> Result<(), String> {
+pub(crate) fn is_whole(state: &Path) -> Result<(), String> {
     let ended = audit(state, &["verify"]);
     match ended.status.code() {
         Some(0) => Ok(()),

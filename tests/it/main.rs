@@ -61,4 +61,5 @@ mod tokens;
 mod told;
 mod verdicts;
 mod wire;
+mod withheld;
 mod workbench;

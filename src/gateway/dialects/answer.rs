@@ -26,6 +26,7 @@ const HELD_FOR: Duration = Duration::from_millis(50);
 
 pub(in crate::gateway) const TRUNCATED: HeaderName = HeaderName::from_static("mi-truncated");
 pub(in crate::gateway) const NEXT: HeaderName = HeaderName::from_static("mi-next");
+pub(in crate::gateway) const WITHHELD: HeaderName = HeaderName::from_static("mi-withheld");
 
 struct Writing {
     document: Document,
@@ -45,6 +46,8 @@ pub(in crate::gateway) async fn answer(
     list: bool,
     visit: Arc<Visit>,
 ) -> Response {
+    // Of a record that is not shown something is said, be it the only one.
+    let list = list || listing.is_sifted();
     let mut chunk = Vec::with_capacity(1024);
     document.head(&mut chunk);
     let mut writing = Writing { document, listing, chunk, streamed: false, ended: false, trailers: None, visit };
@@ -68,13 +71,19 @@ pub(in crate::gateway) async fn answer(
     // Whatever compresses it asks once more after its end.
     let mut response = Response::new(StreamBody::new(stream.fuse()).boxed_unsync());
     if list {
-        response.headers_mut().insert(TRAILER, HeaderValue::from_static("mi-truncated, mi-next"));
+        response.headers_mut().insert(TRAILER, HeaderValue::from_static("mi-truncated, mi-next, mi-withheld"));
     }
     response
 }
 
 fn marked(mark: &Mark) -> HeaderMap {
-    let mut headers = HeaderMap::from_iter([(TRUNCATED, HeaderValue::from_static("true"))]);
+    let mut headers = HeaderMap::new();
+    if mark.truncated {
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
+    if mark.withheld > 0 {
+        headers.insert(WITHHELD, mark.withheld.into());
+    }
     // A cursor is base64: nothing that a header could not hold.
     if let Some(next) = mark.next.as_deref().and_then(|next| HeaderValue::try_from(next).ok()) {
         headers.insert(NEXT, next);

@@ -28,7 +28,7 @@ pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         HeaderName::from_static("traceparent"),
         HeaderName::from_static("x-infor-ionapi-platform"),
     ];
-    const TOLD: [HeaderName; 11] = [
+    const TOLD: [HeaderName; 12] = [
         ETAG,
         RETRY_AFTER,
         WWW_AUTHENTICATE,
@@ -37,6 +37,7 @@ pub(crate) fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         HeaderName::from_static("mi-truncated"),
         HeaderName::from_static("mi-next"),
         HeaderName::from_static("mi-outcome"),
+        HeaderName::from_static("mi-withheld"),
         HeaderName::from_static("ratelimit"),
         HeaderName::from_static("ratelimit-policy"),
         HeaderName::from_static("x-request-id"),

@@ -150,7 +150,7 @@ fn goods(store: &Store, company: u16, division: &str, items: usize, dice: &mut D
             values.extend([
                 ("WHLO", warehouse.to_owned()),
                 ("WHNM", format!("Warehouse {warehouse}")),
-                ("FACI", "A01".to_owned()),
+                ("FACI", if warehouse == "003" { "B01" } else { "A01" }.to_owned()),
                 ("WHSL", place),
                 ("STQT", quantity.clone()),
                 ("STQ1", quantity.clone()),
@@ -298,6 +298,18 @@ fn places(store: &Store, company: u16, divisions: &[&str; 2], dice: &mut Dice) {
         ];
         store.seed(Kind::User, company, row(company, home.1, dice, &values));
     }
+    // Each facility belongs to a division, each warehouse to a facility.
+    for (facility, division) in [("A01", divisions[0]), ("B01", divisions[1])] {
+        let values = [("FACI", facility.to_owned()), ("FACN", format!("Facility {facility}"))];
+        store.seed(Kind::Facility, company, row(company, division, dice, &values));
+    }
+    for (warehouse, facility, division) in
+        [("001", "A01", divisions[0]), ("002", "A01", divisions[0]), ("003", "B01", divisions[1])]
+    {
+        let named = ("WHNM", format!("Warehouse {warehouse}"));
+        let values = [("WHLO", warehouse.to_owned()), named, ("FACI", facility.to_owned())];
+        store.seed(Kind::Warehouse, company, row(company, division, dice, &values));
+    }
 }
 
 /// What M3 fills in when a record is added without it.
@@ -312,7 +324,7 @@ pub(super) fn defaults(kind: Kind, row: &mut Row) {
         Kind::PurchaseBatchLine => &[("PNLS", "0"), ("FACI", "A01"), ("WHLO", "001"), ("STAT", "20")],
         Kind::PurchaseBatch => &[("STAT", "20"), ("ORTY", "A00")],
         Kind::Item => &[("STAT", "20"), ("UNMS", "PCS")],
-        Kind::User | Kind::Division | Kind::Balance | Kind::PurchaseEntry => &[],
+        Kind::User | Kind::Division | Kind::Facility | Kind::Warehouse | Kind::Balance | Kind::PurchaseEntry => &[],
         _ => &[("STAT", "20")],
     };
     for (name, value) in values {

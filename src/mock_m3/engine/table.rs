@@ -24,10 +24,12 @@ pub(super) enum Kind {
     PurchaseBatchLine,
     User,
     Division,
+    Facility,
+    Warehouse,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Customer,
         Self::CustomerAddress,
         Self::Supplier,
@@ -49,6 +51,8 @@ impl Kind {
         Self::PurchaseBatchLine,
         Self::User,
         Self::Division,
+        Self::Facility,
+        Self::Warehouse,
     ];
 
     pub(super) fn key(self) -> &'static [&'static str] {
@@ -70,6 +74,8 @@ impl Kind {
             Self::PurchaseEntry => &["MSGN"],
             Self::User => &["USID"],
             Self::Division => &["DIVI"],
+            Self::Facility => &["FACI"],
+            Self::Warehouse => &["WHLO"],
         }
     }
 
@@ -296,6 +302,10 @@ const PLAYS: &[(&str, &str, Kind, Verb)] = &[
     ("MNS150MI", "LstCmpDivi", K::Division, by(&["DIVI"])),
     ("MNS100MI", "GetBasicData", K::Division, Get),
     ("MNS100MI", "LstDivisions", K::Division, by(&["DIVI"])),
+    ("CRS008MI", "Get", K::Facility, Get),
+    ("CRS008MI", "ListFacility", K::Facility, by(&["FACI"])),
+    ("MMS005MI", "GetWarehouse", K::Warehouse, Get),
+    ("MMS005MI", "LstWarehouses", K::Warehouse, by(&["WHLO"])),
 ];
 
 pub(super) fn find(program: &str, transaction: &str) -> Option<Play> {
@@ -316,6 +326,8 @@ pub(super) fn main_kind(program: &str) -> Option<Kind> {
         "PPS370MI" => K::PurchaseBatch,
         "MNS150MI" => K::User,
         "MNS100MI" => K::Division,
+        "CRS008MI" => K::Facility,
+        "MMS005MI" => K::Warehouse,
         _ => return None,
     })
 }

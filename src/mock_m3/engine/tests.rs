@@ -148,7 +148,7 @@ fn the_repository_tells_the_layouts_that_are_served() {
         (fields[3]["FLNM"].as_str(), fields[3]["FRPO"].as_str()),
         (layout[3].name.as_str(), layout[3].from.to_string().as_str())
     );
-    assert_eq!(list(run(&engine, &metadata, "MRS001MI/LstPrograms", &[])).len(), 36);
+    assert_eq!(list(run(&engine, &metadata, "MRS001MI/LstPrograms", &[])).len(), 38);
 }
 
 #[test]
