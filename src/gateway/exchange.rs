@@ -160,7 +160,7 @@ impl Exchange {
                 language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
-            let sieve = self.sieve(&call, who, visit, ticket.id);
+            let sieve = self.sieve(&call, who, visit, &decided.set, ticket.id);
             let limit = (layout.multi && most > 0).then_some(u64::from(call.max_records));
             match self.send(call, visit, ticket, held.clone()).await {
                 Ok((flow, reported)) => {

@@ -76,11 +76,18 @@ const GIVEN_UP: u32 = 2;
 
 impl Exchange {
     /// `None`: nothing in this answer says of which place a record is, or nobody cares.
-    pub(super) fn sieve(&self, call: &Call, who: &Principal, visit: &Visit, decision: DecisionId) -> Option<Sieve> {
+    pub(super) fn sieve(
+        &self,
+        call: &Call,
+        who: &Principal,
+        visit: &Visit,
+        set: &Arc<Set>,
+        decision: DecisionId,
+    ) -> Option<Sieve> {
         let layout = &call.layout;
         let mut fields = Fields::of(layout, call.effect);
         let of_a_division = fields.division.is_some() || !fields.sites.is_empty();
-        let question = of_a_division.then(|| self.question(call, who, visit)).flatten().map(Box::new);
+        let question = of_a_division.then(|| self.question(call, who, visit, set)).flatten().map(Box::new);
         if question.is_none() {
             fields = Fields { company: fields.company, ..Fields::default() };
         }
@@ -98,13 +105,12 @@ impl Exchange {
         })
     }
 
-    fn question(&self, call: &Call, who: &Principal, visit: &Visit) -> Option<Question> {
-        let set = self.policies.set();
+    fn question(&self, call: &Call, who: &Principal, visit: &Visit, set: &Arc<Set>) -> Option<Question> {
         let (program, transaction) = (call.layout.program, call.layout.name);
         let looks = !who.standing.divisions.is_empty()
             || set.looks_at_division(Asker::from(who), program, transaction, call.effect);
         looks.then(|| Question {
-            set,
+            set: set.clone(),
             who: who.clone(),
             user: call.user.clone(),
             inputs: call.inputs.clone(),

@@ -103,7 +103,7 @@ pub(super) struct Weighed<'a> {
 
 /// What was decided on its values, by which rules.
 pub(super) struct Decided {
-    set: Arc<Set>,
+    pub(super) set: Arc<Set>,
     pub(super) decision: Decision,
 }
 
@@ -183,7 +183,12 @@ impl Exchange {
 }
 
 /// What the operators bound the client to holds besides the rules, in every place that the call reaches.
-pub(super) fn bound_to(who: &Principal, layout: &TransactionLayout, inputs: &[Input], place: Place) -> Result<(), Problem> {
+pub(super) fn bound_to(
+    who: &Principal,
+    layout: &TransactionLayout,
+    inputs: &[Input],
+    place: Place,
+) -> Result<(), Problem> {
     if !who.standing.is_bound() {
         return Ok(());
     }
