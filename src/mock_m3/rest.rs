@@ -254,8 +254,8 @@ impl Counter {
             pipe,
         };
         let most = match self.call.options.max_records.unwrap_or(100) {
-            0 => usize::MAX,
-            most => most as usize,
+            most if most > 0 && self.desk.shared.profile.heeds_most => most as usize,
+            _ => usize::MAX,
         };
         let most = most.min(self.desk.shared.profile.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize));
         let writing = answer.write(rows, most, action);

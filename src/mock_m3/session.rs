@@ -196,7 +196,8 @@ impl Session {
         fields: &[Field],
         action: Option<Action>,
     ) -> io::Result<Then> {
-        let most = if self.max_records == 0 { usize::MAX } else { self.max_records as usize };
+        let heeded = self.max_records > 0 && self.desk.shared.profile.heeds_most;
+        let most = if heeded { self.max_records as usize } else { usize::MAX };
         let most = most.min(self.desk.shared.profile.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize));
         let stops_at = match &action {
             Some(Action::NokAfter { records, .. } | Action::SilentAfter { records }) => *records as usize,

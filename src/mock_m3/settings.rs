@@ -74,6 +74,8 @@ pub struct Profile {
     pub csrf: bool,
     /// No list has more records than this, whatever SetLstMaxRec says.
     pub ceiling: Option<u32>,
+    /// A list ends where SetLstMaxRec says; else it goes on to its end.
+    pub heeds_most: bool,
     /// A session falls silent after this long: neither answered nor closed, as behind a firewall that forgot it.
     pub session_life: Option<Duration>,
     /// Every call takes between so many and so many milliseconds, a logon the second.
@@ -106,6 +108,7 @@ impl Default for Profile {
             trailing_minus: false,
             csrf: false,
             ceiling: None,
+            heeds_most: true,
             session_life: None,
             latency_ms: (0, 0),
             logon_ms: 0,

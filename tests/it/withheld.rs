@@ -209,7 +209,12 @@ async fn an_m3_that_says_nothing_of_sites_is_given_up_after_two_questions() {
 
 #[tokio::test]
 async fn an_m3_that_gives_more_than_it_was_asked_for_is_left_among_withheld_records_too() {
-    let (house, branch, _) = house(OF_AAA, |_| {}).await;
+    let (house, branch, _) = house(OF_AAA, |settings| {
+        if let Backend::Mock { mock, .. } = &mut settings.backend {
+            mock.profile.heeds_most = false;
+        }
+    })
+    .await;
     let records = vec![json!({ "DIVI": "BBB", "CUNO": "C00001" }); 2_000];
     let rule = json!({ "transaction": "LstByNumber", "action": { "answer": { "records": records } } });
     house.faults(&json!({ "rules": [rule] }).to_string());
