@@ -1,10 +1,11 @@
 //! From a mapping file to a mapping: every name is looked up, every element has its place, and all faults are told at once.
 
 use super::fault::{Fault, Source};
-use super::file::{RawRead, RawWatch, RawWrite, Written};
+use super::file::{RawRead, RawReference, RawWatch, RawWrite, Written};
 use super::function::Table;
 use super::mapping::{Deletes, Join, Mapping, Parts, Read, Watch, Write};
 use super::outline::Outline;
+use super::proof::{Deed, Proof, Reference};
 use super::tree::has_custom;
 use super::value::{self, Condition, Names, Term, Value};
 use crate::model::{FieldName, ProgramName, TransactionName};
@@ -76,10 +77,17 @@ impl Compiler<'_> {
         let taken_over = file.extends.as_ref().map_or(0..0, Spanned::span);
         let mut writes = base.map(|base| base.writes.clone()).unwrap_or_default();
         writes.iter_mut().for_each(|write| write.span = taken_over.clone());
-        writes.extend(file.write.iter().filter_map(|raw| self.write(raw)));
+        let own: Vec<Write> = file.write.iter().filter_map(|raw| self.write(raw)).collect();
+        // A site's word on a write stands in the place of the shipped one.
+        let same = |one: &Write, other: &Write| (one.program, one.transaction) == (other.program, other.transaction);
+        writes.retain(|known| !own.iter().any(|one| same(one, known)));
+        writes.extend(own);
         let mut watches = base.map(|base| base.watches.clone()).unwrap_or_default();
         watches.iter_mut().for_each(|watch| watch.span = taken_over.clone());
         watches.extend(file.watch.iter().filter_map(|raw| self.watch(raw)));
+        let mut references = base.map(|base| base.references.clone()).unwrap_or_default();
+        references.iter_mut().for_each(|reference| reference.span = taken_over.clone());
+        references.extend(file.reference.iter().filter_map(|raw| self.reference(raw)));
         let by_division = self.entity(file.entity.as_ref()).or(base.map(|base| base.by_division)).unwrap_or_default();
         let division =
             self.spanned_value(file.division.as_ref()).or_else(|| base.and_then(|base| base.division.clone()));
@@ -91,7 +99,21 @@ impl Compiler<'_> {
         let custom = has_custom(&root);
         let (source, key, reads) = (self.source.clone(), self.key.clone(), self.reads.clone());
         let noun = noun.into();
-        Mapping { source, noun, key, by_division, division, location, only, reads, writes, watches, root, custom }
+        Mapping {
+            source,
+            noun,
+            key,
+            by_division,
+            division,
+            location,
+            only,
+            reads,
+            writes,
+            watches,
+            references,
+            root,
+            custom,
+        }
     }
 
     fn noun(&mut self, file: &Written, base: Option<&Mapping>) {
@@ -211,7 +233,42 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        Some(Write { program, transaction, key, deletes, span: raw.transaction.span() })
+        let proof = self.proof(raw, transaction, deletes)?;
+        Some(Write { program, transaction, key, deletes, proof, span: raw.transaction.span() })
+    }
+
+    /// Stated by every write; what can't be held is no statement.
+    fn proof(&mut self, raw: &RawWrite, transaction: TransactionName, deletes: Deletes) -> Option<Proof> {
+        let hint = "proof = \"provable\", \"state-only\" or \"never\"";
+        let Some(said) = &raw.proof else {
+            let message =
+                format!("{} does not say what can be known of it when its answer is lost", raw.transaction.get_ref());
+            self.fault(&raw.transaction.span(), message, hint);
+            return None;
+        };
+        let Some(proof) = Proof::parse(said.get_ref()) else {
+            self.fault(&said.span(), format!("proof is {:?}", said.get_ref()), hint);
+            return None;
+        };
+        let shows = match Deed::of(transaction.as_str()) {
+            Deed::Add | Deed::Change => deletes == Deletes::Nothing,
+            Deed::Delete => deletes == Deletes::Itself,
+            Deed::Other => false,
+        };
+        if proof == Proof::Provable && !shows {
+            let message = format!("{} can't be proven by reading the record back", raw.transaction.get_ref());
+            let hint = "only what adds, changes or deletes the record itself can (Add…, Crt…, Chg…, Upd…, Del…, Dlt…)";
+            self.fault(&said.span(), message, hint);
+        }
+        Some(proof)
+    }
+
+    fn reference(&mut self, raw: &RawReference) -> Option<Reference> {
+        let (program, transaction) = self.transaction(&raw.transaction)?;
+        let (field, number) = (self.field_name(&raw.field)?, self.field_name(&raw.number)?);
+        let (list, shows) = (self.transaction(&raw.list)?, self.transaction(&raw.shows)?);
+        let with = raw.with.iter().filter_map(|name| self.field_name(name)).collect();
+        Some(Reference { program, transaction, field, number, list, with, shows, span: raw.transaction.span() })
     }
 
     fn field_name(&mut self, text: &Spanned<String>) -> Option<FieldName> {

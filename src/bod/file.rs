@@ -10,6 +10,7 @@
 //! with = { ITNO = "key.ITNO" }
 //! [[write]]                               # what changes it
 //! transaction = "MMS200MI/UpdItmBasic"
+//! proof = "provable"                      # what can be known of it when M3's answer got lost
 //! [document]
 //! elements = [
 //!   { path = "ItemMasterHeader/ItemID/ID", value = "head.ITNO", id = "document" },
@@ -47,6 +48,8 @@ pub(super) struct Written {
     pub(super) write: Vec<RawWrite>,
     #[serde(default)]
     pub(super) watch: Vec<RawWatch>,
+    #[serde(default)]
+    pub(super) reference: Vec<RawReference>,
     #[serde(default)]
     pub(super) document: RawDocument,
 }
@@ -99,6 +102,23 @@ pub(super) struct RawWrite {
     /// `self`: the document itself goes; `parent`: a part of it.
     #[serde(default)]
     pub(super) deletes: Option<Spanned<String>>,
+    /// `provable`, `state-only` or `never`. Wanted of every write: whoever writes a mapping has to have thought of it.
+    #[serde(default)]
+    pub(super) proof: Option<Spanned<String>>,
+}
+
+/// How a record is found whose number M3 gave and nobody heard.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReference {
+    pub(super) transaction: Spanned<String>,
+    /// The caller's own reference.
+    pub(super) field: Spanned<String>,
+    pub(super) number: Spanned<String>,
+    pub(super) list: Spanned<String>,
+    #[serde(default)]
+    pub(super) with: Vec<Spanned<String>>,
+    pub(super) shows: Spanned<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

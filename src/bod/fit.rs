@@ -3,7 +3,8 @@
 //! Does not know: where these words come from, or how old they are.
 
 use super::fault::Fault;
-use super::mapping::{Mapping, Read, Watch};
+use super::mapping::{Mapping, Read, Watch, Write};
+use super::proof::{Deed, Proof, Reference};
 use crate::model::{FieldKind, FieldName, ProgramName, TransactionLayout, TransactionName};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -38,6 +39,7 @@ impl Mapping {
         }
         fitter.writes();
         self.watches.iter().for_each(|watch| fitter.watch(watch));
+        self.references.iter().for_each(|reference| fitter.reference(reference));
         fitter.cuts();
         fitter.fit
     }
@@ -63,6 +65,47 @@ impl Fitter<'_> {
             for field in &write.key {
                 self.named(&layout, *field, &write.span);
             }
+            self.proven(&layout, write);
+        }
+    }
+
+    /// What is called provable sends something that can be read back.
+    fn proven(&mut self, layout: &TransactionLayout, write: &Write) {
+        let deed = Deed::of(write.transaction.as_str());
+        if write.proof != Proof::Provable || !matches!(deed, Deed::Add | Deed::Change) {
+            return;
+        }
+        let mapping = self.mapping;
+        let reads: Option<Vec<_>> = mapping
+            .reads
+            .iter()
+            .filter(|read| read.is_of_the_record())
+            .map(|read| (self.layouts)(read.program, read.transaction))
+            .collect();
+        // Of a read that nothing is known of it is said already.
+        let Some(reads) = reads else { return };
+        let names = |field: FieldName| mapping.key.contains(&field) || ["CONO", "DIVI"].contains(&field.as_str());
+        let shown = |field: FieldName| reads.iter().any(|read| read.output.field(field).is_some());
+        if !layout.input.fields().iter().any(|field| !names(field.name) && shown(field.name)) {
+            let of = format!("{}/{}", write.program, write.transaction);
+            let message = format!("nothing that {of} sends can be read back: it is no provable write");
+            let hint = "say proof = \"state-only\", or read its fields";
+            self.fit.faults.push(Fault::at(&mapping.source, &write.span, message, hint));
+        }
+    }
+
+    fn reference(&mut self, reference: &Reference) {
+        let span = &reference.span;
+        if let Some(layout) = self.layout(reference.program, reference.transaction) {
+            reference.with.iter().chain([&reference.field]).for_each(|field| self.takes(&layout, *field, span));
+        }
+        if let Some(layout) = self.layout(reference.list.0, reference.list.1) {
+            reference.with.iter().for_each(|field| self.takes(&layout, *field, span));
+            [reference.field, reference.number].iter().for_each(|field| self.gives(&layout, *field, span));
+        }
+        if let Some(layout) = self.layout(reference.shows.0, reference.shows.1) {
+            self.takes(&layout, reference.number, span);
+            self.gives(&layout, reference.field, span);
         }
     }
 

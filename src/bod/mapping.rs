@@ -1,6 +1,7 @@
 //! A mapping, understood: what is read for a document, what changes it, and the tree of its elements.
 
 use super::fault::{Fault, Source};
+use super::proof::{Proof, Reference};
 use super::value::{Condition, Term, Value, Word};
 use super::{compile, file};
 use crate::model::{FieldName, ProgramName, TransactionName};
@@ -19,6 +20,7 @@ pub struct Mapping {
     pub(super) reads: Vec<Read>,
     pub(super) writes: Vec<Write>,
     pub(super) watches: Vec<Watch>,
+    pub(super) references: Vec<Reference>,
     pub(super) root: Node,
     /// Elements of a namespace of the site's own.
     pub(super) custom: bool,
@@ -53,6 +55,7 @@ pub struct Write {
     /// In the mapping's order: where the call, or its reply, has the key field.
     pub key: Vec<FieldName>,
     pub deletes: Deletes,
+    pub proof: Proof,
     pub(super) span: Range<usize>,
 }
 
@@ -159,6 +162,11 @@ impl Mapping {
         &self.watches
     }
 
+    /// How the number is found that M3 gave to what such a write made.
+    pub fn reference(&self, program: ProgramName, transaction: TransactionName) -> Option<&Reference> {
+        self.references.iter().find(|one| (one.program, one.transaction) == (program, transaction))
+    }
+
     /// The document is a division's, not the company's.
     pub fn is_by_division(&self) -> bool {
         self.by_division
@@ -190,6 +198,12 @@ impl Read {
 
     pub fn is_list(&self) -> bool {
         self.list
+    }
+
+    /// It shows the document's own record: it is asked by the document's key and by nothing that another read gave.
+    pub fn is_of_the_record(&self) -> bool {
+        let given = |(_, value): &(FieldName, Value)| matches!(value.term, Term::Key(_) | Term::Word(_));
+        !self.list && self.inputs.iter().all(given)
     }
 
     /// The columns that the document needs.

@@ -102,6 +102,7 @@ joins = "line"
 on = ["PNLI"]
 [[write]]
 transaction = "PPS200MI/DltLine"
+proof = "state-only"
 deletes = "parent"
 [document]
 elements = [
@@ -240,7 +241,7 @@ fn an_element_out_of_its_order_is_a_fault_with_its_line() {
     let moved =
         "  { path = \"PurchaseOrderHeader/DisplayID\", value = \"key.PUNO\" },\n  { path = \"PurchaseOrderLine\",";
     let text = ORDER.replace("  { path = \"PurchaseOrderLine\",", moved);
-    assert_snapshot!(faults(&text), @"site.toml:34:3: DisplayID stands behind Status; in PurchaseOrderHeader it comes before it: move it up");
+    assert_snapshot!(faults(&text), @"site.toml:35:3: DisplayID stands behind Status; in PurchaseOrderHeader it comes before it: move it up");
 }
 
 #[test]
@@ -332,6 +333,7 @@ noun = "PurchaseOrder"
 extends = "shipped"
 [[write]]
 transaction = "EXT100MI/Close"
+proof = "never"
 key = { PUNO = "ORDR" }
 [[watch]]
 transaction = "EXT100MI/Finish"
@@ -364,7 +366,7 @@ fn everything_that_a_mapping_names_is_held_against_what_is_at_hand_of_m3() {
     assert!(good.unseen.iter().all(|(program, _)| program.as_str() != "EXT100MI"), "{:?}", good.unseen);
     for (at, (input, output), expected) in [
         (0, ("PUNO", ""), "site.toml:5:15: EXT100MI/Close neither takes nor gives ORDR"),
-        (1, ("", ""), "site.toml:8:15: EXT100MI/Finish has no input field MSGN"),
+        (1, ("", ""), "site.toml:9:15: EXT100MI/Finish has no input field MSGN"),
         (2, ("MSGN", ""), "EXT100MI/Enter neither takes nor gives PUNO"),
         (2, ("PUNO", ""), "EXT100MI/Enter has no input field MSGN"),
         (3, ("PUNO", ""), "EXT100MI/Ask gives no field STAT"),
@@ -412,4 +414,70 @@ fn a_watch_says_what_ends_it() {
         let faults = Mapping::parse_over(&source(&WATCH.replace(from, to)), &shipped).expect_err(expected);
         assert!(faults.len() == 1 && faults[0].message.contains(expected), "{faults:?}");
     }
+}
+
+#[test]
+fn every_write_states_what_can_be_known_of_it_and_no_more_than_can_be_held() {
+    let shipped = shipped().expect("shipped");
+    let of = |from: &str, to: &str| Mapping::parse_over(&source(&WATCH.replace(from, to)), &shipped);
+    for (from, to, expected) in [
+        ("proof = \"never\"\n", "", "does not say what can be known of it"),
+        ("\"never\"", "\"maybe\"", "proof is \"maybe\""),
+        ("\"never\"", "\"provable\"", "can't be proven by reading the record back"),
+        ("\"never\"", "\"provable\"\ndeletes = \"self\"", "can't be proven"),
+    ] {
+        let faults = of(from, to).expect_err(expected);
+        assert!(faults.len() == 1 && faults[0].message.contains(expected), "{faults:?}");
+        assert!(faults[0].to_string().starts_with("site.toml:"), "{faults:?}");
+    }
+    // A part that goes shows nothing of itself, and a site's word on a shipped write stands in its place.
+    let part =
+        ("EXT100MI/Close\"\nproof = \"never\"", "EXT100MI/DelPart\"\nproof = \"provable\"\ndeletes = \"parent\"");
+    assert!(of(part.0, part.1).is_err());
+    let name =
+        |of: &str| (ProgramName::parse("PPS200MI").expect("a name"), TransactionName::parse(of).expect("a name"));
+    let own = of(
+        "EXT100MI/Close\"\nproof = \"never\"\nkey = { PUNO = \"ORDR\" }",
+        "PPS200MI/UpdHead\"\nproof = \"state-only\"",
+    );
+    let own = own.expect("no fault");
+    let head = name("UpdHead");
+    let same = own.writes().iter().filter(|write| (write.program, write.transaction) == head);
+    assert_eq!(same.map(|write| write.proof).collect::<Vec<_>>(), [Proof::StateOnly]);
+}
+
+#[test]
+fn what_is_called_provable_sends_what_can_be_read_back() {
+    let text = ORDER.replace(
+        "PPS200MI/DltLine\"\nproof = \"state-only\"\ndeletes = \"parent\"",
+        "PPS200MI/UpdHead\"\nproof = \"provable\"",
+    );
+    let text = text
+        + "[[reference]]\ntransaction = \"PPS200MI/UpdHead\"\nfield = \"YREF\"\nnumber = \"PUNO\"\nlist = \"PPS200MI/LstHead\"\nwith = [\"SUNO\"]\nshows = \"PPS200MI/GetHead\"\n";
+    let mapping = Mapping::parse(&source(&text)).expect("no fault");
+    let faults = |sent: &str, takes: &str, gives: &str| -> Vec<String> {
+        let all = [
+            layout("PPS200MI", "GetHead", false, "PUNO", "PUNO WHLO PUSL NTAM:N CUCD PUDT REMK YREF"),
+            layout("PPS200MI", "UpdHead", false, sent, ""),
+            layout("PPS200MI", "LstHead", true, takes, gives),
+        ];
+        let found = |program, name| all.iter().find(|one| (one.program, one.name) == (program, name)).cloned();
+        let fit = mapping.fit(&|program, name| found(program, name).map(std::sync::Arc::new));
+        let mine = fit.faults.iter().map(ToString::to_string);
+        mine.filter(|fault| fault.contains("Upd") || fault.contains("LstHead")).collect()
+    };
+    assert_eq!(faults("PUNO SUNO YREF REMK", "SUNO", "PUNO YREF"), [] as [String; 0]);
+    for (sent, takes, gives, expected) in [
+        ("PUNO SUNO YREF", "", "PUNO YREF", "LstHead has no input field SUNO"),
+        ("PUNO SUNO YREF", "SUNO", "PUNO", "LstHead gives no field YREF"),
+        ("PUNO SUNO REMK", "SUNO", "PUNO YREF", "UpdHead has no input field YREF"),
+    ] {
+        let told = faults(sent, takes, gives);
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
+    let told = faults("PUNO SUNO", "SUNO", "PUNO YREF");
+    assert!(
+        told.iter().any(|fault| fault.contains("nothing that PPS200MI/UpdHead sends can be read back")),
+        "{told:?}"
+    );
 }

@@ -4,7 +4,7 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::{mock, settings};
-use crate::bod::{Action, Deletes, Envelope, Fault, Mapping, Source, Verb, Watch, schema, shipped, validate};
+use crate::bod::{Action, Deletes, Envelope, Fault, Mapping, Proof, Source, Verb, Watch, schema, shipped, validate};
 use crate::catalog::{self, Catalog, read_saved};
 use crate::config::{Backend, Settings};
 use crate::m3;
@@ -247,14 +247,19 @@ async fn coverage(settings: &Settings, program: Option<&str>, as_json: bool) -> 
     let (mut told, mut all) = (0, 0);
     for (of, name) in writes.into_iter().filter(|(of, _)| program.is_none_or(|program| of.as_str() == program)) {
         let nouns: Vec<&str> = mappings.iter().filter(|mapping| tells(mapping, of, name)).map(Mapping::noun).collect();
+        // As it is asked for: of all that tell of it the strictest.
+        let proof = mappings.iter().filter_map(|mapping| mapping.write(of, name)).map(|write| write.proof).min();
+        let proof = proof.map(Proof::as_str);
         all += 1;
         told += usize::from(!nouns.is_empty());
         if as_json {
-            let shown = json!({ "program": of.as_str(), "transaction": name.as_str(), "documents": nouns });
+            let shown =
+                json!({ "program": of.as_str(), "transaction": name.as_str(), "documents": nouns, "proof": proof });
             show::line(&shown.to_string());
         } else {
             let shown = if nouns.is_empty() { "-".to_owned() } else { nouns.join(", ") };
-            show::line(&format!("{of}/{name}: {shown}"));
+            let proof = proof.map(|proof| format!(" ({proof})")).unwrap_or_default();
+            show::line(&format!("{of}/{name}: {shown}{proof}"));
         }
     }
     if !as_json {

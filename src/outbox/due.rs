@@ -3,6 +3,7 @@
 //! Invariant: a document stays due until one of a later reading is kept.
 
 use super::error::Error;
+use super::evidence::Seen;
 use super::ledger::{Ledger, company, division, millis, until};
 use super::message::Made;
 use super::state::State;
@@ -56,8 +57,8 @@ impl DueDocument {
 /// What became of a document that was due.
 #[derive(Debug, Clone)]
 pub enum Ending {
-    /// One, and where a record leaves a filter another behind it; and the points that have the record now.
-    Made { messages: Vec<Message>, told_at: Vec<String> },
+    /// One, and where a record leaves a filter another behind it; the points that have the record now; and how it was seen.
+    Made { messages: Vec<Message>, told_at: Vec<String>, seen: Option<Seen> },
     /// There is nothing to tell: the document is switched off, or records like this one have none.
     Nothing(&'static str),
     /// It could not be made; `None` parks it until the record is written again or somebody says so. `counts`: it is one of
@@ -113,11 +114,11 @@ impl Ledger {
         let mut write = self.store.write().await?;
         for (due, ending) in documents {
             match ending {
-                Ending::Made { messages, told_at } => {
+                Ending::Made { messages, told_at, seen } => {
                     for Message { made, points } in messages {
                         keep(&mut write, due, made, points).await?;
                     }
-                    tell(&mut write, due, messages, told_at).await?;
+                    tell(&mut write, due, messages, told_at, seen.as_ref()).await?;
                 }
                 Ending::Nothing(why) => nothing_to_tell(&mut write, due, why).await?,
                 Ending::Failed { why, wait, counts } => not_made(&mut write, due, why, *wait, *counts).await?,
@@ -173,13 +174,20 @@ async fn keep(
     Ok(())
 }
 
-async fn tell(write: &mut Write, due: &DueDocument, messages: &[Message], told_at: &[String]) -> Result<(), Error> {
+async fn tell(
+    write: &mut Write,
+    due: &DueDocument,
+    messages: &[Message],
+    told_at: &[String],
+    seen: Option<&Seen>,
+) -> Result<(), Error> {
     let (Some(Message { made, .. }), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
     // A write that came meanwhile causes another document: it waits for its own quiet time.
     sqlx::query(
         "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, tries = 0, next_try = 0,
             reason = NULL, since = CASE WHEN marks = ?4 THEN NULL ELSE last END,
-            before = CASE WHEN marks = ?4 THEN NULL ELSE before END, told_at = ?6 WHERE id = ?5",
+            before = CASE WHEN marks = ?4 THEN NULL ELSE before END, told_at = ?6,
+            seen_changes = ?7, seen_at = ?8 WHERE id = ?5",
     )
     .bind(last.made.variation.cast_signed())
     // Where the record is now: what follows tells those whom it left of where it was.
@@ -188,6 +196,8 @@ async fn tell(write: &mut Write, due: &DueDocument, messages: &[Message], told_a
     .bind(due.marks)
     .bind(due.id)
     .bind(serde_json::to_string(told_at).unwrap_or_default())
+    .bind(seen.map(|seen| seen.changes.clone()))
+    .bind(seen.map(|seen| seen.at))
     .execute(&mut **write)
     .await?;
     Ok(())

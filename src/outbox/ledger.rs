@@ -2,6 +2,7 @@
 
 use super::entries::tell;
 use super::error::Error;
+use super::evidence::is_taken;
 use super::intent::{Due, Outcome};
 use super::writer::{now, settle_rows};
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
@@ -39,6 +40,11 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Committed,
+    /// It was done: what M3 gave it as a number was found by a reference of the caller's, which stands in the field `by`.
+    Found {
+        number: (String, String),
+        by: String,
+    },
     Refused,
     /// Somebody has to decide. `state`: the documents are told all the same, for they are true whatever happened.
     Parked {
@@ -63,6 +69,7 @@ pub(super) const QUESTIONS: &str = "SELECT * FROM intents
 pub(super) const UNTIL_ASKED: &str = "SELECT min(next_try + CASE tries WHEN 0 THEN ?1 ELSE 0 END) FROM
     (SELECT next_try, tries FROM intents WHERE state IN ('open', 'unknown', 'parked') AND state = 'unknown'
      ORDER BY next_try LIMIT ?2)";
+const DOUBTFUL: &str = "a record has the caller's reference, and it may be another write's";
 const DAMAGED: &str = "UPDATE intents SET state = 'parked', reason = ?1 WHERE id = ?2 AND state = 'unknown'";
 /// Of those that were put off the least, so many are asked when the next one is due: a look is never long.
 const SOONEST: i64 = 1_000;
@@ -114,15 +121,27 @@ impl Ledger {
     pub async fn answer(&self, question: &Question, verdict: &Verdict) -> Result<(), Error> {
         let at = now();
         let mut write = self.store.write().await?;
+        let mut named = question.due.clone();
+        let mut records = Vec::new();
+        let mut verdict = verdict;
+        let doubtful = Verdict::Parked { why: DOUBTFUL.to_owned(), state: false };
+        if let Verdict::Found { number, by } = verdict {
+            let missing = named.iter_mut().flat_map(|due| &mut due.key).filter(|(_, value)| value.is_none());
+            missing.filter(|(field, _)| *field == number.0).for_each(|(_, value)| *value = Some(number.1.clone()));
+            records.push(vec![number.clone()]);
+            if is_taken(&mut write, question, &named, number, by).await? {
+                verdict = &doubtful;
+            }
+        }
         // A state is true whatever happened; a request to do something is not, and waits until the write is proven.
-        let proven = *verdict == Verdict::Committed;
+        let proven = matches!(verdict, Verdict::Committed | Verdict::Found { .. });
         let marks = proven || matches!(verdict, Verdict::Parked { state: true, .. });
-        let due = question.due.iter().filter(|due| marks && (proven || due.verb == "Sync"));
+        let due = named.iter().filter(|due| marks && (proven || due.verb == "Sync"));
         let due: Vec<(i64, &Due)> = due.map(|due| (question.id, due)).collect();
         tell(&mut write, &due, at).await?;
         match verdict {
-            Verdict::Committed => {
-                let outcome = Outcome::Done { reported: true, records: Vec::new() };
+            Verdict::Committed | Verdict::Found { .. } => {
+                let outcome = Outcome::Done { reported: true, records };
                 let outcome = serde_json::to_string(&outcome).unwrap_or_default();
                 settle_rows(&mut write, &[json!([question.id, "committed", outcome])], at).await?;
             }

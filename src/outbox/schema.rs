@@ -125,4 +125,9 @@ pub(super) const STEPS: &[&str] = &["
     CREATE INDEX entries_by_age ON entries (at);
     ALTER TABLE watches ADD COLUMN parts TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE watches ADD COLUMN names TEXT NOT NULL DEFAULT '[]';
+",
+    // How often M3 had changed a record when it was last read.
+    "
+    ALTER TABLE documents ADD COLUMN seen_changes TEXT;
+    ALTER TABLE documents ADD COLUMN seen_at INTEGER;
 "];

@@ -11,7 +11,7 @@ use super::ways::{Ways, ways};
 use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
 use crate::clock::unix_micros;
 use crate::model::{Place, TransactionLayout};
-use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Message, Question};
+use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Message, Question, Seen};
 use crate::points::Point;
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
@@ -98,7 +98,7 @@ impl Maker {
     }
 
     async fn answer(&self, question: Question) -> Result<(), outbox::Error> {
-        let verdict = self.judge(&question).await;
+        let verdict = self.judge(&question).await?;
         tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
         self.ledger.answer(&question, &verdict).await?;
         self.due.notify_one();
@@ -207,10 +207,17 @@ impl Maker {
                 Err(error) => return Err(error.into()),
             }
         };
+        let at = (unix_micros() / 1_000).cast_signed();
+        let seen = back.changes().map(|changes| Seen { changes, at });
         // A document of thousands of lines takes longer than requests may wait for the thread.
         let (maker, due, name) = (self.clone(), due.clone(), name.to_owned());
         let written = tokio::task::spawn_blocking(move || maker.write(&due, &name, &layouts, (&back, gone), variation));
-        written.await.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))))
+        let mut written =
+            written.await.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))));
+        if let Ok(Ending::Made { seen: kept, .. }) = &mut written {
+            *kept = seen;
+        }
+        written
     }
 
     /// What was read, as a document.
@@ -260,7 +267,7 @@ impl Maker {
         let made = compose(&plan, action, &division, &location, variation)?;
         if plan.mode == Mode::Shadow {
             let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
-            return Ok(Ending::Made { messages, told_at: due.told_at.clone() });
+            return Ok(Ending::Made { messages, told_at: due.told_at.clone(), seen: None });
         }
         let Ways { points, left, told_at } = ways(&self.points, due, &made, verb, action);
         let mut messages = vec![Message { made: Box::new(made), points }];
@@ -273,7 +280,7 @@ impl Maker {
             let gone = compose(&plan, Action::Delete, division, location, variation + 1)?;
             messages.push(Message { made: Box::new(gone), points });
         }
-        Ok(Ending::Made { messages, told_at })
+        Ok(Ending::Made { messages, told_at, seen: None })
     }
 
     pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {

@@ -9,6 +9,7 @@ mod error;
 mod look;
 mod maker;
 mod poll;
+mod proven;
 mod publisher;
 mod question;
 mod read_back;

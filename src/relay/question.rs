@@ -1,184 +1,211 @@
 //! What became of a write that nobody knows of: its record is read back and compared.
 //!
-//! Two questions. What is the state? is told as it is, whatever happened. Was it this write? only where what M3 says
-//! leaves no other answer; else somebody has to decide.
+//! Two questions. What is the state? is told as it is, whatever happened. Was it this write? only where its mapping calls
+//! it provable and what M3 says leaves no other answer; else somebody has to decide.
+//! Does not know: what follows from the answer.
 
 use super::backoff::wait;
 use super::error::Error;
 use super::maker::Maker;
-use crate::bod::Rows;
-use crate::outbox::{Due, Question, Verdict};
+use super::proven::{Same, Shown, changed_by, compare, shown};
+use crate::bod::{Deed, Proof, Reference};
+use crate::model::FieldName;
+use crate::outbox::{self, Due, Question, Seen, Verdict};
 use std::time::Duration;
 
 /// M3 may be away for longer than a weekend; a question is not given up.
 const LONGEST: Duration = Duration::from_secs(300);
+const NUMBERED: &str = "M3 gives the record its number, and its answer was lost";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Add,
-    Change,
-    Delete,
-    Other,
+/// The record, as it is now.
+struct Found {
+    same: Same,
+    moved: Moved,
 }
 
-fn kind(transaction: &str) -> Kind {
-    let begins = |words: &[&str]| words.iter().any(|word| transaction.starts_with(word));
-    if begins(&["Add", "Crt"]) {
-        Kind::Add
-    } else if begins(&["Chg", "Upd"]) {
-        Kind::Change
-    } else if begins(&["Del", "Dlt"]) {
-        Kind::Delete
-    } else {
-        Kind::Other
-    }
+/// Its count of changes against that of its last reading before the write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    /// Nobody has changed it since, this write neither.
+    Not,
+    On,
+    /// Another record stands there now, or the count began anew.
+    Back,
+    /// It was not read before, or M3 doesn't count.
+    Unseen,
+}
+
+fn parked(why: &str) -> Verdict {
+    Verdict::Parked { why: why.to_owned(), state: false }
 }
 
 impl Maker {
-    pub(super) async fn judge(&self, question: &Question) -> Verdict {
-        let parked = |why: &str| Verdict::Parked { why: why.to_owned(), state: false };
+    pub(super) async fn judge(&self, question: &Question) -> Result<Verdict, outbox::Error> {
         let Some(due) = question.due.iter().find(|due| due.verb == "Sync").or(question.due.first()) else {
-            return parked("no document tells of it, so nobody knows how to read it back");
+            return Ok(match self.reference(question) {
+                Some(reference) => self.find(question, reference).await,
+                None => parked("no document tells of it, so nobody knows how to read it back"),
+            });
         };
         if due.entry.is_some() {
             // What comes of a batch is asked for as long as it takes, and only what is there is told.
-            return Verdict::Parked { why: "it is a step of a batch entry".to_owned(), state: due.is_known() };
+            return Ok(Verdict::Parked { why: "it is a step of a batch entry".to_owned(), state: due.is_known() });
+        }
+        let proof = self.proof(question);
+        if proof == Proof::Never {
+            return Ok(parked("its mapping says that nothing proves it"));
         }
         if !due.is_known() {
-            return parked("M3 gives the record its number, and its answer was lost");
+            return Ok(match self.reference(question) {
+                Some(reference) if proof == Proof::Provable => self.find(question, reference).await,
+                _ => parked(NUMBERED),
+            });
         }
-        let read = self.read(question, due).await;
-        let kind = kind(question.transaction.as_str());
-        match read {
-            Ok(Some(same)) => match (kind, same) {
-                (Kind::Add | Kind::Change, Same::Yes) => Verdict::Committed,
-                (Kind::Add | Kind::Change, Same::No) => {
-                    Verdict::Parked { why: "the record has other values than were sent".to_owned(), state: true }
-                }
-                _ => Verdict::Parked {
-                    why: "the record is there; that doesn't prove this write".to_owned(),
-                    state: true,
-                },
-            },
-            Ok(None) => match kind {
-                Kind::Add => Verdict::Refused,
-                Kind::Delete if due.deletes => Verdict::Committed,
-                Kind::Delete | Kind::Change | Kind::Other => parked("the record is not there"),
+        let seen = self.ledger.seen(question, due).await?;
+        let deed = Deed::of(question.transaction.as_str());
+        Ok(match self.read(question, due, seen.as_ref()).await {
+            Ok(Some(_)) if proof == Proof::StateOnly => is_there(),
+            Ok(Some(found)) => of_what_is_there(deed, &found),
+            Ok(None) => match deed {
+                Deed::Add if proof == Proof::Provable => Verdict::Refused,
+                Deed::Delete if proof == Proof::Provable && due.deletes => Verdict::Committed,
+                _ => parked("the record is not there"),
             },
             Err(error) => Verdict::Later { why: error.to_string(), wait: wait(question.tries, LONGEST) },
-        }
+        })
+    }
+
+    /// Of all that tell of the write, the strictest. A mapping that is there no longer says nothing.
+    fn proof(&self, question: &Question) -> Proof {
+        let of = |due: &Due| Some(self.mapping(&due.noun)?.write(question.program, question.transaction)?.proof);
+        question.due.iter().map(|due| of(due).unwrap_or(Proof::StateOnly)).min().unwrap_or(Proof::Never)
+    }
+
+    fn reference(&self, question: &Question) -> Option<&Reference> {
+        self.mappings.iter().find_map(|mapping| mapping.reference(question.program, question.transaction))
     }
 
     /// `None`: there is no such record.
-    async fn read(&self, question: &Question, due: &Due) -> Result<Option<Same>, Error> {
-        let Some(mapping) = self.mapping(&due.noun) else { return Ok(Some(Same::Unclear)) };
+    async fn read(&self, question: &Question, due: &Due, seen: Option<&Seen>) -> Result<Option<Found>, Error> {
+        let unclear = Found { same: Same::Unclear, moved: Moved::Unseen };
+        let Some(mapping) = self.mapping(&due.noun) else { return Ok(Some(unclear)) };
         let layouts = self.reader.layouts(mapping).await?;
         let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
         let bound = mapping.bind(&known).map_err(Error::Unbound)?;
         let key: Vec<&str> = due.key.iter().filter_map(|(_, value)| value.as_deref()).collect();
-        match self.reader.read(&bound, &layouts, question.place, &key).await {
-            Ok(back) => {
-                let names: Vec<&str> = due.key.iter().map(|(name, _)| name.as_str()).collect();
-                let rows = back.rows();
-                let own = question.whole && changed_by(&rows, &question.user);
-                Ok(Some(if own { compare(&question.fields, &names, &rows) } else { Same::Unclear }))
-            }
-            Err(error) if error.says_absent() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Same {
-    Yes,
-    No,
-    /// The record doesn't have all that was sent.
-    Unclear,
-}
-
-/// Where M3 says who changed a record last, it must have been the write's own user: the same values of somebody else's
-/// prove nothing.
-fn changed_by(rows: &[Rows<'_>], user: &str) -> bool {
-    let Some((rows, record)) = rows.first().and_then(|rows| rows.records.first().map(|record| (rows, record))) else {
-        return false;
-    };
-    let field = rows.layout.output.fields().iter().find(|field| field.name.as_str() == "CHID");
-    let said = field.map(|field| record.value(field)).unwrap_or_default();
-    said.is_empty() || said == user
-}
-
-/// What was sent against the record itself, the first thing that was read. A part of it, such as a line, proves nothing.
-fn compare(sent: &[(String, String)], key: &[&str], rows: &[Rows<'_>]) -> Same {
-    let Some((rows, record)) = rows.first().and_then(|rows| rows.records.first().map(|record| (rows, record))) else {
-        return Same::Unclear;
-    };
-    let mut unclear = false;
-    for (name, value) in sent {
-        if key.contains(&name.as_str()) || ["CONO", "DIVI"].contains(&name.as_str()) {
-            continue;
-        }
-        let field = rows.layout.output.fields().iter().find(|field| field.name.as_str() == name);
-        let Some(field) = field else {
-            unclear = true;
-            continue;
+        let back = match self.reader.read(&bound, &layouts, question.place, &key).await {
+            Ok(back) => back,
+            Err(error) if error.says_absent() => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let found = record.value(field);
-        // A narrower column shows the beginning of what it was given.
-        let cut: String = value.chars().take(usize::from(field.length)).collect();
-        let blank = value == "?" && (found.is_empty() || found == "0");
-        if !blank && found != cut.trim_end() && !(value == "0" && found.is_empty()) {
-            return Same::No;
+        let names: Vec<&str> = due.key.iter().map(|(name, _)| name.as_str()).collect();
+        let rows = back.rows();
+        let of_the_record = rows.iter().zip(mapping.reads()).filter(|(_, read)| read.is_of_the_record());
+        let shown: Vec<Shown<'_>> = of_the_record.filter_map(|(rows, _)| shown(rows)).collect();
+        let own = question.whole && changed_by(&shown, &question.user);
+        let same = if own { compare(&question.fields, &names, &[], &shown) } else { Same::Unclear };
+        Ok(Some(Found { same, moved: moved(seen, back.changes().as_deref()) }))
+    }
+
+    /// By the caller's own reference: the one record that has it, if all that was sent is in it and it is nobody else's.
+    async fn find(&self, question: &Question, reference: &Reference) -> Verdict {
+        let sent = |name: FieldName| {
+            let (_, value) = question.fields.iter().find(|(field, _)| field == name.as_str())?;
+            Some(value.clone()).filter(|value| !value.is_empty() && value != "?")
+        };
+        let with: Option<Vec<_>> = reference.with.iter().map(|name| Some((*name, sent(*name)?))).collect();
+        let (Some(own), Some(with), true) = (sent(reference.field), with, question.whole) else {
+            return parked(NUMBERED);
+        };
+        match self.found(question, reference, &own, &with).await {
+            Ok(verdict) => verdict,
+            Err(error @ (Error::TooMany { .. } | Error::Input { .. })) => parked(&format!("{NUMBERED}: {error}")),
+            Err(error) => Verdict::Later { why: error.to_string(), wait: wait(question.tries, LONGEST) },
         }
     }
-    if unclear { Same::Unclear } else { Same::Yes }
+
+    async fn found(
+        &self,
+        question: &Question,
+        reference: &Reference,
+        own: &str,
+        with: &[(FieldName, String)],
+    ) -> Result<Verdict, Error> {
+        let by = reference.field.as_str();
+        let numbers = match self.reader.of(reference.list, question.place, with).await {
+            Ok(list) => list.having(by, own, reference.number.as_str()),
+            Err(error) if error.says_absent() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let [number] = numbers.as_slice() else {
+            let many = numbers.len();
+            return Ok(parked(&format!("{NUMBERED}; {many} records have what was sent as {by}")));
+        };
+        let record = self.reader.of(reference.shows, question.place, &[(reference.number, number.clone())]).await?;
+        let rows = record.rows();
+        let shown: Vec<Shown<'_>> = rows.first().and_then(shown).into_iter().collect();
+        // By what the list was asked with it was found: the record need not show it again.
+        let given: Vec<&str> = reference.with.iter().map(|name| name.as_str()).collect();
+        let same = compare(&question.fields, &[reference.number.as_str()], &given, &shown);
+        if same != Same::Yes || !changed_by(&shown, &question.user) {
+            let name = reference.number;
+            let why = format!("{NUMBERED}; {name} {number} has the same {by}, and not all that was sent is in it");
+            return Ok(parked(&why));
+        }
+        Ok(Verdict::Found { number: (reference.number.to_string(), number.clone()), by: by.to_owned() })
+    }
+}
+
+fn is_there() -> Verdict {
+    Verdict::Parked { why: "the record is there; that doesn't prove this write".to_owned(), state: true }
+}
+
+/// Of a write that can be proven.
+fn of_what_is_there(deed: Deed, found: &Found) -> Verdict {
+    match (deed, found.same, found.moved) {
+        // M3 counts each change: this one is not among them, whatever the values are.
+        (Deed::Change, _, Moved::Not) => Verdict::Refused,
+        (Deed::Add, Same::Yes, _) | (Deed::Change, Same::Yes, Moved::On | Moved::Unseen) => Verdict::Committed,
+        (Deed::Add | Deed::Change, Same::No, _) => {
+            Verdict::Parked { why: "the record has other values than were sent".to_owned(), state: true }
+        }
+        _ => is_there(),
+    }
+}
+
+fn moved(seen: Option<&Seen>, now: Option<&str>) -> Moved {
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let (Some(before), Some(now)) = (seen.and_then(|seen| number(&seen.changes)), now.and_then(number)) else {
+        return Moved::Unseen;
+    };
+    match now.cmp(&before) {
+        std::cmp::Ordering::Equal => Moved::Not,
+        std::cmp::Ordering::Greater => Moved::On,
+        std::cmp::Ordering::Less => Moved::Back,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        FieldKind, FieldLayout, FieldName, Layout, ProgramName, Record, TransactionLayout, TransactionName,
-    };
 
     #[test]
-    fn a_name_says_what_a_write_does() {
-        for (name, expected) in [
-            ("AddItmViaItmTyp", Kind::Add),
-            ("ChgBasicData", Kind::Change),
-            ("UpdItmBasic", Kind::Change),
-            ("DltItm", Kind::Delete),
-            ("DelHead", Kind::Delete),
-            ("ApprovePO", Kind::Other),
-        ] {
-            assert_eq!(kind(name), expected, "{name}");
+    fn a_record_that_was_not_changed_since_it_was_read_was_not_changed_by_this_write() {
+        let seen = |changes: &str| Seen { changes: changes.to_owned(), at: 1 };
+        let verdict = |same, before: Option<&str>, now: Option<&str>| {
+            let moved = moved(before.map(seen).as_ref(), now);
+            of_what_is_there(Deed::Change, &Found { same, moved })
+        };
+        for same in [Same::Yes, Same::No, Same::Unclear] {
+            assert_eq!(verdict(same, Some("7"), Some("7")), Verdict::Refused, "{same:?}");
         }
-    }
-
-    #[test]
-    fn the_same_values_of_somebody_else_prove_nothing() {
-        let field = |name: &str, from| FieldLayout {
-            name: FieldName::parse(name).expect("a name"),
-            kind: FieldKind::Alphanumeric,
-            from,
-            length: 10,
-            mandatory: false,
-            description: "".into(),
-        };
-        let layout = TransactionLayout {
-            program: ProgramName::parse("OIS100MI").expect("a name"),
-            name: TransactionName::parse("GetHead").expect("a name"),
-            description: "".into(),
-            multi: false,
-            input: Layout::default(),
-            output: Layout::new(vec![field("ORNO", 16), field("CHID", 26)]),
-        };
-        let by = |user: &'static str| {
-            let records = [Record::of_values(&layout.output, [("ORNO", "1"), ("CHID", user)])];
-            changed_by(&[Rows { layout: &layout, records: &records }], "MIDEMO")
-        };
-        assert!(by("MIDEMO") && by(""), "ours, or M3 does not say");
-        assert!(!by("OTHER"));
-        assert!(!changed_by(&[], "MIDEMO"), "nothing was read");
+        assert_eq!(verdict(Same::Yes, Some("7"), Some("8")), Verdict::Committed);
+        assert_eq!(verdict(Same::Yes, None, Some("8")), Verdict::Committed, "equality alone, where it was never read");
+        assert_eq!(verdict(Same::Yes, Some("7"), None), Verdict::Committed, "or where M3 doesn't count");
+        assert!(
+            matches!(verdict(Same::Yes, Some("7"), Some("1")), Verdict::Parked { .. }),
+            "another record stands there"
+        );
+        assert!(matches!(verdict(Same::No, Some("7"), Some("8")), Verdict::Parked { .. }), "somebody else changed it");
     }
 }

@@ -1,6 +1,7 @@
 //! Reading a document's record back: each read of its mapping in turn, as one user, in one place.
 
 use super::error::Error;
+use super::proven::cut;
 use crate::bod::{Bound, Mapping, Read, Rows};
 use crate::catalog::{self, Catalog};
 use crate::m3;
@@ -29,6 +30,23 @@ pub struct Back {
 impl Back {
     pub fn rows(&self) -> Vec<Rows<'_>> {
         self.parts.iter().map(|(layout, records)| Rows { layout, records }).collect()
+    }
+
+    /// M3's own count of the changes of the record, where the first read gives it.
+    pub(super) fn changes(&self) -> Option<String> {
+        let (layout, records) = self.parts.first()?;
+        let field = layout.output.fields().iter().find(|field| field.name.as_str() == "CHNO")?;
+        Some(records.first()?.value(field).into_owned()).filter(|changes| !changes.is_empty())
+    }
+
+    /// Of a list: what stands as `number` in those records that have this value in this field.
+    pub(super) fn having(&self, name: &str, value: &str, number: &str) -> Vec<String> {
+        let Some((layout, records)) = self.parts.first() else { return Vec::new() };
+        let field = |name: &str| layout.output.fields().iter().find(|field| field.name.as_str() == name);
+        let (Some(by), Some(number)) = (field(name), field(number)) else { return Vec::new() };
+        let meant = cut(value, by);
+        let has = records.iter().filter(|record| record.value(by) == meant);
+        has.map(|record| record.value(number).into_owned()).filter(|number| !number.is_empty()).collect()
     }
 
     /// What the document is made of, by read, record and field: for when it can't be read any more.
@@ -117,6 +135,18 @@ impl Reader {
             Err(error) => return Err(error),
         };
         Ok(records.first().map(|record| values(&layout, record)))
+    }
+
+    /// What one transaction answers.
+    pub(super) async fn of(
+        &self,
+        (program, transaction): (ProgramName, TransactionName),
+        place: Place,
+        given: &[(FieldName, String)],
+    ) -> Result<Back, Error> {
+        let layout = self.catalog.layout(program, transaction).await?;
+        let records = self.ask(true, &layout, place, given).await?;
+        Ok(Back { parts: vec![(layout, records)] })
     }
 
     /// Every record of a list, each field by its name.

@@ -62,7 +62,10 @@ async fn waiting(folder: &Path) -> Ledger {
     };
     let points = vec![(POINT.to_owned(), None)];
     ledger
-        .ended(&[(due, Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new() })])
+        .ended(&[(
+            due,
+            Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new(), seen: None },
+        )])
         .await
         .expect("kept");
     ledger

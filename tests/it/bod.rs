@@ -22,7 +22,7 @@ const NOUNS: [(&str, &[&str]); 9] = [
 ];
 
 /// The command, over the state of a gateway that runs.
-fn bod(state: &Path, words: &[&str]) -> Output {
+pub(crate) fn bod(state: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
         .current_dir(state)
         .env("MI_GATEWAY__STATE__DIR", state)
@@ -33,7 +33,7 @@ fn bod(state: &Path, words: &[&str]) -> Output {
         .expect("the command can be started")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -64,18 +64,18 @@ async fn every_noun_is_read_back_whole_and_valid() {
 }
 
 /// Without what is of the moment.
-fn timeless(document: &str) -> String {
+pub(crate) fn timeless(document: &str) -> String {
     let of = |text: String, begin: &str, end: char| {
-        let (before, rest) = text.split_once(begin).unwrap_or((&text, ""));
+        let Some((before, rest)) = text.split_once(begin) else { return text };
         let behind = rest.find(end).map_or("", |at| &rest[at..]);
         format!("{before}{begin}…{behind}")
     };
-    let marks = [("variationID=\"", '"'), ("<CreationDateTime>", '<'), ("<BODID>", '<')];
+    let marks = [("variationID=\"", '"'), ("<CreationDateTime>", '<'), ("<BODID>", '<'), ("<ReferenceID>", '<')];
     marks.into_iter().fold(document.to_owned(), |text, (begin, end)| of(text, begin, end))
 }
 
 /// The schema that we print, in the hands of another's validator.
-fn agrees(folder: &Path, noun: &str, document: &str) {
+pub(crate) fn agrees(folder: &Path, noun: &str, document: &str) {
     let schema = folder.join(format!("{noun}.xsd"));
     std::fs::write(&schema, bod(folder, &["schema", noun]).stdout).expect("a file");
     let ended = Command::new("xmllint").args(["--noout", "--nonet", "--schema"]).arg(&schema).arg(document).output();
@@ -192,7 +192,7 @@ fn the_shipped_mappings_fit_m3_as_it_describes_itself_and_what_they_cut_is_known
 #[test]
 fn check_holds_a_sites_mapping_against_the_saved_catalog_and_says_what_it_could_not_see() {
     let folder = tempfile::tempdir().expect("a folder");
-    let site = "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"EXT100MI/Touch\"\n";
+    let site = "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"EXT100MI/Touch\"\nproof = \"never\"\n";
     let mappings = folder.path().join("mappings");
     std::fs::create_dir(&mappings).expect("a folder");
     std::fs::write(mappings.join("site.toml"), site).expect("a mapping");

@@ -1,20 +1,42 @@
 //! What becomes of writes whose outcome got lost: proven by reading back, told as they are, or left to somebody.
 
 use crate::house::{Caller, House, Reply, sockets_alone};
-use mi_gateway::bod::Filter;
+use mi_gateway::bod::{Filter, Mapping, Source, shipped};
 use mi_gateway::outbox::{Ledger, Operator, Resolution, Wanted};
 use mi_gateway::points::{Answers, FileSettings, Pattern, Settings as Point, Target};
 use mi_gateway::relay;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A house whose M3 loses the connection at the next such write, before it is done or after.
 async fn losing(transaction: &str, when: &str) -> (House, Caller) {
-    let (house, caller) = House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
+    let (house, caller) = with_class(None).await;
+    loses(&house, transaction, when);
+    (house, caller)
+}
+
+fn loses(house: &House, transaction: &str, when: &str) {
+    house.faults(&format!(r#"{{"rules":[{{"transaction":"{transaction}","times":1,"action":"{when}"}}]}}"#));
+}
+
+/// A house whose own mapping calls `UpdItmBasic` so.
+async fn with_class(proof: Option<&str>) -> (House, Caller) {
+    House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
         let (quiet, settle_after) = (Duration::from_millis(20), Duration::ZERO);
         settings.publish = relay::Settings { enabled: true, quiet, settle_after, ..relay::Settings::default() };
+        if let Some(proof) = proof {
+            let text = format!(
+                "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"MMS200MI/UpdItmBasic\"\nproof = \"{proof}\"\n"
+            );
+            let mut mappings = shipped().expect("shipped mappings");
+            let own = Mapping::parse_over(&Source { name: "site.toml".into(), text }, &mappings).expect("no fault");
+            mappings.retain(|known| known.noun() != own.noun());
+            mappings.push(own);
+            settings.publish.mappings = Arc::new(mappings);
+        }
         let pattern = Pattern::parse("{document}_{variation}_{verb}.xml").expect("a pattern");
         let file = FileSettings { folder: settings.state.join("bods"), pattern, keep: None };
         let (name, filter, target) = ("bods".to_owned(), Filter::default(), Target::File(file));
@@ -28,9 +50,7 @@ async fn losing(transaction: &str, when: &str) -> (House, Caller) {
             target,
         }];
     })
-    .await;
-    house.faults(&format!(r#"{{"rules":[{{"transaction":"{transaction}","times":1,"action":"{when}"}}]}}"#));
-    (house, caller)
+    .await
 }
 
 async fn keyed(caller: &Caller, call: &str) -> Reply {
@@ -188,6 +208,116 @@ async fn a_deletion_whose_answer_was_lost_is_told_as_it_was() {
     let told = documents(&house, "LOST").await;
     let deleted = told.iter().find(|document| document.contains("actionCode=\"Delete\"")).expect("a delete");
     assert!(deleted.contains(">Before that</Description>"), "{deleted}");
+}
+
+#[tokio::test]
+async fn a_write_that_only_shows_a_state_is_told_as_one_and_never_counts_as_done() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = with_class(Some("state-only")).await;
+    loses(&house, "UpdItmBasic", "drop_after");
+    let call = "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Arrived";
+    let intent = lost(&caller, call).await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("doesn't prove")), "{parked}");
+    let told = documents(&house, "A00001").await;
+    assert!(told.len() == 1 && told[0].contains("actionCode=\"Replace\"") && told[0].contains(">Arrived<"), "{told:?}");
+    assert_eq!(keyed(&caller, call).await.problem(), "outcome-unknown");
+}
+
+#[tokio::test]
+async fn a_write_that_nothing_proves_is_parked_at_once_and_m3_is_not_asked() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = with_class(Some("never")).await;
+    loses(&house, "UpdItmBasic", "drop_after");
+    let intent = lost(&caller, "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Arrived").await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("nothing proves it")), "{parked}");
+    assert_eq!(documents(&house, "A00001").await, [] as [String; 0]);
+    let reads = house.asked().into_iter().filter(|call| call.contains("MMS200MI") && !call.contains("UpdItmBasic"));
+    assert_eq!(reads.collect::<Vec<_>>(), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn a_change_that_m3_has_not_counted_was_not_done_and_one_that_it_has_was() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    for (when, state) in [("drop_before", "refused"), ("drop_after", "committed")] {
+        let (house, caller) = with_class(None).await;
+        // What its document was made of is how the record stood before the next write.
+        let known = caller.m3("MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Known").await;
+        assert_eq!(known.json()["nrOfSuccessfullTransactions"], 1, "{}", known.text());
+        assert_eq!(documents(&house, "A00001").await.len(), 1);
+        loses(&house, "UpdItmBasic", when);
+        house.m3().clear_calls();
+        // The very values that are there: equality alone would say that it was done.
+        let call = "MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Known";
+        let intent = lost(&caller, call).await;
+        becomes(&house, &intent, state).await;
+        let again = keyed(&caller, call).await.json();
+        assert_eq!(again["nrOfSuccessfullTransactions"], i32::from(state == "committed"), "{again}");
+        let calls = house.asked();
+        let first = calls.iter().position(|call| call.contains("UpdItmBasic"));
+        assert_eq!(first, Some(0), "no write waits for a read of its own: {calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_callers_reference_finds_the_number_that_m3_gave() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = losing("AddOrderHead", "drop_after").await;
+    let call = "OIS100MI/AddOrderHead?CUNO=C00001&ORTP=A01&FACI=A01&CUOR=SHOP-1";
+    let intent = lost(&caller, call).await;
+    becomes(&house, &intent, "committed").await;
+    let again = keyed(&caller, call).await;
+    let number = again.records()[0]["ORNO"].as_str().expect("its number").to_owned();
+    let order = house.m3().record("OIS100MI", 100, &[("ORNO", &number)]).expect("the order");
+    assert_eq!(order["CUOR"], "SHOP-1");
+    assert!(documents(&house, &number).await[0].contains(">SHOP-1<"), "its document follows");
+    assert_eq!(house.asked().iter().filter(|call| call.contains("AddOrderHead")).count(), 1, "and not done twice");
+    // A temporary order has no document, and its number is found all the same.
+    let (house, caller) = losing("AddBatchHead", "drop_after").await;
+    let call = "OIS100MI/AddBatchHead?CUNO=C00001&ORTP=A01&FACI=A01&CUOR=SHOP-2";
+    let intent = lost(&caller, call).await;
+    becomes(&house, &intent, "committed").await;
+    let again = keyed(&caller, call).await;
+    assert!(again.records()[0]["ORNO"].as_str().is_some_and(|number| !number.is_empty()), "{}", again.text());
+}
+
+#[tokio::test]
+async fn a_reference_that_another_order_may_have_finds_nothing() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let add = "OIS100MI/AddOrderHead?CUNO=C00001&ORTP=A01&FACI=A01&CUOR=TWICE";
+    let done = async |caller: &Caller, call: &str| {
+        let reply = caller.m3(call).await;
+        assert_eq!(reply.json()["nrOfSuccessfullTransactions"], 1, "{}", reply.text());
+    };
+    // Before the lost one another was made, and its answer was heard; afterwards nothing came of the lost one, or something.
+    for (when, why) in [("drop_before", "another write's"), ("drop_after", "2 records have")] {
+        let (house, caller) = with_class(None).await;
+        done(&caller, add).await;
+        loses(&house, "AddOrderHead", when);
+        let intent = lost(&caller, add).await;
+        let parked = becomes(&house, &intent, "parked").await;
+        assert!(parked["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{when}: {parked}");
+    }
+    // Nothing has it, or it has not all that was sent.
+    let (house, caller) = losing("AddOrderHead", "drop_before").await;
+    let intent = lost(&caller, add).await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|reason| reason.contains("0 records have")), "{parked}");
+    let (house, caller) = losing("AddOrderHead", "drop_after").await;
+    let intent = lost(&caller, &format!("{add}&CHL1=X")).await;
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|reason| reason.contains("not all that was sent")), "{parked}");
 }
 
 async fn operator(house: &House, what: &str, order: Value) -> Value {

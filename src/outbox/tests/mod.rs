@@ -206,7 +206,7 @@ async fn message(outbox: &Outbox, at: u64, xml: &str) {
     };
     let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
     let messages = vec![Message { made: Box::new(made), points }];
-    let ending = Ending::Made { messages, told_at: Vec::new() };
+    let ending = Ending::Made { messages, told_at: Vec::new(), seen: None };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }
 

@@ -251,7 +251,7 @@ async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_le
         xml: "<a/>".into(),
     };
     let messages = [made("NEW", 7), made("OLD", 8)].map(|made| Message { made: Box::new(made), points: Vec::new() });
-    let ending = Ending::Made { messages: messages.to_vec(), told_at: Vec::new() };
+    let ending = Ending::Made { messages: messages.to_vec(), told_at: Vec::new(), seen: None };
     ledger.ended(&[(due, ending)]).await.expect("kept");
     let next = write().await;
     assert_eq!((next.known_division.as_deref(), next.known_location.as_deref()), (Some("NEW"), Some("in NEW")));
