@@ -59,6 +59,7 @@ mod surface;
 mod tenants;
 mod tokens;
 mod told;
+mod verbs;
 mod verdicts;
 mod wire;
 mod withheld;
