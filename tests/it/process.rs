@@ -18,6 +18,8 @@ mod limits;
 mod log;
 #[path = "process_memory.rs"]
 mod memory;
+#[path = "process_operator.rs"]
+mod operator;
 #[path = "process_outbox.rs"]
 mod outbox;
 #[path = "process_secrets.rs"]

@@ -53,7 +53,7 @@ impl Live {
             .expect("a request")
     }
 
-    async fn call(&self, call: &str) -> Reply {
+    pub(super) async fn call(&self, call: &str) -> Reply {
         send(&self.client, self.request(call)).await
     }
 
