@@ -151,3 +151,25 @@ async fn a_delete_stays_due_whichever_write_of_its_record_is_settled_last() {
     ledger.ended(&[(both, Ending::Nothing("told"))]).await.expect("kept");
     assert!(!settled(false).await.deletes, "once it is told a new write is another matter");
 }
+
+#[tokio::test]
+async fn how_a_record_stood_counts_only_where_it_was_read_before_the_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, ledger) = with_messages(folder.path(), 1).await;
+    let mut one = intent(None, "lost");
+    one.due = vec![item("Sync", false)];
+    new(&outbox, &one).await.lose();
+    until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
+    let question = asked(&ledger, 0).await.pop().expect("a question");
+    let due = &question.due[0];
+    assert_eq!(ledger.seen(&question, due).await.expect("read"), None, "its document said no count");
+    let store = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    for (at, known) in [(question.opened - 1, true), (question.opened, false), (question.opened + 1, false)] {
+        let mut write = store.write().await.expect("a transaction");
+        let read = sqlx::query("UPDATE documents SET seen_changes = '7', seen_at = ?").bind(at);
+        read.execute(&mut *write).await.expect("kept");
+        write.commit().await.expect("commits");
+        let seen = ledger.seen(&question, due).await.expect("read");
+        assert_eq!(seen.is_some_and(|seen| seen.changes == "7"), known, "{at}");
+    }
+}
