@@ -5,14 +5,12 @@
 //! ```
 //! Its words are columns, one table, and conditions that compare columns with values or with each other. Everything
 //! else (`*`, functions, a second table, a query inside of it, an order) is refused: rules decide on what a query
-//! reads, so nothing may be read that they are not shown. What is sent is the query written anew from what was
-//! understood.
+//! reads, so nothing may be read that they are not shown.
 //!
 //! Does not know: whether M3 has such a table.
 
 use super::{ProgramName, Value};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// The field that holds a query, and the program that takes one.
 const PROGRAM: &str = "EXPORTMI";
@@ -24,7 +22,7 @@ pub struct Export {
     pub table: String,
     /// Those that are asked for and those that conditions look at: an answer tells of both.
     pub columns: BTreeSet<String>,
-    /// The query in one form: names in capitals, words in small letters, one blank between them.
+    /// The query as it was written, with capitals outside of quotes: never longer than what was read.
     pub text: String,
 }
 
@@ -52,7 +50,7 @@ impl Export {
         let words = words(text)?;
         let mut reader = Reader { words: &words, next: 0, end: text.chars().count() + 1, export: Self::empty() };
         reader.query()?;
-        Ok(reader.export)
+        Ok(Self { text: capitals(text), ..reader.export })
     }
 
     /// Of the value of such a field.
@@ -72,9 +70,8 @@ impl Export {
 enum Word {
     /// In capitals, whether it names something or is a word of the language.
     Name(String),
-    /// With its quotes, as it is written.
-    Text(String),
-    Number(String),
+    Text,
+    Number,
     Sign(&'static str),
 }
 
@@ -110,11 +107,11 @@ fn words(text: &str) -> Result<Vec<(usize, Word)>, ExportFault> {
             if chars.get(at).is_some_and(|c| !matches!(c, ' ' | ',' | ')')) {
                 return fault(at, "a blank, a comma or a parenthesis stands behind a number");
             }
-            Word::Number(number)
+            Word::Number
         } else if *c == '\'' {
             let Some(end) = closing(&chars, begin) else { return fault(begin, "the quote has no end") };
             at = end + 1;
-            Word::Text(chars[begin..at].iter().collect())
+            Word::Text
         } else {
             let rest: String = chars[begin..].iter().take(2).collect();
             let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) else {
@@ -126,6 +123,13 @@ fn words(text: &str) -> Result<Vec<(usize, Word)>, ExportFault> {
         words.push((begin + 1, word));
     }
     Ok(words)
+}
+
+/// Two quotes in a text leave it and go on in it: what stands in quotes is every other part.
+fn capitals(text: &str) -> String {
+    let parts = text.split('\'').enumerate();
+    let parts = parts.map(|(at, part)| if at % 2 == 0 { part.to_ascii_uppercase() } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("'")
 }
 
 /// Where the text that begins here ends; two quotes in it stand for one.
@@ -232,21 +236,19 @@ impl Reader<'_> {
     /// A value or another column.
     fn operand(&mut self) -> Result<(), ExportFault> {
         match self.peek() {
-            Some(Word::Number(number)) => {
-                let number = number.clone();
-                self.took(&number);
+            Some(Word::Number) => {
+                self.next += 1;
                 Ok(())
             }
-            Some(Word::Text(_)) => self.text(),
+            Some(Word::Text) => self.text(),
             _ => self.column("a value or a column stands here"),
         }
     }
 
     fn text(&mut self) -> Result<(), ExportFault> {
         match self.peek() {
-            Some(Word::Text(text)) => {
-                let text = text.clone();
-                self.took(&text);
+            Some(Word::Text) => {
+                self.next += 1;
                 Ok(())
             }
             _ => self.fault("a text in single quotes stands here"),
@@ -263,7 +265,7 @@ impl Reader<'_> {
         match self.peek() {
             Some(Word::Name(name)) if !RESERVED.contains(&name.as_str()) => {
                 let name = name.clone();
-                self.took(&name);
+                self.next += 1;
                 Ok(name)
             }
             _ => self.fault(what),
@@ -274,7 +276,7 @@ impl Reader<'_> {
         if !self.is(word) {
             return self.fault(what);
         }
-        self.took(&word.to_ascii_lowercase());
+        self.next += 1;
         Ok(())
     }
 
@@ -288,7 +290,7 @@ impl Reader<'_> {
     fn sign(&mut self, sign: &str) -> bool {
         let is = matches!(self.peek(), Some(Word::Sign(known)) if *known == sign);
         if is {
-            self.took(sign);
+            self.next += 1;
         }
         is
     }
@@ -299,13 +301,6 @@ impl Reader<'_> {
 
     fn peek(&self) -> Option<&Word> {
         self.words.get(self.next).map(|(_, word)| word)
-    }
-
-    fn took(&mut self, written: &str) {
-        self.next += 1;
-        let text = &mut self.export.text;
-        let joins = text.is_empty() || text.ends_with('(') || matches!(written, "," | ")");
-        let _ = write!(text, "{}{written}", if joins { "" } else { " " });
     }
 
     fn fault<T>(&self, what: &'static str) -> Result<T, ExportFault> {
@@ -321,7 +316,7 @@ mod tests {
     #[test]
     fn a_query_tells_its_table_and_every_column_it_looks_at() {
         let export = Export::parse(
-            "okcuno,OKCUNM  from ocusma where OKCONO=100 and (OKSTAT in ('20', '90') or not OKCUNM like 'O''N%') \
+            "okcuno,OKCUNM  from ocusma where OKCONO=100 and (OKSTAT in ('20', '90') or not OKCUNM like 'O''n%') \
              and OKCRLM between -1 and 9.5 and OKRGDT<=OKLMDT",
         )
         .unwrap();
@@ -330,8 +325,8 @@ mod tests {
         assert_eq!(columns, ["OKCONO", "OKCRLM", "OKCUNM", "OKCUNO", "OKLMDT", "OKRGDT", "OKSTAT"]);
         assert_eq!(
             export.text,
-            "OKCUNO, OKCUNM from OCUSMA where OKCONO = 100 and (OKSTAT in ('20', '90') or not OKCUNM like 'O''N%') and \
-             OKCRLM between -1 and 9.5 and OKRGDT <= OKLMDT"
+            "OKCUNO,OKCUNM  FROM OCUSMA WHERE OKCONO=100 AND (OKSTAT IN ('20', '90') OR NOT OKCUNM LIKE 'O''n%') \
+             AND OKCRLM BETWEEN -1 AND 9.5 AND OKRGDT<=OKLMDT"
         );
     }
 

@@ -29,7 +29,7 @@ async fn a_query_is_refused_by_what_it_asks_for_and_sent_as_it_was_understood() 
     };
     tokio::time::timeout(Duration::from_secs(60), learnt).await.expect("the layout is learnt");
     let sent: Vec<_> = calls().into_iter().filter_map(|call| call.fields.get("QERY").cloned()).collect();
-    assert_eq!(sent, ["OKCUNO from OCUSMA where OKCONO = 100"]);
+    assert_eq!(sent, ["OKCUNO  FROM OCUSMA WHERE OKCONO=100"]);
     house.m3().clear_calls();
     for stranger in ["OKPWMT from OCUSMA", "OKCUNO from CIDMAS", "OKCUNO from OCUSMA where OKPWMT like '1%'"] {
         let reply = ask(stranger).await;
