@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 pub(super) async fn outbox(config: Option<&Path>, words: args::Outbox) -> Result<ExitCode, Failure> {
     let settings = settings(config)?;
-    let ledger = Ledger::open(&settings.outbox.folder).await.map_err(failed)?;
+    let ledger = Ledger::open(&settings.outbox).await.map_err(failed)?;
     let done = run(&ledger, words).await;
     ledger.close().await;
     done

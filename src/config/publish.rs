@@ -3,10 +3,11 @@
 use super::keys::{flag, number, path, seconds, set};
 use super::points::{confirmation, logical_id};
 use super::reader::Reader;
+use super::secret::first_line;
 use super::settings::Backend;
 use crate::bod::{Action, Mapping, Source, shipped};
 use crate::model::{Company, Division, M3User};
-use crate::outbox::Settings;
+use crate::outbox::{Seal, Settings};
 use crate::relay;
 use crate::relay::{BodId, Entity, Location, M3S_OWN, Mode, Rule};
 use std::collections::BTreeMap;
@@ -26,7 +27,25 @@ pub(super) fn outbox(reader: &mut Reader, state: &Path) -> Settings {
     set(&mut outbox.parked, number::<u64>(reader, "outbox.parked_days", 1..=3_650).map(days));
     set(&mut outbox.entries, number::<u64>(reader, "outbox.entry_days", 1..=3_650).map(days));
     set(&mut outbox.most_bytes, number::<u64>(reader, "outbox.most_mib", 16..=16_777_216).map(|mib| mib * MIB));
+    outbox.seal = encryption(reader);
     outbox
+}
+
+/// What lies in the outbox is sealed with a secret that lies elsewhere.
+fn encryption(reader: &mut Reader) -> Seal {
+    const KEY: &str = "outbox.encryption.secret_file";
+    let of_file = path(reader, KEY).and_then(|file| first_line(reader, KEY, &file));
+    let own = of_file.or(reader.secret("outbox.encryption.secret"));
+    let mut former = Vec::new();
+    for name in reader.below("outbox.encryption.former") {
+        let key = format!("outbox.encryption.former.{name}");
+        former.extend(path(reader, &key).and_then(|file| first_line(reader, &key, &file)));
+    }
+    Seal::new(own.as_ref(), &former).unwrap_or_else(|error| {
+        let hint = "make one with `openssl rand -base64 32`, and keep it elsewhere than the outbox and its backups";
+        reader.faults.add(reader.place(KEY), "outbox.encryption", format!("has a secret that {error}"), hint);
+        Seal::default()
+    })
 }
 
 /// A trial publishes; a real M3 has a publisher already, and somebody has to say that this one is meant.

@@ -6,6 +6,7 @@
 use super::error::Error;
 use super::ledger::Ledger;
 use super::message::Made;
+use super::seal::Seal;
 use super::state::{Change, State};
 use super::writer::now;
 use crate::model::ClientId;
@@ -119,7 +120,7 @@ impl Ledger {
         .execute(&mut *write)
         .await?;
         if let Some(own) = &arrival.own {
-            say(&mut write, own, &json!([issuer, client]).to_string(), arrival.point).await?;
+            say((&mut write, &self.seal), own, &json!([issuer, client]).to_string(), arrival.point).await?;
         }
         write.commit().await?;
         Ok(Taken::Now(answered))
@@ -259,7 +260,12 @@ pub(super) async fn change(
 }
 
 /// What is said to one client goes in its order, as the documents of one record do.
-async fn say(write: &mut Transaction<'static, Sqlite>, own: &Own<'_>, record: &str, point: &str) -> Result<(), Error> {
+async fn say(
+    (write, seal): (&mut Transaction<'static, Sqlite>, &Seal),
+    own: &Own<'_>,
+    record: &str,
+    point: &str,
+) -> Result<(), Error> {
     let (made, at) = (own.made, now());
     let row = sqlx::query(
         "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, variation)
@@ -291,7 +297,7 @@ async fn say(write: &mut Transaction<'static, Sqlite>, own: &Own<'_>, record: &s
     .bind(made.created.clone())
     .bind(own.cause)
     .bind(at)
-    .bind(made.xml.clone())
+    .bind(seal.close(("xml", &made.bod_id), &made.xml)?.into_owned())
     .execute(&mut **write)
     .await?
     .last_insert_rowid();

@@ -1,14 +1,15 @@
 //! The outbox as people see it: from the command line, in a process of its own, and at the operations door.
 
+use super::desk::Settings;
 use super::entries::shown;
 use super::error::Error;
 use super::ledger::Ledger;
+use super::reseal::expect;
 use super::writer::migrate;
 use crate::store::Store;
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use std::path::Path;
 
 /// What is looked for; nothing said is everything.
 #[derive(Debug, Clone, Default)]
@@ -23,10 +24,11 @@ pub struct Wanted {
 
 impl Ledger {
     /// Of a gateway that may be running.
-    pub async fn open(folder: &Path) -> Result<Self, Error> {
-        let store = Store::open(folder).await?;
+    pub async fn open(settings: &Settings) -> Result<Self, Error> {
+        let store = Store::open(&settings.folder).await?;
         migrate(&store).await?;
-        Ok(Self { store })
+        expect(&store, &settings.seal).await?;
+        Ok(Self { store, seal: settings.seal.clone() })
     }
 
     pub async fn close(&self) {
@@ -112,14 +114,16 @@ impl Ledger {
         let bods =
             sqlx::query("SELECT bod_id FROM messages WHERE cause = ?").bind(id).fetch_all(self.store.read()).await?;
         let bods: Result<Vec<String>, Error> = bods.iter().map(|row| text(row, "bod_id")).collect();
+        let number = row.try_get::<i64, _>("id")?.to_string();
+        let opened = |column, text| self.seal.open((column, &number), text).map(|text| read(&text));
         Ok(json!({
             "kind": "write", "id": id, "state": text(&row, "state")?, "client": text(&row, "client")?,
             "issuer": text(&row, "issuer")?, "m3_user": text(&row, "m3_user")?,
             "call": format!("{}/{}", text(&row, "program")?, text(&row, "transaction_name")?),
             "company": row.try_get::<i64, _>("company")?, "division": text(&row, "division")?,
-            "fields": read(&text(&row, "fields")?), "opened": time(row.try_get("opened")?),
+            "fields": opened("fields", text(&row, "fields")?)?, "opened": time(row.try_get("opened")?),
             "settled": row.try_get::<Option<i64>, _>("settled")?.map(time),
-            "outcome": row.try_get::<Option<String>, _>("outcome")?.map(|text| read(&text)),
+            "outcome": row.try_get::<Option<String>, _>("outcome")?.map(|text| opened("outcome", text)).transpose()?,
             "reason": row.try_get::<Option<String>, _>("reason")?, "messages": bods?,
         }))
     }

@@ -5,6 +5,8 @@ use super::error::Error;
 use super::images::{Images, Look};
 use super::intent::{Intent, Opened, Outcome, Pledge};
 use super::ledger::Ledger;
+use super::reseal::take_on;
+use super::seal::{ANYWHERE, Seal};
 use super::status::Status;
 use super::tidy::Ages;
 use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
@@ -15,6 +17,7 @@ use crate::telemetry::Metrics;
 use aws_lc_rs::{hmac, rand};
 use prometheus::IntCounterVec;
 use serde_json::json;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,13 +41,16 @@ pub struct Settings {
     pub entries: Duration,
     /// More than so many bytes it does not take on: what is owed is told first.
     pub most_bytes: u64,
+    /// What content is sealed with.
+    pub seal: Seal,
 }
 
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
         let (parked, entries) = (90 * day, 90 * day);
-        Self { folder, required: true, key_lifetime: day, retention: week, parked, entries, most_bytes: MOST_BYTES }
+        let (most_bytes, seal) = (MOST_BYTES, Seal::default());
+        Self { folder, required: true, key_lifetime: day, retention: week, parked, entries, most_bytes, seal }
     }
 
     pub fn ages(&self) -> Ages {
@@ -90,6 +96,7 @@ impl Outbox {
     ) -> Result<Self, Error> {
         let store = Store::open(&settings.folder).await?;
         migrate(&store).await?;
+        take_on(&store, &settings.seal).await?;
         let mut write = store.write().await?;
         sqlx::query("UPDATE intents SET state = 'unknown', next_try = ? WHERE state = 'open'")
             .bind(now())
@@ -101,7 +108,8 @@ impl Outbox {
         let status = Arc::new(Status::new(metrics));
         let (orders, taken) = mpsc::channel(QUEUE);
         let (key_lifetime, panics) = (settings.key_lifetime, metrics.panics.clone());
-        tasks.spawn(Writer::new(store.clone(), status.clone(), taken, key_lifetime, panics).run());
+        let ledger = Ledger { store: store.clone(), seal: settings.seal.clone() };
+        tasks.spawn(Writer::new(ledger, status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
         let (images, untold) = (Images::default(), metrics.publishing.untold.clone());
         let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, untold, images };
@@ -156,7 +164,7 @@ impl Outbox {
     }
 
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(self.0.store.clone())
+        Ledger { store: self.0.store.clone(), seal: self.0.settings.seal.clone() }
     }
 
     /// Whether intents can be kept; the reason is for readiness.
@@ -184,7 +192,7 @@ impl Outbox {
         };
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (told, answer) = oneshot::channel();
-        let line = self.line(id, intent);
+        let line = self.line(id, intent)?;
         let fingerprint = line.fingerprint.clone();
         self.0.orders.try_send(Order::Open { row: line, told }).map_err(|error| match error {
             TrySendError::Full(_) => Error::Full,
@@ -222,7 +230,7 @@ impl Outbox {
     }
 
     fn again(&self, before: Answer, fingerprint: Option<&str>) -> Result<Opened, Error> {
-        let Answer::Before { name, state, outcome, fingerprint: of_before } = before else {
+        let Answer::Before { id, name, state, outcome, fingerprint: of_before } = before else {
             return Err(Error::Damaged("key"));
         };
         self.count("repeated");
@@ -232,14 +240,15 @@ impl Outbox {
         Ok(match state.as_str() {
             "open" => Opened::InFlight,
             "committed" | "refused" => {
-                let outcome = outcome.and_then(|text| serde_json::from_str(&text).ok());
-                Opened::Settled(outcome.ok_or(Error::Damaged("outcome"))?)
+                let outcome = outcome.ok_or(Error::Damaged("outcome"))?;
+                let outcome = self.0.settings.seal.open(("outcome", &id.to_string()), outcome)?;
+                Opened::Settled(serde_json::from_str(&outcome).map_err(|_| Error::Damaged("outcome"))?)
             }
             _ => Opened::Unknown(name),
         })
     }
 
-    fn line(&self, id: i64, intent: &Intent) -> Line {
+    fn line(&self, id: i64, intent: &Intent) -> Result<Line, Error> {
         let (program, transaction) = (intent.program.as_str(), intent.transaction.as_str());
         let whole = intent.fields.iter().all(|(name, _)| !is_sensitive(name.as_str()));
         let fields: Vec<(&str, &str)> = intent
@@ -249,7 +258,15 @@ impl Outbox {
             .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         let fields = serde_json::to_string(&fields).unwrap_or_default();
-        let due = serde_json::to_string(&intent.due).unwrap_or_default();
+        let seal = &self.0.settings.seal;
+        let fields = seal.close(("fields", &id.to_string()), &fields)?;
+        let mut due = Cow::Borrowed(&intent.due);
+        if due.iter().any(|due| due.before.is_some()) {
+            for before in due.to_mut().iter_mut().filter_map(|due| due.before.as_mut()) {
+                *before = seal.close(("before", ANYWHERE), before)?.into_owned();
+            }
+        }
+        let due = serde_json::to_string(&due).unwrap_or_default();
         let fingerprint = intent.key.is_some().then(|| self.fingerprint(intent));
         let (key, ordinal) = intent.key.as_ref().map_or((None, 0), |key| (Some(key.text()), key.ordinal()));
         let (issuer, client) = (&*intent.client.issuer, &*intent.client.id);
@@ -271,7 +288,7 @@ impl Outbox {
             due,
         ]);
         let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
-        Line { id, values, key, fingerprint }
+        Ok(Line { id, values, key, fingerprint })
     }
 
     /// Keyed: a PIN among the fields is not found out from the file by trying.

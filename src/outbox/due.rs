@@ -6,6 +6,7 @@ use super::error::Error;
 use super::evidence::Seen;
 use super::ledger::{Ledger, company, division, millis, until};
 use super::message::Made;
+use super::seal::{ANYWHERE, Seal};
 use super::state::State;
 use super::writer::now;
 use crate::model::{Company, Division};
@@ -89,7 +90,7 @@ impl Ledger {
             .await?;
         let mut documents = Vec::new();
         for row in &rows {
-            match due_document(row) {
+            match due_document(row, &self.seal) {
                 Ok(document) => documents.push(document),
                 // One that can't be read holds up none of the others.
                 Err(error) => self.set_aside(DAMAGED, row, &error).await?,
@@ -116,7 +117,7 @@ impl Ledger {
             match ending {
                 Ending::Made { messages, told_at, seen } => {
                     for Message { made, points } in messages {
-                        keep(&mut write, due, made, points).await?;
+                        keep((&mut write, &self.seal), due, made, points).await?;
                     }
                     tell(&mut write, due, messages, told_at, seen.as_ref()).await?;
                 }
@@ -129,7 +130,7 @@ impl Ledger {
 }
 
 async fn keep(
-    write: &mut Write,
+    (write, seal): (&mut Write, &Seal),
     due: &DueDocument,
     made: &Made,
     points: &[(String, Option<String>)],
@@ -155,7 +156,7 @@ async fn keep(
     .bind(made.created.clone())
     .bind(due.cause.clone())
     .bind(at)
-    .bind(made.xml.clone())
+    .bind(seal.close(("xml", &made.bod_id), &made.xml)?.into_owned())
     .execute(&mut **write)
     .await?
     .last_insert_rowid();
@@ -236,7 +237,7 @@ async fn not_made(
     Ok(())
 }
 
-fn due_document(row: &SqliteRow) -> Result<DueDocument, Error> {
+fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
     let text = |name: &str| row.try_get::<String, _>(name);
     Ok(DueDocument {
         id: row.try_get("id")?,
@@ -253,7 +254,7 @@ fn due_document(row: &SqliteRow) -> Result<DueDocument, Error> {
         since: row.try_get::<Option<i64>, _>("since")?.unwrap_or_default(),
         known_division: row.try_get("known_division")?,
         known_location: row.try_get("known_location")?,
-        before: row.try_get("before")?,
+        before: row.try_get::<Option<_>, _>("before")?.map(|text| seal.open(("before", ANYWHERE), text)).transpose()?,
         told_at: serde_json::from_str(&text("told_at")?).map_err(|_| Error::Damaged("list of points"))?,
     })
 }

@@ -20,6 +20,17 @@ pub enum Error {
     Unwritten(String),
     #[error("the outbox holds a {0} that can't be read")]
     Damaged(&'static str),
+    /// Under a secret that the settings don't have.
+    #[error(
+        "the outbox holds content that was sealed with another secret ({by}); give that one among \
+         outbox.encryption.former_secret_files: without it the content is lost"
+    )]
+    Sealed { by: String },
+    #[error(
+        "the content of the outbox is not sealed as [outbox.encryption] says; start the gateway once with these settings, \
+         and it is sealed anew"
+    )]
+    OtherSeal,
     #[error("nothing in the outbox is called {name}; see `mi-gateway outbox list`")]
     Unknown { name: String },
     #[error(

@@ -6,8 +6,10 @@
 use super::error::Error;
 use super::intent::Due;
 use super::ledger::{Ledger, Question};
+use super::seal::Seal;
+use futures_util::TryStreamExt;
 use serde_json::json;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Row, Sqlite, Transaction};
 
 /// A record as its last document was read, so that a later question costs no write a read of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Ledger {
 /// Whether what was found by a caller's reference may as well be another write's: a document tells of it, M3 gave its
 /// number to another call, or another call of which nobody knows has the same reference. `due`: with the number.
 pub(super) async fn is_taken(
-    write: &mut Transaction<'static, Sqlite>,
+    (write, seal): (&mut Transaction<'static, Sqlite>, &Seal),
     question: &Question,
     due: &[Due],
     number: &(String, String),
@@ -67,19 +69,25 @@ pub(super) async fn is_taken(
         }
     }
     let reference = question.fields.iter().find(|(name, _)| name == by);
-    let row = sqlx::query(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM intents WHERE id <> ?1 AND company = ?2 AND program = ?3
-                AND transaction_name = ?4 AND state IN ('open', 'unknown', 'parked') AND instr(fields, ?5) > 0)
-            OR EXISTS (SELECT 1 FROM intents WHERE id <> ?1 AND company = ?2 AND program = ?3
-                AND transaction_name = ?4 AND state = 'committed' AND instr(outcome, ?6) > 0)",
+    let mut others = sqlx::query(
+        "SELECT id, state, CASE state WHEN 'committed' THEN outcome ELSE fields END AS text FROM intents WHERE id <> ?1
+            AND company = ?2 AND program = ?3 AND transaction_name = ?4
+            AND state IN ('open', 'unknown', 'parked', 'committed')",
     )
     .bind(question.id)
     .bind(company)
     .bind(question.program.as_str())
     .bind(question.transaction.as_str())
-    .bind(json!(reference).to_string())
-    .bind(json!(number).to_string())
-    .fetch_optional(&mut **write)
-    .await?;
-    Ok(row.is_some())
+    .fetch(&mut **write);
+    // As they are written down; sealed content can't be searched by the store.
+    let (reference, number) = (json!(reference).to_string(), json!(number).to_string());
+    while let Some(row) = others.try_next().await? {
+        let (id, state): (i64, String) = (row.try_get("id")?, row.try_get("state")?);
+        let (column, same) = if state == "committed" { ("outcome", &number) } else { ("fields", &reference) };
+        let text: Option<String> = row.try_get("text")?;
+        if seal.open((column, &id.to_string()), text.unwrap_or_default())?.contains(same) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

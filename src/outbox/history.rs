@@ -18,12 +18,14 @@ impl Ledger {
         {
             ways.push(self.way(id, &way).await?);
         }
+        let bod_id = text(row, "bod_id")?;
+        let xml = self.seal.open(("xml", &bod_id), text(row, "xml")?)?;
         Ok(json!({
-            "kind": "message", "id": text(row, "bod_id")?,
+            "kind": "message", "id": bod_id,
             "document": format!("{}.{}", text(row, "verb")?, text(row, "noun")?), "action": text(row, "action")?,
             "entity": text(row, "entity")?, "location": text(row, "location")?, "document_id": text(row, "document_id")?,
             "variation": row.try_get::<i64, _>("variation")?, "cause": text(row, "cause")?,
-            "made": time(row.try_get("made")?), "points": ways, "xml": text(row, "xml")?,
+            "made": time(row.try_get("made")?), "points": ways, "xml": xml,
         }))
     }
 

@@ -4,6 +4,7 @@ use super::entries::tell;
 use super::error::Error;
 use super::evidence::is_taken;
 use super::intent::{Due, Outcome};
+use super::seal::Seal;
 use super::writer::{now, settle_rows};
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;
@@ -16,6 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(super) store: Store,
+    pub(super) seal: Seal,
 }
 
 /// A write of which nobody knows what became of it.
@@ -79,8 +81,10 @@ pub(super) fn until(at: i64) -> Duration {
 }
 
 impl Ledger {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store }
+    /// As it is written down.
+    pub(super) fn outcome(&self, intent: i64, outcome: &Outcome) -> Result<String, Error> {
+        let text = serde_json::to_string(outcome).unwrap_or_default();
+        Ok(self.seal.close(("outcome", &intent.to_string()), &text)?.into_owned())
     }
 
     /// Unknown writes that may be asked about now: none of those that M3 may still be at, for they became unknown less
@@ -94,7 +98,7 @@ impl Ledger {
             .await?;
         let mut questions = Vec::new();
         for row in &rows {
-            match question(row) {
+            match question(row, &self.seal) {
                 Ok(question) => questions.push(question),
                 Err(error) => self.set_aside(DAMAGED, row, &error).await?,
             }
@@ -129,7 +133,7 @@ impl Ledger {
             let missing = named.iter_mut().flat_map(|due| &mut due.key).filter(|(_, value)| value.is_none());
             missing.filter(|(field, _)| *field == number.0).for_each(|(_, value)| *value = Some(number.1.clone()));
             records.push(vec![number.clone()]);
-            if is_taken(&mut write, question, &named, number, by).await? {
+            if is_taken((&mut write, &self.seal), question, &named, number, by).await? {
                 verdict = &doubtful;
             }
         }
@@ -142,13 +146,13 @@ impl Ledger {
         match verdict {
             Verdict::Committed | Verdict::Found { .. } => {
                 let outcome = Outcome::Done { reported: true, records };
-                let outcome = serde_json::to_string(&outcome).unwrap_or_default();
+                let outcome = self.outcome(question.id, &outcome)?;
                 settle_rows(&mut write, &[json!([question.id, "committed", outcome])], at).await?;
             }
             Verdict::Refused => {
                 let message = "M3 did not do it: the record was read back".to_owned();
                 let outcome = Outcome::Refused { message, id: String::new(), field: None };
-                let outcome = serde_json::to_string(&outcome).unwrap_or_default();
+                let outcome = self.outcome(question.id, &outcome)?;
                 settle_rows(&mut write, &[json!([question.id, "refused", outcome])], at).await?;
             }
             Verdict::Parked { why, .. } => {
@@ -171,17 +175,19 @@ impl Ledger {
     }
 }
 
-fn question(row: &SqliteRow) -> Result<Question, Error> {
+fn question(row: &SqliteRow, seal: &Seal) -> Result<Question, Error> {
     let damaged = |_| Error::Damaged("write");
     let text = |name: &str| row.try_get::<String, _>(name);
+    let id: i64 = row.try_get("id")?;
+    let fields = seal.open(("fields", &id.to_string()), text("fields")?)?;
     Ok(Question {
-        id: row.try_get("id")?,
+        id,
         name: text("name")?,
         program: ProgramName::parse(&text("program")?).map_err(|_| Error::Damaged("program"))?,
         transaction: TransactionName::parse(&text("transaction_name")?).map_err(|_| Error::Damaged("transaction"))?,
         place: Place { company: company(row)?, division: division(&text("division")?)? },
         user: text("m3_user")?,
-        fields: serde_json::from_str(&text("fields")?).map_err(damaged)?,
+        fields: serde_json::from_str(&fields).map_err(damaged)?,
         whole: row.try_get::<i64, _>("whole")? == 1,
         due: serde_json::from_str(&text("told")?).map_err(damaged)?,
         tries: row.try_get("tries")?,

@@ -21,7 +21,9 @@ mod ledger;
 mod message;
 mod orders;
 mod replay;
+mod reseal;
 mod schema;
+mod seal;
 mod state;
 mod status;
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub use ledger::{Ledger, Question, Verdict};
 pub use message::{Attempt, Delivery, Kept, Made};
 pub use orders::{Dropped, Operator, Order, Resolution};
 pub use replay::Selection;
+pub use seal::{Seal, TooShort};
 pub use state::{Change, State};
 pub use tidy::{Ages, Tidied};
 pub use watches::{Polled, Watched};

@@ -120,7 +120,7 @@ impl Ledger {
             }
         };
         let at = now();
-        let outcome = serde_json::to_string(&outcome).unwrap_or_default();
+        let outcome = self.outcome(intent, &outcome)?;
         sqlx::query("UPDATE intents SET reason = ?1 WHERE id = ?2")
             .bind(format!("{}: {}", who.by, who.reason))
             .bind(intent)

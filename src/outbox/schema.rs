@@ -130,4 +130,9 @@ pub(super) const STEPS: &[&str] = &["
     "
     ALTER TABLE documents ADD COLUMN seen_changes TEXT;
     ALTER TABLE documents ADD COLUMN seen_at INTEGER;
+",
+    // Under which seals the content may be; no name is content as it is.
+    "
+    CREATE TABLE seals (name TEXT PRIMARY KEY) STRICT;
+    INSERT INTO seals (name) VALUES ('');
 "];

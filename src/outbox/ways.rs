@@ -5,6 +5,7 @@
 use super::error::Error;
 use super::ledger::{Ledger, millis, until};
 use super::message::{Attempt, Delivery, Kept, Made};
+use super::seal::Seal;
 use super::state::State;
 use super::writer::now;
 use futures_util::TryStreamExt;
@@ -119,15 +120,18 @@ impl Ledger {
         let query = if probe { PROBE } else { WAITING };
         // Whoever only looks keeps nobody from writing.
         if ended.is_empty()
-            && (most == 0 || waiting(self.store.read(), query, point, &busy, (1, 0)).await?.0.is_empty())
+            && (most == 0 || waiting((self.store.read(), &self.seal), query, point, &busy, (1, 0)).await?.0.is_empty())
         {
             return Ok((Vec::new(), false));
         }
         let mut write = self.store.write().await?;
         tried(&mut write, point, ended).await?;
         let room = (most, bytes);
-        let taken =
-            if most == 0 { (Vec::new(), false) } else { waiting(&mut *write, query, point, &busy, room).await? };
+        let taken = if most == 0 {
+            (Vec::new(), false)
+        } else {
+            waiting((&mut *write, &self.seal), query, point, &busy, room).await?
+        };
         if !taken.0.is_empty() {
             let ids: Vec<i64> = taken.0.iter().map(|one| one.kept.id).collect();
             sqlx::query(
@@ -271,7 +275,7 @@ async fn tried(write: &mut Transaction<'static, Sqlite>, point: &str, attempts: 
 
 /// The oldest waiting message of each document that is not busy, as far as it may go now; and whether there may be more.
 async fn waiting<'c>(
-    from: impl sqlx::Executor<'c, Database = Sqlite>,
+    (from, seal): (impl sqlx::Executor<'c, Database = Sqlite>, &Seal),
     query: &'static str,
     point: &str,
     busy: &str,
@@ -285,7 +289,7 @@ async fn waiting<'c>(
         .fetch(from);
     let (mut found, mut held) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
-        let delivery = delivery(&row)?;
+        let delivery = delivery(&row, seal)?;
         held += delivery.kept.made.xml.len();
         found.push(delivery);
         if held >= bytes {
@@ -296,8 +300,10 @@ async fn waiting<'c>(
     Ok((found, more))
 }
 
-fn delivery(row: &SqliteRow) -> Result<Delivery, Error> {
+fn delivery(row: &SqliteRow, seal: &Seal) -> Result<Delivery, Error> {
     let text = |name: &str| row.try_get::<String, _>(name);
+    let bod_id = text("bod_id")?;
+    let xml = seal.open(("xml", &bod_id), text("xml")?)?;
     Ok(Delivery {
         document: row.try_get("document")?,
         tries: row.try_get("tries")?,
@@ -309,7 +315,7 @@ fn delivery(row: &SqliteRow) -> Result<Delivery, Error> {
             cause: text("cause")?,
             made_at: row.try_get("made")?,
             made: Made {
-                bod_id: text("bod_id")?,
+                bod_id,
                 action: text("action")?,
                 variation: row.try_get::<i64, _>("variation")?.cast_unsigned(),
                 tenant: text("tenant")?,
@@ -319,7 +325,7 @@ fn delivery(row: &SqliteRow) -> Result<Delivery, Error> {
                 location: text("location")?,
                 document_id: text("document_id")?,
                 created: text("created")?,
-                xml: text("xml")?,
+                xml,
             },
         },
     })

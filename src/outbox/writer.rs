@@ -5,6 +5,7 @@
 use super::entries::{enter, marks};
 use super::error::Error;
 use super::intent::{Due, Outcome};
+use super::ledger::Ledger;
 use super::schema::STEPS;
 use super::status::Status;
 use crate::clock::unix_micros;
@@ -113,7 +114,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) enum Answer {
     New,
-    Before { name: String, state: String, outcome: Option<String>, fingerprint: Option<String> },
+    Before { id: i64, name: String, state: String, outcome: Option<String>, fingerprint: Option<String> },
 }
 
 #[derive(Debug)]
@@ -124,7 +125,7 @@ pub(super) enum Settled {
 }
 
 pub(super) struct Writer {
-    pub(super) store: Store,
+    pub(super) ledger: Ledger,
     pub(super) status: Arc<Status>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) key_lifetime: Duration,
@@ -146,13 +147,13 @@ type Opening = (Line, oneshot::Sender<Result<Answer, String>>);
 
 impl Writer {
     pub(super) fn new(
-        store: Store,
+        ledger: Ledger,
         status: Arc<Status>,
         orders: mpsc::Receiver<Order>,
         key_lifetime: Duration,
         panics: IntCounter,
     ) -> Self {
-        Self { store, status, orders, key_lifetime, panics, left: Vec::new(), ended: false }
+        Self { ledger, status, orders, key_lifetime, panics, left: Vec::new(), ended: false }
     }
 
     /// A bug costs the round that met it: whoever waited is refused, and what was settled stays for the next one.
@@ -246,7 +247,7 @@ impl Writer {
                 Settled::Unknown { id } => known.push(json!([id, "unknown", Value::Null])),
                 Settled::Known { id, outcome, due: documents } => {
                     let state = if matches!(outcome, Outcome::Done { .. }) { "committed" } else { "refused" };
-                    known.push(json!([id, state, serde_json::to_string(outcome).unwrap_or_default()]));
+                    known.push(json!([id, state, self.ledger.outcome(*id, outcome)?]));
                     due.extend(documents.iter().map(|due| (*id, due)));
                 }
             }
@@ -267,10 +268,10 @@ impl Writer {
         let trial = rows.is_empty() && !self.status.is_fine();
         if !keyed && !trial && due.iter().all(|(_, due)| due.entry.is_none()) {
             // What most rounds are: each order to the store is a way to its thread and back, and everybody waits.
-            self.store.write_at_once(fill(concat!("BEGIN IMMEDIATE;", round!(), ";COMMIT"))).await?;
+            self.ledger.store.write_at_once(fill(concat!("BEGIN IMMEDIATE;", round!(), ";COMMIT"))).await?;
             return Ok(rows.iter().map(|_| Answer::New).collect());
         }
-        let mut write = self.store.write().await?;
+        let mut write = self.ledger.store.write().await?;
         if keyed {
             self.forget_keys(&mut write).await?;
         }
@@ -324,8 +325,8 @@ pub(super) const HOLDER: &str = "SELECT id, name, state, outcome, fingerprint FR
     WHERE issuer = ? AND client = ? AND idem_key = ? AND ordinal = ?";
 
 pub(super) fn before(row: &SqliteRow) -> Result<Answer, Error> {
-    let (name, state, outcome) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    Ok(Answer::Before { name, state, outcome, fingerprint: row.try_get(4)? })
+    let (id, name, state, outcome) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    Ok(Answer::Before { id, name, state, outcome, fingerprint: row.try_get(4)? })
 }
 
 /// Writes an intent of nobody's and takes it out again. A gateway that isn't ready gets no write that could show that

@@ -2,7 +2,7 @@
 
 use crate::house::{Caller, House, Reply};
 use crate::publisher::{documents, done, listed, publishing, quiet, told, until};
-use mi_gateway::outbox::{Ledger, Operator, Resolution};
+use mi_gateway::outbox::{Ledger, Operator, Resolution, Settings};
 use serde_json::Value;
 
 /// An order entered under a message, and not handed over yet: the message and the order.
@@ -56,7 +56,7 @@ async fn what_m3_refuses_of_a_batch_entry_is_shown_with_its_reason_and_asked_aga
     assert_eq!(entry["reason"], "WSU0103 Supplier does not exist");
     // Somebody mended it in M3, and says so.
     house.faults(r#"{"rules":[]}"#);
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let who = Operator { by: "tests".into(), reason: "mended in M3".into() };
     ledger.replay(entry["id"].as_str().expect("an id"), false, &who).await.expect("asked again");
     ledger.close().await;
@@ -127,7 +127,7 @@ async fn what_an_earlier_batch_left_of_an_order_says_nothing_of_its_new_line() {
     assert_eq!(documents(&house, &order).len(), 1);
     // The line is refused, and that is shown with M3's words.
     house.m3().release();
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let entry = watched(&house, "watched").await;
     let who = Operator { by: "tests".into(), reason: "asks at once".into() };
     ledger.replay(entry["id"].as_str().expect("an id"), false, &who).await.expect("asked again");
@@ -156,7 +156,7 @@ async fn a_temporary_order_that_waits_is_told_once_somebody_says_its_number() {
     let reason = entry["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("outbox resolve"), "{entry}");
     let real = house.m3().record("OIS100MI", 100, &[("ORNO", "1500001")]).expect("the real order")["ORNO"].clone();
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let who = Operator { by: "tests".into(), reason: "looked it up in M3".into() };
     let resolved = |key: &[(&str, &str)]| Resolution::Committed {
         key: key.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -22,6 +22,8 @@ mod memory;
 mod operator;
 #[path = "process_outbox.rs"]
 mod outbox;
+#[path = "process_sealed.rs"]
+mod sealed;
 #[path = "process_secrets.rs"]
 mod secrets;
 #[path = "process_stops.rs"]

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use mi_gateway::mock_m3::{self, Faults, Mock};
-use mi_gateway::outbox::{Ledger, Wanted};
+use mi_gateway::outbox::{Ledger, Settings, Wanted};
 use mi_gateway::store::Store;
 use mi_gateway::tasks::Tasks;
 use serde_json::Value;
@@ -270,7 +270,7 @@ async fn wherever_a_write_is_when_the_gateway_dies_what_m3_did_is_told_in_order_
         }
     }
     let live = world.live().await;
-    let ledger = Ledger::open(&world.outbox()).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(world.outbox())).await.expect("the outbox");
     let wanted = Wanted { most: 1_000_000, ..Wanted::default() };
     until("everything is told", || async {
         let listed = ledger.list(&wanted).await.expect("a list");

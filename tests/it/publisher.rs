@@ -3,7 +3,7 @@
 use crate::house::{Caller, House};
 use mi_gateway::bod::Filter;
 use mi_gateway::config::Settings;
-use mi_gateway::outbox::{Ledger, Wanted};
+use mi_gateway::outbox::{self, Ledger, Wanted};
 use mi_gateway::points::{Answers, FileSettings, Pattern, Settings as Point, Target};
 use mi_gateway::relay;
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub(crate) async fn told(house: &House, key: &str, many: usize) -> Vec<String> {
 }
 
 pub(crate) async fn listed(house: &House) -> Vec<Value> {
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&outbox::Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let listed = ledger.list(&Wanted { most: 1_000, ..Wanted::default() }).await.expect("a list");
     ledger.close().await;
     listed

@@ -2,7 +2,7 @@
 
 use crate::house::{Caller, House, Reply, sockets_alone};
 use mi_gateway::bod::{Filter, Mapping, Source, shipped};
-use mi_gateway::outbox::{Ledger, Operator, Resolution, Wanted};
+use mi_gateway::outbox::{Ledger, Operator, Resolution, Settings, Wanted};
 use mi_gateway::points::{Answers, FileSettings, Pattern, Settings as Point, Target};
 use mi_gateway::relay;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ async fn lost(caller: &Caller, call: &str) -> String {
 }
 
 async fn write(house: &House, intent: &str) -> Value {
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let shown = ledger.show(intent).await.expect("it is there");
     ledger.close().await;
     shown
@@ -90,7 +90,7 @@ async fn becomes(house: &House, intent: &str, state: &str) -> Value {
 
 /// All documents of a record, once nothing waits any more.
 async fn documents(house: &House, key: &str) -> Vec<String> {
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let wait = async {
         loop {
             let listed = ledger.list(&Wanted { most: 1_000, ..Wanted::default() }).await.expect("a list");
@@ -154,7 +154,7 @@ async fn a_change_that_is_not_there_proves_nothing_and_the_state_is_told() {
     assert!(told.len() == 1 && !told[0].contains("Lost on the way"), "the record as it is: {told:?}");
     assert_eq!(keyed(&caller, call).await.problem(), "outcome-unknown", "it stays unknown");
     // Somebody looked, and says that M3 did not do it.
-    let ledger = Ledger::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(house.state.path().join("outbox"))).await.expect("the outbox");
     let who = Operator { by: "tests".into(), reason: "M3 was looked at".into() };
     ledger.resolve(&intent, &Resolution::Refused, &who).await.expect("resolved");
     ledger.close().await;

@@ -5,6 +5,7 @@ mod entries;
 mod intents;
 mod orders;
 mod room;
+mod sealed;
 
 use super::*;
 use crate::clock::unix_micros;
