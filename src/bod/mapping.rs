@@ -178,6 +178,11 @@ impl Mapping {
         self.reads.iter().any(|read| read.inputs.iter().any(of_division))
     }
 
+    /// Its records say which division they are of, or are named by it. Others are of the whole company.
+    pub fn has_division(&self) -> bool {
+        self.division.is_some() || self.is_named_by_division()
+    }
+
     pub fn write(&self, program: ProgramName, transaction: TransactionName) -> Option<&Write> {
         self.writes.iter().find(|write| write.program == program && write.transaction == transaction)
     }

@@ -4,13 +4,15 @@ use super::args;
 use super::failure::Failure;
 use super::show;
 use super::state::{mock, settings};
-use crate::bod::{Action, Deletes, Envelope, Fault, Mapping, Proof, Source, Verb, Watch, schema, shipped, validate};
+use crate::bod::{
+    Action, Bound, Deletes, Envelope, Fault, Mapping, Proof, Rows, Source, Verb, Watch, schema, shipped, validate,
+};
 use crate::catalog::{self, Catalog, read_saved};
 use crate::config::{Backend, Settings};
 use crate::m3;
 use crate::mock_m3::Metadata;
 use crate::model::{Company, Division, Effect, Place, ProgramName, TransactionName};
-use crate::relay::{self, Reader};
+use crate::relay::{self, Divisions, Mode, Plan, Reader};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
@@ -96,7 +98,7 @@ async fn preview(settings: &Settings, words: &args::BodPreview) -> Result<ExitCo
     let tasks = Tasks::new();
     let shown = read(settings, words, &mapping, &key, action, &tasks).await;
     tasks.finish(Duration::from_secs(2)).await;
-    show::document(&shown?);
+    shown?.iter().for_each(|document| show::document(document));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,7 +109,7 @@ async fn read(
     key: &[&str],
     action: Action,
     tasks: &Tasks,
-) -> Result<String, Failure> {
+) -> Result<Vec<String>, Failure> {
     let metrics = Arc::new(Metrics::new());
     let failed = |error: m3::Error| Failure::on_the_way(error.to_string());
     let client = m3::Client::new(way(settings)?, metrics.clone(), tasks.clone()).map_err(failed)?;
@@ -121,27 +123,63 @@ async fn read(
     let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
     let bound = mapping.bind(&known).map_err(|faults| faulty(&faults))?;
     let back = reader.read(&bound, &layouts, place, key).await.map_err(failed)?;
+    let every = settings.publish.is_of_every_division(mapping, &format!("Sync.{}", mapping.noun()), place.company);
+    let listed = if every && !mapping.has_division() {
+        Divisions::new(reader).of(place).await.map_err(failed)?.to_vec()
+    } else {
+        Vec::new()
+    };
     client.close();
     let rows = back.rows();
     if !bound.has_document(key, &rows) {
         return Err(Failure::on_the_way(format!("records like this one have no {}", mapping.noun())));
     }
-    let company = place.company.to_string();
-    let said = bound.division(key, &rows);
-    let division = if said.is_empty() { place.division.as_str() } else { &said };
-    let location = bound.location(key, &rows);
-    let entity = if mapping.is_by_division() { format!("{company}_{division}") } else { company.clone() };
+    let publish = &settings.publish;
+    let name = format!("Sync.{}", mapping.noun());
+    // Of a record that says its division there is one document, in whatever division it was written.
+    let mut editions =
+        if mapping.has_division() { Vec::new() } else { publish.editions(mapping, &name, place, &listed) };
+    let company_alone = editions.iter().all(|(division, _)| division.is_none());
+    if let (Some(_), false) = (&words.division, company_alone) {
+        editions.retain(|(division, _)| division.as_deref() == Some(place.division.as_str()));
+    }
+    if editions.is_empty() {
+        editions.push((None, publish.plan(&name, place.company, place.division.as_str())));
+    }
+    if editions.iter().all(|(_, plan)| plan.mode == Mode::Off) {
+        show::note(&format!("{name} is switched off here: this is what it would be"));
+    }
+    let shown = |(division, plan): &(Option<String>, Plan)| {
+        let said = bound.division(key, &rows);
+        let said = if said.is_empty() { place.division.as_str() } else { &said };
+        let division = division.as_deref().unwrap_or(said);
+        let company = place.company.to_string();
+        let by_division = plan.is_by_division(mapping) && !division.is_empty();
+        let entity = if by_division { format!("{company}_{division}") } else { company.clone() };
+        document(&bound, &rows, key, action, &words.lid, (&entity, &company, division))
+    };
+    Ok(editions.iter().map(shown).collect())
+}
+
+fn document(
+    bound: &Bound<'_>,
+    rows: &[Rows<'_>],
+    key: &[&str],
+    action: Action,
+    logical_id: &str,
+    (entity, company, division): (&str, &str, &str),
+) -> String {
     let now = Timestamp::now();
     let (created, id) = (format!("{now:.3}"), Uuid::now_v7().to_string());
     let envelope = Envelope {
         verb: Verb::Sync,
         action,
         tenant: "",
-        entity: &entity,
-        company: &company,
+        entity,
+        company,
         division,
-        location: &location,
-        logical_id: &words.lid,
+        location: &bound.location(key, rows),
+        logical_id,
         component: "mi-gateway",
         reference: "",
         confirmation: "OnError",
@@ -150,13 +188,13 @@ async fn read(
         variation: u64::try_from(now.as_millisecond()).unwrap_or_default(),
         key,
     };
-    let composed = bound.compose(&envelope, &rows);
+    let composed = bound.compose(&envelope, rows);
     let flaws = validate("the document", &composed.xml);
     flaws.iter().for_each(|flaw| show::note(&format!("warning: {flaw}")));
     if composed.replaced > 0 {
         show::note(&format!("{} characters that XML can't hold were replaced", composed.replaced));
     }
-    Ok(indented(&composed.xml))
+    indented(&composed.xml)
 }
 
 /// The way to M3 of the settings; to the mock of a gateway that runs.

@@ -73,7 +73,7 @@ impl Ledger {
             found.push(shown(&row, time)?);
         }
         let messages = sqlx::query(
-            "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.document_id, m.variation, m.made, m.cause,
+            "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.entity, m.document_id, m.variation, m.made, m.cause,
                 d.point, d.state, d.tries, d.reference, d.reason
              FROM messages m LEFT JOIN deliveries d ON d.message = m.id
              WHERE (?1 IS NULL OR coalesce(d.state, 'no-route') = ?1) AND (?2 IS NULL OR m.noun = ?2)
@@ -86,7 +86,7 @@ impl Ledger {
                 // A document that goes nowhere: switched to shadow, or no point is there.
                 "state": row.try_get::<Option<String>, _>("state")?.unwrap_or_else(|| "no-route".to_owned()),
                 "document": format!("{}.{}", text(&row, "verb")?, text(&row, "noun")?),
-                "action": text(&row, "action")?, "company": text(&row, "company")?,
+                "action": text(&row, "action")?, "company": text(&row, "company")?, "entity": text(&row, "entity")?,
                 "document_id": text(&row, "document_id")?, "variation": row.try_get::<i64, _>("variation")?,
                 "cause": text(&row, "cause")?, "since": time(row.try_get("made")?),
                 "point": row.try_get::<Option<String>, _>("point")?, "tries": row.try_get::<Option<i64>, _>("tries")?,

@@ -10,6 +10,7 @@ use super::seal::{ANYWHERE, Seal};
 use super::state::State;
 use super::writer::now;
 use crate::model::{Company, Division};
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 use std::time::Duration;
@@ -39,6 +40,28 @@ pub struct DueDocument {
     pub before: Option<String>,
     /// The points that have it.
     pub told_at: Vec<String>,
+    /// Its documents of divisions, as they were told before.
+    pub editions: Vec<Known>,
+}
+
+/// A division's own document of a record that is of the whole company, as it was told last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub division: String,
+    pub location: Option<String>,
+    /// The points that have it.
+    pub told_at: Vec<String>,
+}
+
+/// One of the documents that a reading of a record gives.
+#[derive(Debug, Clone)]
+pub struct Edition {
+    /// `Some`: one of a record that has a document for each division. In its own order, and with its own number.
+    pub division: Option<String>,
+    /// One, and where a record leaves a filter another behind it.
+    pub messages: Vec<Message>,
+    /// The points that have the record now.
+    pub told_at: Vec<String>,
 }
 
 /// A document, and the points that it goes to; and those that it does not go to, with the rule that keeps it away.
@@ -58,8 +81,8 @@ impl DueDocument {
 /// What became of a document that was due.
 #[derive(Debug, Clone)]
 pub enum Ending {
-    /// One, and where a record leaves a filter another behind it; the points that have the record now; and how it was seen.
-    Made { messages: Vec<Message>, told_at: Vec<String>, seen: Option<Seen> },
+    /// All that the reading gives, in one commit; and how the record was seen.
+    Made { editions: Vec<Edition>, seen: Option<Seen> },
     /// There is nothing to tell: the document is switched off, or records like this one have none.
     Nothing(&'static str),
     /// It could not be made; `None` parks it until the record is written again or somebody says so. `counts`: it is one of
@@ -76,6 +99,9 @@ pub(super) const DUE: &str = "SELECT * FROM documents WHERE since IS NOT NULL AN
     AND (last <= ?2 OR since <= ?3) ORDER BY since LIMIT ?4";
 pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
     (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0 ORDER BY since LIMIT ?3)";
+/// Called as what is set aside when one of them can't be read.
+pub(super) const EDITIONS: &str = "SELECT edition_of AS id, known_division, known_location, told_at FROM documents
+    WHERE edition_of IN (SELECT value FROM json_each(?1)) AND edition_of IS NOT NULL";
 const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
 
 impl Ledger {
@@ -94,6 +120,26 @@ impl Ledger {
                 Ok(document) => documents.push(document),
                 // One that can't be read holds up none of the others.
                 Err(error) => self.set_aside(DAMAGED, row, &error).await?,
+            }
+        }
+        self.with_editions(documents).await
+    }
+
+    async fn with_editions(&self, mut documents: Vec<DueDocument>) -> Result<Vec<DueDocument>, Error> {
+        let ids: Vec<i64> = documents.iter().map(|due| due.id).collect();
+        if ids.is_empty() {
+            return Ok(documents);
+        }
+        for row in &sqlx::query(EDITIONS).bind(json!(ids).to_string()).fetch_all(self.store.read()).await? {
+            let of: i64 = row.try_get("id")?;
+            match known(row) {
+                Ok(known) => {
+                    documents.iter_mut().filter(|due| due.id == of).for_each(|due| due.editions.push(known.clone()));
+                }
+                Err(error) => {
+                    self.set_aside(DAMAGED, row, &error).await?;
+                    documents.retain(|due| due.id != of);
+                }
             }
         }
         Ok(documents)
@@ -115,11 +161,12 @@ impl Ledger {
         let mut write = self.store.write().await?;
         for (due, ending) in documents {
             match ending {
-                Ending::Made { messages, told_at, seen } => {
-                    for Message { made, points } in messages {
-                        keep((&mut write, &self.seal), due, made, points).await?;
+                Ending::Made { editions, seen } => {
+                    for edition in editions {
+                        told((&mut write, &self.seal), due, edition).await?;
                     }
-                    tell(&mut write, due, messages, told_at, seen.as_ref()).await?;
+                    let numbers = editions.iter().flat_map(|edition| &edition.messages).map(|one| one.made.variation);
+                    over(&mut write, due, numbers.max().unwrap_or(due.variation), seen.as_ref()).await?;
                 }
                 Ending::Nothing(why) => nothing_to_tell(&mut write, due, why).await?,
                 Ending::Failed { why, wait, counts } => not_made(&mut write, due, why, *wait, *counts).await?,
@@ -129,9 +176,56 @@ impl Ledger {
     }
 }
 
+/// Its messages, and what is known of it from now on.
+async fn told((write, seal): (&mut Write, &Seal), due: &DueDocument, edition: &Edition) -> Result<(), Error> {
+    let (Some(first), Some(last)) = (edition.messages.first(), edition.messages.last()) else { return Ok(()) };
+    let document = match &edition.division {
+        Some(division) => row_of(write, due, division).await?,
+        None => due.id,
+    };
+    for Message { made, points } in &edition.messages {
+        keep((write, seal), due, document, made, points).await?;
+    }
+    sqlx::query(
+        "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, told_at = ?4 WHERE id = ?5",
+    )
+    .bind(last.made.variation.cast_signed())
+    // Where the record is now: what follows tells those whom it left of where it was.
+    .bind(first.made.division.clone())
+    .bind(first.made.location.clone())
+    .bind(serde_json::to_string(&edition.told_at).unwrap_or_default())
+    .bind(document)
+    .execute(&mut **write)
+    .await?;
+    Ok(())
+}
+
+/// The row of a division's document: made with the first of its messages, and the same for all that follow.
+async fn row_of(write: &mut Write, due: &DueDocument, division: &str) -> Result<i64, Error> {
+    let mut record: Vec<&str> = due.record.iter().map(String::as_str).collect();
+    record.push(division);
+    let row = sqlx::query(
+        "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, edition_of)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)
+         ON CONFLICT (noun, verb, company, record) DO UPDATE SET cause = excluded.cause, edition_of = excluded.edition_of
+         RETURNING id",
+    )
+    .bind(due.noun.clone())
+    .bind(due.verb.clone())
+    .bind(i64::from(due.company.number()))
+    .bind(json!(record).to_string())
+    .bind(division.to_owned())
+    .bind(due.cause.clone())
+    .bind(due.id)
+    .fetch_one(&mut **write)
+    .await?;
+    Ok(row.try_get("id")?)
+}
+
 async fn keep(
     (write, seal): (&mut Write, &Seal),
     due: &DueDocument,
+    document: i64,
     made: &Made,
     points: &[(String, Option<String>)],
 ) -> Result<(), Error> {
@@ -140,7 +234,7 @@ async fn keep(
         "INSERT INTO messages (document, bod_id, noun, verb, action, variation, tenant, lid, company, division, entity,
             location, document_id, created, cause, made, xml) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )
-    .bind(due.id)
+    .bind(document)
     .bind(made.bod_id.clone())
     .bind(due.noun.clone())
     .bind(due.verb.clone())
@@ -165,7 +259,7 @@ async fn keep(
         sqlx::query("INSERT INTO deliveries (message, point, document, state, changed, reason) VALUES (?,?,?,?,?,?)")
             .bind(id)
             .bind(point.clone())
-            .bind(due.id)
+            .bind(document)
             .bind(state.as_str())
             .bind(at)
             .bind(kept_away.clone())
@@ -175,30 +269,19 @@ async fn keep(
     Ok(())
 }
 
-async fn tell(
-    write: &mut Write,
-    due: &DueDocument,
-    messages: &[Message],
-    told_at: &[String],
-    seen: Option<&Seen>,
-) -> Result<(), Error> {
-    let (Some(Message { made, .. }), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
+/// Nothing is owed any more of what was read.
+async fn over(write: &mut Write, due: &DueDocument, variation: u64, seen: Option<&Seen>) -> Result<(), Error> {
     // A write that came meanwhile causes another document: it waits for its own quiet time.
     sqlx::query(
-        "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, tries = 0, next_try = 0,
-            reason = NULL, since = CASE WHEN marks = ?4 THEN NULL ELSE last END,
-            before = CASE WHEN marks = ?4 THEN NULL ELSE before END, told_at = ?6,
-            seen_changes = ?7, seen_at = ?8 WHERE id = ?5",
+        "UPDATE documents SET variation = ?1, tries = 0, next_try = 0, reason = NULL,
+            since = CASE WHEN marks = ?2 THEN NULL ELSE last END,
+            before = CASE WHEN marks = ?2 THEN NULL ELSE before END, seen_changes = ?3, seen_at = ?4 WHERE id = ?5",
     )
-    .bind(last.made.variation.cast_signed())
-    // Where the record is now: what follows tells those whom it left of where it was.
-    .bind(made.division.clone())
-    .bind(made.location.clone())
+    .bind(variation.cast_signed())
     .bind(due.marks)
-    .bind(due.id)
-    .bind(serde_json::to_string(told_at).unwrap_or_default())
     .bind(seen.map(|seen| seen.changes.clone()))
     .bind(seen.map(|seen| seen.at))
+    .bind(due.id)
     .execute(&mut **write)
     .await?;
     Ok(())
@@ -255,6 +338,17 @@ fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
         known_division: row.try_get("known_division")?,
         known_location: row.try_get("known_location")?,
         before: row.try_get::<Option<_>, _>("before")?.map(|text| seal.open(("before", ANYWHERE), text)).transpose()?,
-        told_at: serde_json::from_str(&text("told_at")?).map_err(|_| Error::Damaged("list of points"))?,
+        told_at: points(row)?,
+        editions: Vec::new(),
     })
+}
+
+fn known(row: &SqliteRow) -> Result<Known, Error> {
+    let division = row.try_get::<Option<String>, _>("known_division")?.ok_or(Error::Damaged("division"))?;
+    Ok(Known { division, location: row.try_get("known_location")?, told_at: points(row)? })
+}
+
+fn points(row: &SqliteRow) -> Result<Vec<String>, Error> {
+    let text: String = row.try_get("told_at")?;
+    serde_json::from_str(&text).map_err(|_| Error::Damaged("list of points"))
 }

@@ -37,7 +37,7 @@ pub use answers::{Answered, Arrival, Own, Taken, Word};
 pub use book::Wanted;
 pub use coverage::{Coverage, Step, Told};
 pub use desk::{Outbox, Settings};
-pub use due::{DueDocument, Ending, Message};
+pub use due::{DueDocument, Edition, Ending, Known, Message};
 pub use error::Error;
 pub use evidence::Seen;
 pub use images::Look;

@@ -31,9 +31,10 @@ impl Selection {
     }
 }
 
-/// Documents of M3's records; what the gateway says of documents of others is not told anew.
+/// Documents of M3's records; what the gateway says of documents of others is not told anew. A record is read once for
+/// all of its divisions: what is read anew is told to all of them.
 const AGAIN: &str = "UPDATE documents SET parked = 0, tries = 0, next_try = 0, since = coalesce(since, ?1), last = ?1,
-    marks = marks + 1 WHERE noun <> 'BOD' AND id";
+    marks = marks + 1 WHERE noun <> 'BOD' AND id IN (SELECT coalesce(edition_of, id) FROM documents WHERE id";
 
 impl Ledger {
     /// Sends a message again as it was, or tells its record anew with a new number. A document that could not be made is
@@ -51,10 +52,10 @@ impl Ledger {
         }
         let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
         let changed = if let Some(document) = document {
-            let again = sqlx::AssertSqlSafe(format!("{AGAIN} = ?2"));
+            let again = sqlx::AssertSqlSafe(format!("{AGAIN} = ?2)"));
             sqlx::query(again).bind(now()).bind(document).execute(&mut *write).await?.rows_affected()
         } else if fresh {
-            let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT document FROM messages WHERE bod_id = ?2)"));
+            let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT document FROM messages WHERE bod_id = ?2))"));
             sqlx::query(again).bind(now()).bind(id).execute(&mut *write).await?.rows_affected()
         } else {
             let rows = sqlx::query(
@@ -89,7 +90,7 @@ impl Ledger {
         .await?;
         let changed = if fresh {
             let ids: Result<Vec<i64>, _> = rows.iter().map(|row| row.try_get("document")).collect();
-            let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT value FROM json_each(?2))"));
+            let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT value FROM json_each(?2)))"));
             let ids = json!(ids?).to_string();
             sqlx::query(again).bind(now()).bind(ids).execute(&mut *write).await?.rows_affected()
         } else {

@@ -135,4 +135,10 @@ pub(super) const STEPS: &[&str] = &["
     "
     CREATE TABLE seals (name TEXT PRIMARY KEY) STRICT;
     INSERT INTO seals (name) VALUES ('');
+",
+    // A record of a whole company may have a document for each of its divisions: each is a row of its own, behind the one
+    // of the record, which alone is ever due.
+    "
+    ALTER TABLE documents ADD COLUMN edition_of INTEGER REFERENCES documents (id);
+    CREATE INDEX documents_editions ON documents (edition_of) WHERE edition_of IS NOT NULL;
 "];

@@ -4,23 +4,21 @@
 //! stands on older content.
 
 use super::backoff::{wait, wait_by_age};
+use super::divisions::Divisions;
 use super::error::Error;
-use super::publisher::{BodId, Entity, Location, Mode, Plan, Settings};
+use super::publisher::Settings;
 use super::read_back::{Back, Reader};
-use super::ways::{Ways, ways};
-use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
+use crate::bod::Mapping;
 use crate::clock::unix_micros;
-use crate::model::{Place, TransactionLayout};
-use crate::outbox::{self, DueDocument, Ending, Ledger, Made, Message, Question, Seen};
+use crate::model::Place;
+use crate::outbox::{self, DueDocument, Ending, Ledger, Message, Question, Seen};
 use crate::points::Point;
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
 use futures_util::stream;
-use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 /// Records that are read beside each other.
 const BESIDE: usize = 8;
@@ -31,14 +29,13 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// The longest between two looks at an M3 that is away.
 const AWAY: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);
-/// A longer BODID is taken by nobody.
-const MOST_BODID: usize = 255;
 /// Documents of one commit.
 const COMMITTED: usize = 64;
 
 pub(super) struct Maker {
     pub(super) ledger: Ledger,
     pub(super) reader: Reader,
+    pub(super) divisions: Divisions,
     pub(super) mappings: Arc<Vec<Mapping>>,
     pub(super) settings: Settings,
     pub(super) points: Arc<Vec<Point>>,
@@ -50,7 +47,7 @@ pub(super) struct Maker {
 }
 
 /// Why there is no document now.
-enum NotMade {
+pub(super) enum NotMade {
     /// And there will be none.
     Nothing(&'static str),
     Trouble(String),
@@ -167,9 +164,9 @@ impl Maker {
         let (why, away) = match self.make(&due, &name).await {
             Ok(ending) => {
                 counted("made");
-                if let Ending::Made { messages, .. } = &ending {
-                    for Message { made, .. } in messages {
-                        tracing::info!(document = name, company = %due.company, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
+                if let Ending::Made { editions, .. } = &ending {
+                    for Message { made, .. } in editions.iter().flat_map(|edition| &edition.messages) {
+                        tracing::info!(document = name, company = %due.company, entity = made.entity, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
                     }
                 }
                 return (due, ending, false);
@@ -207,157 +204,31 @@ impl Maker {
                 Err(error) => return Err(error.into()),
             }
         };
+        let divisions = self.divisions(mapping, due, name).await?;
         let at = (unix_micros() / 1_000).cast_signed();
         let seen = back.changes().map(|changes| Seen { changes, at });
         // A document of thousands of lines takes longer than requests may wait for the thread.
         let (maker, due, name) = (self.clone(), due.clone(), name.to_owned());
-        let written = tokio::task::spawn_blocking(move || maker.write(&due, &name, &layouts, (&back, gone), variation));
-        let mut written =
-            written.await.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))));
-        if let Ok(Ending::Made { seen: kept, .. }) = &mut written {
-            *kept = seen;
-        }
-        written
+        let written = tokio::task::spawn_blocking(move || {
+            maker.write(&due, &name, &layouts, (&back, gone), &divisions, variation)
+        });
+        let written = written.await;
+        let editions =
+            written.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))))?;
+        Ok(Ending::Made { editions, seen })
     }
 
-    /// What was read, as a document.
-    fn write(
-        &self,
-        due: &DueDocument,
-        name: &str,
-        layouts: &[Option<Arc<TransactionLayout>>],
-        (back, gone): (&Back, bool),
-        variation: u64,
-    ) -> Result<Ending, NotMade> {
-        let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
-        let plan = self.settings.plan(name, due.company, due.division.as_str());
-        let verb = if due.verb == "Process" { Verb::Process } else { Verb::Sync };
-        let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
-        let bound = mapping.bind(&known).map_err(Error::Unbound)?;
-        let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
-        let rows = back.rows();
-        if gone && verb == Verb::Process {
-            return Err(NotMade::Nothing("the record is gone"));
+    /// The company's divisions, besides those that rows name: of a record that may have a document for each of them.
+    async fn divisions(&self, mapping: &Mapping, due: &DueDocument, name: &str) -> Result<Vec<String>, NotMade> {
+        let mut known: Vec<String> = due.editions.iter().map(|edition| edition.division.clone()).collect();
+        if !mapping.has_division() && self.settings.is_of_every_division(mapping, name, due.company) {
+            let place = Place { company: due.company, division: due.division };
+            known.extend(self.divisions.of(place).await?.iter().cloned());
         }
-        if !bound.has_document(&key, &rows) {
-            return Err(NotMade::Nothing("records like this one have no document"));
-        }
-        let division = self.division(due, &bound, &key, &rows);
-        let plan =
-            if division == due.division.as_str() { plan } else { self.settings.plan(name, due.company, &division) };
-        if plan.mode == Mode::Off {
-            return Err(NotMade::Nothing("the document is switched off here"));
-        }
-        let action = if gone { Action::Delete } else { plan.action };
-        let location = match &due.known_location {
-            Some(known) if rows.is_empty() => known.clone(),
-            _ => bound.location(&key, &rows),
-        };
-        let compose = |plan: &Plan, action, division: &str, location: &str, variation| -> Result<Made, NotMade> {
-            let (made, replaced) =
-                self.compose(due, &bound, &rows, plan, verb, action, (division, location), &key, variation);
-            if replaced > 0 {
-                self.metrics.publishing.documents.with_label_values(&[name, "characters-replaced"]).inc();
-            }
-            match validate(name, &made.xml).first() {
-                Some(flaw) => Err(NotMade::Trouble(format!("the document is not valid: {flaw}"))),
-                None => Ok(made),
-            }
-        };
-        let made = compose(&plan, action, &division, &location, variation)?;
-        if plan.mode == Mode::Shadow {
-            let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
-            return Ok(Ending::Made { messages, told_at: due.told_at.clone(), seen: None });
-        }
-        let Ways { points, left, told_at } = ways(&self.points, due, &made, verb, action);
-        let mut messages = vec![Message { made: Box::new(made), points }];
-        if !left.is_empty() {
-            let points = left.into_iter().map(|point| (point, None)).collect();
-            // What they have stands where it stood when they were told of it.
-            let division = due.known_division.as_deref().unwrap_or(&division);
-            let location = due.known_location.as_deref().unwrap_or(&location);
-            let plan = self.settings.plan(name, due.company, division);
-            let gone = compose(&plan, Action::Delete, division, location, variation + 1)?;
-            messages.push(Message { made: Box::new(gone), points });
-        }
-        Ok(Ending::Made { messages, told_at, seen: None })
+        Ok(known)
     }
 
     pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {
         self.mappings.iter().find(|mapping| mapping.noun() == noun)
-    }
-
-    /// Of the record, else as it was told before, else where the write was made.
-    fn division(&self, due: &DueDocument, bound: &Bound<'_>, key: &[&str], rows: &[Rows<'_>]) -> String {
-        let said = bound.division(key, rows);
-        if !said.is_empty() {
-            return said;
-        }
-        match &due.known_division {
-            Some(known) if rows.is_empty() => known.clone(),
-            _ => due.division.as_str().to_owned(),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "everything that stands in a document, by name")]
-    fn compose(
-        &self,
-        due: &DueDocument,
-        bound: &Bound<'_>,
-        rows: &[Rows<'_>],
-        plan: &Plan,
-        verb: Verb,
-        action: Action,
-        (division, location): (&str, &str),
-        key: &[&str],
-        variation: u64,
-    ) -> (Made, usize) {
-        let company = due.company.to_string();
-        let by_division = match plan.entity {
-            Some(entity) => entity == Entity::Division,
-            None => bound.mapping().is_by_division(),
-        };
-        let by_division = by_division && !division.is_empty();
-        let entity = if by_division { format!("{company}_{division}") } else { company.clone() };
-        let document_id = key.join("-");
-        let created = format!("{:.3}", Timestamp::now());
-        let location = match &plan.location {
-            Location::None => String::new(),
-            Location::Fixed(fixed) => fixed.clone(),
-            Location::Record => location.to_owned(),
-        };
-        let bod_id = match plan.bod_id {
-            BodId::Uuid => Uuid::now_v7().to_string(),
-            BodId::InforNid => {
-                let (tenant, noun, verb) = (&plan.tenant, &due.noun, verb.as_str());
-                // Records of M3 have no revision.
-                let place = format!("{tenant}:{entity}:{location}:{document_id}:");
-                let name = format!("infor-nid:{place}?{noun}&verb={verb}&variationID={variation}");
-                if name.len() > MOST_BODID { Uuid::now_v7().to_string() } else { name }
-            }
-        };
-        let envelope = Envelope {
-            verb,
-            action,
-            tenant: &plan.tenant,
-            entity: &entity,
-            location: &location,
-            company: &company,
-            division,
-            logical_id: &plan.logical_id,
-            component: "mi-gateway",
-            reference: &due.cause,
-            confirmation: plan.confirmation.as_str(),
-            created: &created,
-            bod_id: &bod_id,
-            variation,
-            key,
-        };
-        let Composed { xml, replaced } = bound.compose(&envelope, rows);
-        let (tenant, lid, division) = (plan.tenant.clone(), plan.logical_id.clone(), division.to_owned());
-        let action = action.as_str().to_owned();
-        let made =
-            Made { bod_id, action, variation, tenant, lid, division, entity, location, document_id, created, xml };
-        (made, replaced)
     }
 }

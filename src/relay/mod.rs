@@ -5,6 +5,8 @@
 
 mod backoff;
 mod courier;
+mod divisions;
+mod editions;
 mod error;
 mod look;
 mod maker;
@@ -18,6 +20,7 @@ mod start;
 mod tests;
 mod ways;
 
+pub use divisions::Divisions;
 pub use error::Error;
 pub use look::look;
 pub use publisher::{BodId, Entity, Location, M3S_OWN, Mode, Plan, Rule, Settings};

@@ -1,8 +1,9 @@
 //! What is published, how, and for which companies and divisions: what M3 has in its own publisher's table.
 
 use crate::bod::{Action, ConfirmationCode, Deletes, Mapping, Watch, shipped};
-use crate::model::{Company, FieldName, M3User, ProgramName, TransactionName};
+use crate::model::{Company, FieldName, M3User, Place, ProgramName, TransactionName};
 use crate::outbox::{Coverage, Step, Told};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +93,12 @@ pub struct Plan {
     pub confirmation: ConfirmationCode,
 }
 
+impl Plan {
+    pub fn is_by_division(&self, mapping: &Mapping) -> bool {
+        self.entity.map_or(mapping.is_by_division(), |entity| entity == Entity::Division)
+    }
+}
+
 /// M3's own, as its publisher writes it.
 pub const M3S_OWN: &str = "lid://infor.m3.m3";
 
@@ -134,11 +141,8 @@ impl Settings {
             logical_id: self.logical_id.clone(),
             confirmation: self.confirmation,
         };
-        for rule in &self.rules {
-            let fits = rule.document.as_deref().is_none_or(|named| named == document)
-                && rule.company.is_none_or(|named| named == company)
-                && rule.division.as_deref().is_none_or(|named| named == division);
-            if fits {
+        for rule in self.rows(document, company) {
+            if rule.division.as_deref().is_none_or(|named| named == division) {
                 plan.mode = rule.mode.unwrap_or(plan.mode);
                 plan.action = rule.action.unwrap_or(plan.action);
                 plan.entity = rule.entity.or(plan.entity);
@@ -150,6 +154,48 @@ impl Settings {
             }
         }
         plan
+    }
+
+    /// Whose documents there are of a record that has no division of its own, each with what holds for it: those of
+    /// divisions, and the company's (`None`). A change of such a record is one of all of them, wherever it was written.
+    /// `known`: the company's divisions, besides those that rows name. Empty: they are all switched off.
+    pub fn editions(
+        &self,
+        mapping: &Mapping,
+        name: &str,
+        place: Place,
+        known: &[String],
+    ) -> Vec<(Option<String>, Plan)> {
+        let (company, written) = (place.company, place.division.as_str());
+        let named = self.rows(name, company).filter_map(|rule| rule.division.as_deref());
+        let divisions: BTreeSet<&str> =
+            named.chain(known.iter().map(String::as_str)).chain([written]).filter(|one| !one.is_empty()).collect();
+        let plans: Vec<_> =
+            divisions.into_iter().map(|division| (division, self.plan(name, company, division))).collect();
+        if !plans.iter().any(|(_, plan)| plan.is_by_division(mapping)) {
+            let plan = self.plan(name, company, written);
+            return if plan.mode == Mode::Off { Vec::new() } else { vec![(None, plan)] };
+        }
+        let own = plans.iter().filter(|(_, plan)| plan.is_by_division(mapping));
+        let mut editions: Vec<_> = own.map(|(division, plan)| (Some((*division).to_owned()), plan.clone())).collect();
+        let of_company = std::iter::once(self.plan(name, company, "")).chain(plans.into_iter().map(|(_, plan)| plan));
+        let of_company = of_company.filter(|plan| !plan.is_by_division(mapping));
+        editions.extend(of_company.filter(|plan| plan.mode != Mode::Off).take(1).map(|plan| (None, plan)));
+        editions.retain(|(_, plan)| plan.mode != Mode::Off);
+        editions
+    }
+
+    /// Divisions that no row names have documents of their own: which there are M3 knows.
+    pub fn is_of_every_division(&self, mapping: &Mapping, name: &str, company: Company) -> bool {
+        let plan = self.plan(name, company, "");
+        plan.is_by_division(mapping) && plan.mode != Mode::Off
+    }
+
+    fn rows<'a>(&'a self, document: &'a str, company: Company) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |rule| {
+            rule.document.as_deref().is_none_or(|named| named == document)
+                && rule.company.is_none_or(|named| named == company)
+        })
     }
 
     /// Off everywhere: no intent is opened for it.
@@ -231,6 +277,7 @@ fn is_approval(program: ProgramName, transaction: TransactionName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Division;
 
     fn rule(document: Option<&str>, company: Option<u16>, mode: Mode) -> Rule {
         let company = company.map(|number| Company::new(number).expect("a company"));
@@ -251,6 +298,60 @@ mod tests {
         assert_eq!(mode("Sync.PurchaseOrder", 100), Mode::Off);
         assert_eq!(mode("Sync.ItemMaster", 100), Mode::Shadow);
         assert_eq!(mode("Sync.ItemMaster", 200), Mode::Publish);
+    }
+
+    fn of_division(division: &str, mode: Mode, entity: Option<Entity>) -> Rule {
+        Rule { division: Some(division.into()), mode: Some(mode), entity, ..Rule::default() }
+    }
+
+    /// Of an item that was written in AAA; `C` is the company's document.
+    fn editions(rules: Vec<Rule>, known: &[&str]) -> String {
+        let settings = Settings { rules, ..Settings::trial() };
+        let item = settings.mappings.iter().find(|mapping| mapping.noun() == "ItemMaster").expect("it is shipped");
+        let company = Company::new(100).expect("a company");
+        let place = Place { company, division: Division::parse("AAA").expect("a division") };
+        let known: Vec<String> = known.iter().map(|division| (*division).to_owned()).collect();
+        let editions = settings.editions(item, "Sync.ItemMaster", place, &known);
+        let names: Vec<_> = editions.iter().map(|(division, _)| division.as_deref().unwrap_or("C")).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn a_companys_record_has_a_document_for_each_division_that_is_on_wherever_it_was_written() {
+        let (on, off) = (Mode::Publish, Mode::Off);
+        let everywhere = |entity, mode| Rule { entity: Some(entity), mode: Some(mode), ..Rule::default() };
+        let by_division = || everywhere(Entity::Division, on);
+        assert_eq!(editions(vec![], &["AAA", "BBB"]), "C", "an item is its company's");
+        assert_eq!(editions(vec![by_division()], &["AAA", "BBB", "DDD"]), "AAA BBB DDD");
+        assert_eq!(editions(vec![by_division(), of_division("BBB", off, None)], &["AAA", "BBB", "DDD"]), "AAA DDD");
+        let the_writers_is_off = vec![by_division(), of_division("AAA", off, None)];
+        assert_eq!(editions(the_writers_is_off, &["AAA", "BBB"]), "BBB");
+        let two = || [of_division("BBB", on, None), of_division("DDD", Mode::Shadow, None)];
+        let listed = [everywhere(Entity::Division, off)].into_iter().chain(two()).collect();
+        assert_eq!(editions(listed, &[]), "BBB DDD", "those that rows name, and no other");
+        assert_eq!(editions(vec![everywhere(Entity::Division, off)], &["AAA", "BBB"]), "", "all are off");
+        let beside = vec![of_division("BBB", on, Some(Entity::Division))];
+        assert_eq!(editions(beside, &[]), "BBB C", "a row of its own beside the company's document");
+        let instead = vec![everywhere(Entity::Company, off), of_division("BBB", on, Some(Entity::Division))];
+        assert_eq!(editions(instead, &[]), "BBB");
+        let of_another = Rule { company: Company::new(200).ok(), ..of_division("BBB", on, Some(Entity::Division)) };
+        assert_eq!(editions(vec![of_another], &[]), "C");
+    }
+
+    #[test]
+    fn m3_is_asked_for_divisions_only_where_others_than_the_named_ones_may_be_on() {
+        let asks = |rules: Vec<Rule>, noun: &str| {
+            let settings = Settings { rules, ..Settings::trial() };
+            let mapping = settings.mappings.iter().find(|mapping| mapping.noun() == noun).expect("it is shipped");
+            let company = Company::new(100).expect("a company");
+            settings.is_of_every_division(mapping, &format!("Sync.{noun}"), company) && !mapping.has_division()
+        };
+        let by_division = |mode| Rule { entity: Some(Entity::Division), mode: Some(mode), ..Rule::default() };
+        assert!(asks(vec![by_division(Mode::Publish)], "ItemMaster"));
+        assert!(!asks(vec![], "ItemMaster"));
+        assert!(!asks(vec![by_division(Mode::Off), of_division("AAA", Mode::Publish, None)], "ItemMaster"));
+        assert!(!asks(vec![], "PurchaseOrder"), "an order says its division");
+        assert!(!asks(vec![], "ChartOfAccounts"), "an account is named by its division");
     }
 
     #[test]

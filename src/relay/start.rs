@@ -1,6 +1,7 @@
 //! The tasks of the relay: one makes documents, one a point takes them there, one tidies up and counts.
 
 use super::courier::Courier;
+use super::divisions::Divisions;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
@@ -47,7 +48,8 @@ pub fn start(
     }
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
     let mappings = settings.mappings.clone();
-    let maker = Arc::new(Maker { ledger, reader, mappings, settings, points, metrics, due, made });
+    let divisions = Divisions::new(reader.clone());
+    let maker = Arc::new(Maker { ledger, reader, divisions, mappings, settings, points, metrics, due, made });
     tasks.spawn_for_good("making documents", bug, move || {
         let maker = maker.clone();
         async move { maker.run().await }

@@ -3,7 +3,7 @@
 use super::courier::Courier;
 use crate::bod::{Filter, Mask};
 use crate::model::{ClientId, Company, Division, M3User, Place, ProgramName, TransactionName};
-use crate::outbox::{Coverage, Due, Ending, Intent, Ledger, Made, Message, Opened, Outbox, Outcome, Settings};
+use crate::outbox::{Coverage, Due, Edition, Ending, Intent, Ledger, Made, Message, Opened, Outbox, Outcome, Settings};
 use crate::points::{self, Answers, FileSettings, Pattern, Point, Target};
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -64,7 +64,14 @@ async fn waiting(folder: &Path) -> Ledger {
     ledger
         .ended(&[(
             due,
-            Ending::Made { messages: vec![Message { made: Box::new(made), points }], told_at: Vec::new(), seen: None },
+            Ending::Made {
+                editions: vec![Edition {
+                    division: None,
+                    messages: vec![Message { made: Box::new(made), points }],
+                    told_at: Vec::new(),
+                }],
+                seen: None,
+            },
         )])
         .await
         .expect("kept");

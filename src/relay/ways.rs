@@ -14,7 +14,15 @@ pub(super) struct Ways {
     pub(super) told_at: Vec<String>,
 }
 
-pub(super) fn ways(points: &[Point], due: &DueDocument, made: &Made, verb: Verb, action: Action) -> Ways {
+/// `told_at`: the points that have it.
+pub(super) fn ways(
+    points: &[Point],
+    due: &DueDocument,
+    told_at: &[String],
+    made: &Made,
+    verb: Verb,
+    action: Action,
+) -> Ways {
     let company = due.company.to_string();
     let mut ways = Ways::default();
     for point in points {
@@ -37,7 +45,7 @@ pub(super) fn ways(points: &[Point], due: &DueDocument, made: &Made, verb: Verb,
             correlation: &due.cause,
             xml: &made.xml,
         };
-        let had_it = due.told_at.iter().any(|known| known == point.name());
+        let had_it = told_at.iter().any(|known| known == point.name());
         let (kept_away, deleted) = (point.wants(&message).err(), action == Action::Delete);
         ways.add(point.name(), kept_away, had_it, deleted, of(verb, point.on_leave()));
     }

@@ -15,6 +15,7 @@ mod corpus;
 mod databases;
 mod deliveries;
 mod depths;
+mod divisions;
 mod doors;
 mod dpop;
 mod effects;

@@ -3,6 +3,7 @@
 use crate::house::{Caller, House};
 use mi_gateway::bod::Filter;
 use mi_gateway::config::Settings;
+use mi_gateway::model::M3User;
 use mi_gateway::outbox::{self, Ledger, Wanted};
 use mi_gateway::points::{Answers, FileSettings, Pattern, Settings as Point, Target};
 use mi_gateway::relay;
@@ -15,12 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A house that publishes into a folder, and somebody who may do everything.
 pub(crate) async fn publishing(change: impl FnOnce(&mut Settings)) -> (House, Caller) {
     House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
-        let (quiet, settle_after) = (Duration::from_millis(50), Duration::ZERO);
-        settings.publish = relay::Settings { enabled: true, quiet, settle_after, ..relay::Settings::default() };
-        settings.points = vec![folder("bods", &settings.state, Filter::default())];
+        publishes(settings);
         change(settings);
     })
     .await
+}
+
+/// One that goes on with the state that such a one left.
+pub(crate) async fn publishing_again(state: tempfile::TempDir, change: impl FnOnce(&mut Settings)) -> (House, Caller) {
+    let house = House::again(state, |settings| {
+        settings.policies = settings.state.join("rules");
+        settings.group_users.insert("test".into(), M3User::parse("MIDEMO").expect("a user of the mock"));
+        publishes(settings);
+        change(settings);
+    })
+    .await;
+    let caller = house.caller("tester").await;
+    (house, caller)
+}
+
+fn publishes(settings: &mut Settings) {
+    let (quiet, settle_after) = (Duration::from_millis(50), Duration::ZERO);
+    settings.publish = relay::Settings { enabled: true, quiet, settle_after, ..relay::Settings::default() };
+    settings.points = vec![folder("bods", &settings.state, Filter::default())];
 }
 
 pub(crate) fn folder(name: &str, state: &Path, filter: Filter) -> Point {

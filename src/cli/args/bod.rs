@@ -40,7 +40,8 @@ pub(in crate::cli) struct BodPreview {
     /// The company; without it the one where the gateway's M3 user is at home.
     #[arg(long, value_name = "CONO")]
     pub(in crate::cli) company: Option<String>,
-    /// The division; without it the one where the gateway's M3 user is at home.
+    /// The division; without it the one where the gateway's M3 user is at home, and of a record that has a document for each
+    /// division all of them.
     #[arg(long, value_name = "DIVI")]
     pub(in crate::cli) division: Option<String>,
     /// A mapping file of your own: put over the shipped one of its noun, or for a noun that none is shipped for.

@@ -1,6 +1,7 @@
 //! What the outbox promises, over a store of its own.
 
 mod answers;
+mod editions;
 mod entries;
 mod intents;
 mod orders;
@@ -207,7 +208,7 @@ async fn message(outbox: &Outbox, at: u64, xml: &str) {
     };
     let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
     let messages = vec![Message { made: Box::new(made), points }];
-    let ending = Ending::Made { messages, told_at: Vec::new(), seen: None };
+    let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }
 

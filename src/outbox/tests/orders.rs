@@ -105,6 +105,7 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         ledger::UNTIL_ASKED,
         due::DUE,
         due::UNTIL_DUE,
+        due::EDITIONS,
         ways::DEPTHS_WAITING,
         ways::DEPTHS_ENDED,
         ways::WAITING,
@@ -251,7 +252,10 @@ async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_le
         xml: "<a/>".into(),
     };
     let messages = [made("NEW", 7), made("OLD", 8)].map(|made| Message { made: Box::new(made), points: Vec::new() });
-    let ending = Ending::Made { messages: messages.to_vec(), told_at: Vec::new(), seen: None };
+    let ending = Ending::Made {
+        editions: vec![Edition { division: None, messages: messages.to_vec(), told_at: Vec::new() }],
+        seen: None,
+    };
     ledger.ended(&[(due, ending)]).await.expect("kept");
     let next = write().await;
     assert_eq!((next.known_division.as_deref(), next.known_location.as_deref()), (Some("NEW"), Some("in NEW")));
