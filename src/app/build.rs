@@ -4,6 +4,7 @@ use super::error::Error;
 use super::first_start;
 use super::issuers::{foreign_clients, foreign_rules};
 use super::outbox::audited;
+use super::policies::{limits_check, parse};
 use crate::admin::OperatorToken;
 use crate::audit;
 use crate::auth::{Directory, IssuerRules, Keys, Proofs, Verifier};
@@ -13,13 +14,12 @@ use crate::config::{Backend, Certificate, Settings};
 use crate::edge::{TlsSource, ensure_development};
 use crate::gateway::Parts;
 use crate::issuer::{Clients, Issuer};
-use crate::limit::{Limits, Plan};
+use crate::limit::Limits;
 use crate::m3;
 use crate::mock_m3::Mock;
 use crate::outbox::Outbox;
 use crate::points::Point;
 use crate::policies::{self, Active};
-use crate::policy::Source;
 use crate::relay;
 use crate::stoplist::Stoplist;
 use crate::store::{self, Store};
@@ -206,7 +206,7 @@ fn fitted(settings: &Settings, catalog: &Catalog) {
     }
 }
 
-/// Policies and limits, both watched: a set with a fault never becomes active.
+/// Policies and limits: a set with a fault in either never becomes active.
 pub(super) async fn policies(
     settings: &Settings,
     public_url: &str,
@@ -227,20 +227,10 @@ pub(super) async fn policies(
     let at_hand = catalog.clone();
     let layouts: policies::Layouts = Arc::new(move |program, transaction| at_hand.at_hand(program, transaction));
     let (site, counted) = (settings.site(public_url), metrics.as_ref().clone());
-    let load = move || Active::load(folder, site, layouts, counted);
+    let checked = limits_check(public_url);
+    let load = move || Active::load(folder, site, layouts, checked, counted);
     let active = tokio::task::spawn_blocking(load).await.map_err(|_| Error::Task)?.map_err(Error::Policies)?;
-    let parse = |source: &Source, issuer: &str| Plan::parse(&source.name, &source.text, issuer);
     let plan = parse(&active.limits(), public_url).map_err(Error::Limits)?;
     let limits = Arc::new(Limits::kept(plan, store, tasks).await?);
-    let (issuer, changed, refused) = (public_url.to_owned(), limits.clone(), metrics.reloads_refused.clone());
-    active.watch(tasks, move |source| match parse(source, &issuer) {
-        Ok(plan) => changed.replace(plan),
-        Err(faults) => {
-            refused.with_label_values(&["limits"]).inc();
-            for fault in faults {
-                tracing::error!(%fault, "the limits were not taken over; the last good ones hold");
-            }
-        }
-    });
     Ok((active, limits))
 }

@@ -13,6 +13,7 @@ mod issuers;
 mod limits;
 mod operator;
 mod outbox;
+mod policies;
 mod run;
 mod stops;
 

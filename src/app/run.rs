@@ -7,6 +7,7 @@ use super::health::Watched;
 use super::limits;
 use super::operator::actions;
 use super::outbox as door;
+use super::policies as sets;
 use super::stops;
 use crate::admin::{Action, Health, Operations};
 use crate::audit;
@@ -189,7 +190,7 @@ fn prepare(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// What operators may do about what is known, counted and written down.
+/// What operators may do about what is known, counted and written down, and what they do elsewhere.
 fn kept(
     settings: &Settings,
     public_url: &str,
@@ -198,6 +199,7 @@ fn kept(
     mock: Option<&Mock>,
     tasks: &Tasks,
 ) -> Vec<Action> {
+    sets::follow(&parts.policies, &parts.limits, public_url, &parts.audit, tasks);
     let mut may = actions(&parts.catalog, &parts.m3, mock, &parts.policies);
     may.extend(limits::actions(settings, public_url, tokens, &parts.limits, &parts.audit, tasks));
     may.extend(retention::begin(&parts.audit, settings.audit.keep, tasks));

@@ -1,27 +1,22 @@
 //! The set in force, and the watch that replaces it when the files change.
 
 use super::bundle::Trust;
-use super::cases::{read as read_cases, run, strangers};
-use super::files::{Error, Files, read, read_trusted};
-use super::gate::{Gate, Good, pass};
+use super::files::{Error, Files, read_trusted};
+use super::gate::{Against, Gate, Good, Layouts, LimitsCheck, pass};
 use super::kept::{self, Kept};
 use super::manifest::Manifest;
 use super::shadow::{Shadow, ShadowSettings};
+use super::whence::{Whence, asked, found, last_good, last_kept, may_follow};
 use crate::clock::unix_seconds;
-use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
-use crate::policy::{Fault, Finding, Set, Site, Source};
+use crate::policy::{Set, Site, Source};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Layouts of the transactions that rules name, as the saved catalog knows them. Called while loading; may read a file.
-pub type Layouts = Arc<dyn Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>> + Send + Sync>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -35,13 +30,6 @@ pub struct Settings {
     pub kept: Option<Kept>,
     /// A candidate to be asked beside the set in force.
     pub shadow: Option<ShadowSettings>,
-}
-
-impl Settings {
-    /// A kept set passed once; what it promised about itself then is not asked again, for the catalog may know less now.
-    fn gate(&self, kept: bool) -> Gate {
-        if kept { Gate::Syntax } else { self.gate }
-    }
 }
 
 impl Default for Settings {
@@ -58,6 +46,8 @@ pub struct InForce {
     pub version: u64,
     /// Of the rules alone, as decisions and the audit log name it.
     pub hash: String,
+    /// Of all its files, limits and tests too, as kept sets are named.
+    pub id: String,
     /// The keys whose signatures it came with.
     pub signers: Vec<String>,
     /// It was gone back to, and the folder doesn't count.
@@ -67,10 +57,17 @@ pub struct InForce {
     pub expires_at: Option<u64>,
 }
 
+/// A set, or other limits, that came into force, for whoever writes it down.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What it followed; nothing at the start.
+    pub was: Option<Arc<InForce>>,
+    pub now: Arc<InForce>,
+}
+
 pub struct Active {
     settings: Settings,
-    site: Site,
-    layouts: Layouts,
+    against: Against,
     metrics: Metrics,
     now: ArcSwap<Set>,
     limits: ArcSwap<Source>,
@@ -84,12 +81,19 @@ pub struct Active {
 
 impl Active {
     /// Loads the folder, or the embedded files where there is none; of one with a fault the last good set. Blocks.
-    pub fn load(settings: Settings, site: Site, layouts: Layouts, metrics: Metrics) -> Result<Arc<Self>, Error> {
-        let now = unix_seconds();
+    pub fn load(
+        settings: Settings,
+        site: Site,
+        layouts: Layouts,
+        limits: LimitsCheck,
+        metrics: Metrics,
+    ) -> Result<Arc<Self>, Error> {
+        let (now, against) = (unix_seconds(), Against { site, layouts, limits });
         let Whence { dir, rollback } = Whence::now(&settings)?;
         let rolled_back = rollback.is_some();
         let own = found(&dir, rollback.as_deref(), &settings.trust).and_then(|files| {
-            let good = pass(&files, settings.gate(rolled_back), &site, &layouts, now)?;
+            let asked = asked(&settings, &files, rolled_back, last_kept(&settings).as_deref());
+            let good = pass(&files, asked, &against, now)?;
             may_follow(&settings, &files, good.manifest.version, rolled_back)?;
             Ok((good, files))
         });
@@ -98,22 +102,18 @@ impl Active {
             // Whoever went back from a set must not find it in force again because another one was damaged.
             Err(error) if rolled_back => return Err(error),
             Err(error) => {
-                let Some((good, files)) = last_good(&settings, &site, &layouts, now) else { return Err(error) };
+                let Some((good, files)) = last_good(&settings, &against, now) else { return Err(error) };
                 let trouble = error.to_string();
                 tracing::error!(%error, "the policy folder can't be used; the last good set is in force");
                 metrics.reloads_refused.with_label_values(&["policy"]).inc();
                 (good, files, read_trusted(&dir, &settings.trust).ok().map(|files| (files, false)), Some(trouble))
             }
         };
-        let shadow = settings.shadow.clone().map(|shadow| {
-            let (site, layouts, metrics) = (site.clone(), Arc::clone(&layouts), metrics.clone());
-            Shadow::load(shadow, settings.gate, site, layouts, metrics)
-        });
+        let shadow = settings.shadow.clone();
         let active = Self {
-            shadow,
+            shadow: shadow.map(|shadow| Shadow::load(shadow, settings.gate, &against, metrics.clone())),
             settings,
-            site,
-            layouts,
+            against,
             metrics,
             limits: ArcSwap::from_pointee(files.limits.clone()),
             embedded: AtomicBool::new(files.embedded),
@@ -166,8 +166,13 @@ impl Active {
         }
     }
 
-    /// Looks at the folder until the house stops. `limits` is told of new limits, and logs what it can't read.
-    pub fn watch(self: &Arc<Self>, tasks: &Tasks, limits: impl Fn(&Source) + Send + Sync + 'static) {
+    /// Looks at the folder until the house stops. `limits` is told of new limits, `changed` of all that comes into force.
+    pub fn watch(
+        self: &Arc<Self>,
+        tasks: &Tasks,
+        limits: impl Fn(&Source) + Send + Sync + 'static,
+        changed: impl Fn(&Change) + Send + Sync + 'static,
+    ) {
         let active = Arc::clone(self);
         if let Some(shadow) = &self.shadow {
             shadow.watch(self.settings.every.max(Duration::from_millis(10)), tasks);
@@ -181,21 +186,26 @@ impl Active {
                 let (active, limits) = (Arc::clone(&active), Arc::clone(&limits));
                 // A large set takes a second to load: never on a thread that serves requests.
                 let looked = tokio::task::spawn_blocking(move || active.look(&*limits)).await;
-                if let Err(why) = looked {
-                    tracing::error!(%why, "looking at the policy folder failed");
+                match looked {
+                    Ok(change) => change.iter().for_each(&changed),
+                    Err(why) => tracing::error!(%why, "looking at the policy folder failed"),
                 }
             }
         });
     }
 
     /// One look: reads, and swaps what changed and is good. Blocks.
-    pub fn look(&self, limits: &dyn Fn(&Source)) {
+    pub fn look(&self, limits: &dyn Fn(&Source)) -> Option<Change> {
+        let was = self.in_force();
         match self.try_look(limits) {
-            Ok(false) => {}
+            Ok(false) => None,
             Ok(true) => {
                 let now = self.in_force();
                 let InForce { name, version, hash, rolled_back, .. } = &*now;
                 tracing::info!(%name, version, %hash, rolled_back, rules = self.set().rules(), "policy set replaced");
+                // Read again because a layout changed, it is still the same.
+                let same = was.id == now.id && was.hash == now.hash && was.rolled_back == now.rolled_back;
+                (!same).then_some(Change { was: Some(was), now })
             }
             Err(error) => {
                 self.metrics.reloads_refused.with_label_values(&["policy"]).inc();
@@ -204,6 +214,7 @@ impl Active {
                 for line in error.lines() {
                     tracing::error!(fault = %line, "policy files can't be used; the last good set stays");
                 }
+                None
             }
         }
     }
@@ -236,10 +247,19 @@ impl Active {
             false => Some(self.passed(&files, rolled_back)?),
         };
         if *self.limits.load_full() != files.limits {
+            // Nor is a set without its limits: one whose limits can't be used is none.
+            (self.against.limits)(&files.limits).map_err(Error::Faults)?;
             self.limits.store(Arc::new(files.limits.clone()));
             limits(&files.limits);
+        } else if good.is_none() {
+            return Ok(false);
         }
-        let Some(Good { set, manifest }) = good else { return Ok(false) };
+        let Some(Good { set, manifest }) = good else {
+            let InForce { name, version, .. } = &*self.in_force();
+            self.keep(&files, name, *version);
+            self.in_force.rcu(|held| InForce { id: kept::id(&files), ..InForce::clone(held) });
+            return Ok(true);
+        };
         self.now.store(Arc::new(set));
         self.embedded.store(files.embedded, Ordering::Relaxed);
         self.in_force.store(Arc::new(InForce { rolled_back, ..InForce::default() }));
@@ -248,9 +268,10 @@ impl Active {
     }
 
     fn passed(&self, files: &Files, rolled_back: bool) -> Result<Good, Error> {
-        let gate = self.settings.gate(rolled_back);
-        let good = pass(files, gate, &self.site, &self.layouts, unix_seconds())?;
-        let (found, active) = (good.manifest.version, self.in_force().version);
+        let InForce { id, version: active, .. } = &*self.in_force();
+        let asked = asked(&self.settings, files, rolled_back, Some(id));
+        let good = pass(files, asked, &self.against, unix_seconds())?;
+        let (found, active) = (good.manifest.version, *active);
         // Whoever comes back from a rollback goes forward again, and whoever rolls back means it.
         if found < active && !rolled_back {
             return Err(Error::Older { found, active });
@@ -259,16 +280,22 @@ impl Active {
         Ok(good)
     }
 
+    /// What it starts with, or goes back to: a set that is in force, with the limits that are.
+    fn keep(&self, files: &Files, name: &str, version: u64) {
+        let rolled_back = self.in_force().rolled_back;
+        if let Some(kept) = self.settings.kept.as_ref().filter(|_| !files.embedded && !rolled_back)
+            && let Err(error) = kept.keep(files, name, version, unix_seconds())
+        {
+            tracing::warn!(%error, "the policy set is in force and could not be kept: a rollback won't find it");
+        }
+    }
+
     /// What is in force now, for metrics, readiness and the next start.
     fn tell(&self, manifest: &Manifest, files: &Files) {
         let set = self.set();
         let rolled_back = self.in_force().rolled_back;
         // First of all: whoever reads that a set is in force may go back from it at once.
-        if let Some(kept) = self.settings.kept.as_ref().filter(|_| !files.embedded && !rolled_back)
-            && let Err(error) = kept.keep(files, &manifest.name, manifest.version, unix_seconds())
-        {
-            tracing::warn!(%error, "the policy set is in force and could not be kept: a rollback won't find it");
-        }
+        self.keep(files, &manifest.name, manifest.version);
         if let Some(kept) = self.settings.kept.as_ref().filter(|_| files.sealed.is_some() && !rolled_back)
             && let Err(error) = kept.rise(manifest.version, kept::id(files))
         {
@@ -282,6 +309,7 @@ impl Active {
             name: manifest.name.clone(),
             version: manifest.version,
             hash: set.hash().to_owned(),
+            id: kept::id(files),
             expires_at: manifest.expires_at,
             signers: files.sealed.iter().flat_map(|sealed| &sealed.signers).map(ToString::to_string).collect(),
             ..InForce::clone(held)
@@ -289,109 +317,8 @@ impl Active {
     }
 }
 
-/// Where the set in force is to come from: the folder, or a kept set that somebody went back to.
-struct Whence {
-    dir: PathBuf,
-    /// The id of the kept set.
-    rollback: Option<String>,
-}
-
-impl Whence {
-    fn now(settings: &Settings) -> Result<Self, Error> {
-        let rollback = settings.kept.as_ref().map_or(Ok(None), Kept::rollback)?;
-        Ok(match (rollback, &settings.kept) {
-            (Some(rollback), Some(kept)) => Self { dir: kept.folder(&rollback.to), rollback: Some(rollback.to) },
-            _ => Self { dir: settings.dir.clone(), rollback: None },
-        })
-    }
-}
-
-/// A bundle never follows one of a higher version, nor another one of its own; who goes back says so.
-fn may_follow(settings: &Settings, files: &Files, version: u64, rolled_back: bool) -> Result<(), Error> {
-    let Some(kept) = settings.kept.as_ref().filter(|_| files.sealed.is_some() && !rolled_back) else { return Ok(()) };
-    match kept.highest()? {
-        Some(highest) if version < highest.version => Err(Error::Older { found: version, active: highest.version }),
-        Some(highest) if version == highest.version && kept::id(files) != highest.id => Err(Error::Same { version }),
-        _ => Ok(()),
-    }
-}
-
-/// A kept set is what it was when it was kept, or it is none.
-fn found(dir: &Path, kept: Option<&str>, trust: &Trust) -> Result<Files, Error> {
-    let files = read_trusted(dir, trust)?;
-    match kept.is_some_and(|id| files.embedded || kept::id(&files) != id) {
-        true => Err(Error::Altered { path: dir.to_owned() }),
-        false => Ok(files),
-    }
-}
-
-/// The newest that was kept.
-fn last_good(settings: &Settings, site: &Site, layouts: &Layouts, now: u64) -> Option<(Good, Files)> {
-    let kept = settings.kept.as_ref()?;
-    let last = kept.sets().ok()?.pop()?;
-    let files = found(&kept.folder(&last.id), Some(&last.id), &settings.trust).ok()?;
-    let good = pass(&files, Gate::Syntax, site, layouts, now).ok()?;
-    Some((good, files))
-}
-
 impl fmt::Debug for Active {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Active").field("dir", &self.settings.dir).field("set", &self.now.load()).finish_non_exhaustive()
     }
-}
-
-/// What a check of the files finds.
-#[derive(Debug)]
-pub struct Check {
-    pub files: Files,
-    pub manifest: Manifest,
-    pub hash: String,
-    pub rules: usize,
-    pub findings: Vec<Finding>,
-}
-
-/// Reads, loads, tests and reviews, and keeps nothing. `known`: the transactions that M3 is known to have.
-pub fn check(
-    settings: &Settings,
-    site: &Site,
-    layouts: &Layouts,
-    known: &[(ProgramName, TransactionName)],
-) -> Result<Check, Error> {
-    let trusted = settings.trust.is_asked();
-    let files = if trusted { read_trusted(&settings.dir, &settings.trust)? } else { read(&settings.dir)? };
-    let now = unix_seconds();
-    let mut faults: Vec<Fault> = Vec::new();
-    let manifest = files.manifest.as_ref().map_or_else(|| Ok(Manifest::default()), Manifest::parse);
-    let manifest = manifest.unwrap_or_else(|found| {
-        faults.extend(found);
-        Manifest::default()
-    });
-    let cases = read_cases(&files.cases).unwrap_or_else(|found| {
-        faults.extend(found);
-        Vec::new()
-    });
-    let set = Set::load(&files.cedar, site, &**layouts).map_err(|found| {
-        faults.extend(found);
-        Error::Faults(std::mem::take(&mut faults))
-    })?;
-    let known = with_technical(known);
-    let mut findings: Vec<Finding> = faults.into_iter().map(Finding::error).collect();
-    findings.extend(set.review(&known, manifest.demands, now));
-    findings.extend(strangers(&set, &cases).into_iter().map(Finding::error));
-    let tested = run(&set, &cases, site, &**layouts, now);
-    findings.extend(tested.broken().map(|(name, spot, why)| {
-        let hint = Some("correct the rule or the case; a set that breaks its tests never becomes active".to_owned());
-        Finding::error(Fault { spot: spot.clone(), code: "test-fails", message: format!("{name}: {why}"), hint })
-    }));
-    Ok(Check { hash: set.hash().to_owned(), rules: set.rules(), findings, manifest, files })
-}
-
-/// Technical transactions are in every program, and described in GENERAL alone.
-fn with_technical(known: &[(ProgramName, TransactionName)]) -> Vec<(ProgramName, TransactionName)> {
-    let technical: BTreeSet<_> =
-        known.iter().map(|(_, name)| *name).filter(|name| Effect::is_technical(*name)).collect();
-    let programs: BTreeSet<_> = known.iter().map(|(program, _)| *program).collect();
-    let mut all: BTreeSet<_> = known.iter().copied().collect();
-    all.extend(programs.iter().flat_map(|program| technical.iter().map(|name| (*program, *name))));
-    all.into_iter().collect()
 }

@@ -8,6 +8,7 @@
 mod active;
 mod bundle;
 mod cases;
+mod check;
 mod files;
 mod gate;
 mod kept;
@@ -18,13 +19,15 @@ mod signer;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod whence;
 mod workbench;
 
-pub use active::{Active, Check, InForce, Layouts, Settings, check};
+pub use active::{Active, Change, InForce, Settings};
 pub use bundle::{Fault as BundleFault, Sealed, Trust, open as open_bundle, pack, sign};
 pub use cases::{Case, Outcome, Tested, read as read_cases, run as run_cases};
+pub use check::{Check, check};
 pub use files::{Error, Files, read};
-pub use gate::Gate;
+pub use gate::{Gate, Layouts, LimitsCheck};
 pub use kept::{Kept, KeptSet, Rollback};
 pub use manifest::Manifest;
 pub use replay::{Again, Past};

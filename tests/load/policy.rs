@@ -192,7 +192,8 @@ fn reload(folder: &Path) {
     let write = |mark: usize| std::fs::write(folder.join("all.cedar"), format!("// {mark}\n{text}")).expect("a file");
     write(0);
     let settings = Settings { dir: folder.to_owned(), ..Settings::default() };
-    let active = Active::load(settings, Site::of(ISSUER), Arc::new(|_, _| None), Metrics::new()).expect("a set");
+    let active = Active::load(settings, Site::of(ISSUER), Arc::new(|_, _| None), Arc::new(|_| Ok(())), Metrics::new())
+        .expect("a set");
     let caller = Caller::new(CLIENTS);
     let begun = Instant::now();
     let alone = percentiles(asked(&active, &caller, || begun.elapsed() > ALONE));
@@ -220,9 +221,10 @@ fn shadow(folder: &Path) {
     let shadow = Some(ShadowSettings { dir: folder.to_owned(), told: None });
     let settings = Settings { dir: folder.to_owned(), shadow, ..Settings::default() };
     let metrics = Metrics::new();
-    let active = Active::load(settings, Site::of(ISSUER), Arc::new(|_, _| None), metrics.clone()).expect("a set");
+    let active = Active::load(settings, Site::of(ISSUER), Arc::new(|_, _| None), Arc::new(|_| Ok(())), metrics.clone())
+        .expect("a set");
     let (runtime, tasks) = (tokio::runtime::Runtime::new().expect("a runtime"), Tasks::new());
-    runtime.block_on(async { active.watch(&tasks, |_| {}) });
+    runtime.block_on(async { active.watch(&tasks, |_| {}, |_| {}) });
     let (caller, shadow) = (Caller::new(100), active.shadow().expect("it is set"));
     let who = Principal {
         client: caller.clients[FORBIDS].clone(),

@@ -7,16 +7,15 @@
 #[cfg(test)]
 mod tests;
 
-use super::active::Layouts;
 use super::files::{Files, read};
-use super::gate::{Gate, Good, pass};
+use super::gate::{Against, Asked, Gate, Good, pass};
 use super::manifest::Manifest;
 use super::tally::{Pair, Tally};
 use crate::clock::unix_seconds;
 use crate::model::{
     Claim, ClientId, Effect, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName,
 };
-use crate::policy::{Ask, Asker, Decision, Set, Site};
+use crate::policy::{Ask, Asker, Decision, Set};
 use crate::store::write_private;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -40,9 +39,8 @@ pub struct ShadowSettings {
 
 pub struct Shadow {
     settings: ShadowSettings,
-    gate: Gate,
-    site: Site,
-    layouts: Layouts,
+    asked: Asked,
+    against: Against,
     metrics: Metrics,
     candidate: ArcSwapOption<Candidate>,
     trouble: ArcSwap<Option<String>>,
@@ -94,19 +92,14 @@ const BATCH: usize = 64;
 
 impl Shadow {
     /// Looks at the folder once. Blocks.
-    pub(super) fn load(
-        settings: ShadowSettings,
-        gate: Gate,
-        site: Site,
-        layouts: Layouts,
-        metrics: Metrics,
-    ) -> Arc<Self> {
+    pub(super) fn load(settings: ShadowSettings, gate: Gate, against: &Against, metrics: Metrics) -> Arc<Self> {
         let (queue, waiting) = mpsc::channel(WAITING);
+        // It is asked for its rules alone.
+        let against = Against { limits: Arc::new(|_| Ok(())), ..against.clone() };
         let shadow = Self {
             settings,
-            gate,
-            site,
-            layouts,
+            asked: Asked { gate, in_time: true },
+            against,
             tally: Mutex::new(Tally::new(&metrics)),
             metrics,
             candidate: ArcSwapOption::empty(),
@@ -226,7 +219,7 @@ impl Shadow {
         if seen.as_ref().is_some_and(|seen| seen.same_rules(&files)) && !again {
             return;
         }
-        let good = pass(&files, self.gate, &self.site, &self.layouts, unix_seconds());
+        let good = pass(&files, self.asked, &self.against, unix_seconds());
         *seen = Some(files);
         match good {
             Ok(Good { set, manifest, .. }) => {

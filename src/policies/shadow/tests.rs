@@ -1,11 +1,15 @@
+use super::super::gate::LimitsCheck;
 use super::*;
 use crate::model::Standing;
+use crate::policy::Site;
 
 const ALL: &str = "@id(\"all\") permit (principal, action in Action::\"read\", resource);";
 
 fn shadow(dir: &std::path::Path, metrics: &Metrics) -> Arc<Shadow> {
     let settings = ShadowSettings { dir: dir.to_owned(), told: None };
-    Shadow::load(settings, Gate::Tests, Site::of("https://here"), Arc::new(|_, _| None), metrics.clone())
+    let (layouts, limits): (_, LimitsCheck) = (Arc::new(|_, _| None), Arc::new(|_| Ok(())));
+    let against = Against { site: Site::of("https://here"), layouts, limits };
+    Shadow::load(settings, Gate::Tests, &against, metrics.clone())
 }
 
 fn somebody() -> Principal {

@@ -1,18 +1,20 @@
 //! Signed sets: whatever is done to a bundle, nothing decides that the right keys have not signed.
 
 use super::super::{BundleFault, SigningKey, Trust, TrustedKey, open_bundle, pack, read, sign};
-use super::{Active, Error, FORBID, HERE, Kept, Metrics, PERMIT, Rollback, Settings, Site, case, known_layouts};
+use super::{
+    Active, Error, FORBID, HERE, Kept, Metrics, PERMIT, Rollback, Settings, Site, any_limits, case, known_layouts,
+};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Somebody with a folder of rules, keys, and a gateway that trusts some of them.
-struct Office {
+pub(super) struct Office {
     held: tempfile::TempDir,
 }
 
 impl Office {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let office = Self { held: tempfile::tempdir().expect("a folder") };
         fs::create_dir_all(office.path("rules/tests")).expect("a folder");
         office.write("a.cedar", PERMIT);
@@ -24,11 +26,11 @@ impl Office {
         self.held.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         fs::write(self.path("rules").join(name), text).expect("a file");
     }
 
-    fn version(&self, version: u64) {
+    pub(super) fn version(&self, version: u64) {
         self.write("manifest.toml", &format!("name = \"acme\"\nversion = {version}\n"));
     }
 
@@ -49,21 +51,21 @@ impl Office {
         by.iter().fold(unsigned, |bundle, name| sign(&bundle, &self.key(name)).expect("a bundle"))
     }
 
-    fn give_out(&self, by: &[&str]) {
+    pub(super) fn give_out(&self, by: &[&str]) {
         fs::write(self.path("set"), self.signed(by)).expect("a file");
     }
 
-    fn trust(&self, keys: &[&str], signatures: usize) -> Trust {
+    pub(super) fn trust(&self, keys: &[&str], signatures: usize) -> Trust {
         Trust { keys: keys.iter().map(|name| self.public(name)).collect(), signatures }
     }
 
-    fn settings(&self, trust: Trust) -> Settings {
+    pub(super) fn settings(&self, trust: Trust) -> Settings {
         let kept = Some(Kept::at(self.path("kept")));
         Settings { dir: self.path("set"), trust, kept, ..Settings::default() }
     }
 
     fn start(&self, trust: &[&str]) -> Result<Arc<Active>, Error> {
-        Active::load(self.settings(self.trust(trust, 1)), Site::of(HERE), known_layouts(), Metrics::new())
+        Active::load(self.settings(self.trust(trust, 1)), Site::of(HERE), known_layouts(), any_limits(), Metrics::new())
     }
 }
 

@@ -1,6 +1,7 @@
 mod bundles;
 mod review;
 mod shipped;
+mod whole;
 
 use super::{Active, Again, Error, Files, Kept, Past, Rollback, Settings, check};
 use crate::model::{
@@ -23,6 +24,10 @@ fn layouts() -> super::Layouts {
     Arc::new(|_, _| None)
 }
 
+fn any_limits() -> super::LimitsCheck {
+    Arc::new(|_| Ok(()))
+}
+
 fn settings(dir: &Path) -> Settings {
     Settings { dir: dir.into(), every: Duration::from_millis(20), ..Settings::default() }
 }
@@ -34,7 +39,8 @@ fn a_set_with_faults_never_replaces_a_good_one() {
     let held = tempfile::tempdir().expect("a folder");
     let dir = held.path().join("policies");
     let metrics = Metrics::new();
-    let active = Active::load(settings(&dir), Site::of(HERE), layouts(), metrics.clone()).expect("the embedded files");
+    let active = Active::load(settings(&dir), Site::of(HERE), layouts(), any_limits(), metrics.clone())
+        .expect("the embedded files");
     assert!(active.is_embedded());
     let told = Mutex::new(Vec::new());
     let look = || active.look(&|limits: &Source| told.lock().expect("unpoisoned").push(limits.text.clone()));
@@ -82,7 +88,8 @@ fn layouts_learnt_later_make_a_rule_checkable() {
         let known = known.clone();
         Arc::new(move |_, _| known.lock().expect("unpoisoned").clone())
     };
-    let active = Active::load(settings(held.path()), Site::of(HERE), layouts.clone(), Metrics::new()).expect("a set");
+    let active = Active::load(settings(held.path()), Site::of(HERE), layouts.clone(), any_limits(), Metrics::new())
+        .expect("a set");
     assert_eq!(active.set().warnings().len(), 1);
     *known.lock().expect("unpoisoned") = Some(Arc::new(TransactionLayout {
         program: ProgramName::parse("CRS610MI").expect("a program"),
@@ -113,13 +120,15 @@ fn a_folder_without_rules_is_a_mistake() {
 async fn the_watch_picks_up_a_changed_file() {
     let held = tempfile::tempdir().expect("a folder");
     fs::write(held.path().join("a.cedar"), PERMIT).expect("a file");
-    let active = Active::load(settings(held.path()), Site::of(HERE), layouts(), Metrics::new()).expect("a set");
+    let active =
+        Active::load(settings(held.path()), Site::of(HERE), layouts(), any_limits(), Metrics::new()).expect("a set");
     let tasks = Tasks::new();
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     fs::write(held.path().join("limits.toml"), "# first").expect("a file");
-    active.watch(&tasks, move |limits| {
+    let limits = move |limits: &Source| {
         let _ = told.send(limits.text.clone());
-    });
+    };
+    active.watch(&tasks, limits, |_| {});
     assert_eq!(heard.recv().await.as_deref(), Some("# first"));
     assert!(tasks.finish(Duration::from_secs(10)).await);
 }
@@ -154,7 +163,7 @@ impl Desk {
     }
 
     fn load(&self) -> Result<Arc<Active>, Error> {
-        Active::load(self.settings(), Site::of(HERE), known_layouts(), Metrics::new())
+        Active::load(self.settings(), Site::of(HERE), known_layouts(), any_limits(), Metrics::new())
     }
 }
 
@@ -195,7 +204,7 @@ fn a_case_says_what_the_token_says_and_when_it_is_where() {
     let mut site = Site::of(HERE);
     site.claims.insert("roles".into(), ClaimKind::Set);
     assert!(site.zones.set("100", TimeZone::get("Europe/Stockholm").expect("a zone")));
-    let load = || Active::load(desk.settings(), site.clone(), known_layouts(), Metrics::new());
+    let load = || Active::load(desk.settings(), site.clone(), known_layouts(), any_limits(), Metrics::new());
     assert!(load().is_ok(), "{:?}", load().err());
     for (wrong, why) in [("office = \"x\"", "policy_claims"), ("roles = \"clerk\"", "a set")] {
         desk.write("tests/all.toml", &case(100, &format!("claims = {{ {wrong} }}"), "deny"));
@@ -250,7 +259,7 @@ fn tests_can_be_left_to_a_pipeline() {
     desk.write("tests/all.toml", &case("deny"));
     assert!(matches!(desk.load(), Err(Error::Tests(broken)) if broken.len() == 1));
     let loose = Settings { gate: super::Gate::Syntax, ..desk.settings() };
-    assert!(Active::load(loose, Site::of(HERE), known_layouts(), Metrics::new()).is_ok());
+    assert!(Active::load(loose, Site::of(HERE), known_layouts(), any_limits(), Metrics::new()).is_ok());
 }
 
 #[test]
