@@ -25,6 +25,7 @@ pub mod limit;
 pub mod m3;
 pub mod mock_m3;
 pub mod model;
+pub mod orders;
 pub mod outbound;
 pub mod outbox;
 pub mod points;

@@ -12,6 +12,7 @@ mod health;
 mod issuers;
 mod limits;
 mod operator;
+mod orders;
 mod outbox;
 mod policies;
 mod run;

@@ -6,6 +6,7 @@ use super::error::Error;
 use super::health::Watched;
 use super::limits;
 use super::operator::actions;
+use super::orders;
 use super::outbox as door;
 use super::policies as sets;
 use super::stops;
@@ -200,6 +201,7 @@ fn kept(
     tasks: &Tasks,
 ) -> Vec<Action> {
     sets::follow(&parts.policies, &parts.limits, public_url, &parts.audit, tasks);
+    orders::audited(&tokens.store, &parts.audit, parts.metrics.panics.clone(), tasks);
     let mut may = actions(&parts.catalog, &parts.m3, mock, &parts.policies);
     may.extend(limits::actions(settings, public_url, tokens, &parts.limits, &parts.audit, tasks));
     may.extend(retention::begin(&parts.audit, settings.audit.keep, tasks));

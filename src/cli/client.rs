@@ -23,21 +23,23 @@ pub(super) async fn client(config: Option<&Path>, words: args::Client) -> Result
     let store = store(&settings).await?;
     let clients = Clients::open(&store, own.hash_cost).await.map_err(issuer_failed)?;
     match words {
-        args::Client::Add(add) => added(&clients, *add, &settings).await?,
+        args::Client::Add(add) => added(&clients.by(&add.by.name()), *add, &settings).await?,
         args::Client::List { json } => listed(&clients, json).await?,
-        args::Client::Revoke { client } => {
-            let client = clients.revoke(&client, unix_seconds()).await.map_err(issuer_failed)?;
+        args::Client::Revoke { client, by } => {
+            let client = clients.by(&by.name()).revoke(&client, unix_seconds()).await.map_err(issuer_failed)?;
             show::line(&client.id);
             show::note(&format!("{} is revoked; its tokens end within a second.", client.name));
         }
-        args::Client::Rotate { client, out, shows } => match (shown(&shows)?, out) {
+        args::Client::Rotate { client, out, shows, by } => match (shown(&shows)?, out) {
             (Some(other), None) => {
-                let client = clients.rekey(&client, other, unix_seconds()).await.map_err(issuer_failed)?;
+                let client =
+                    clients.by(&by.name()).rekey(&client, other, unix_seconds()).await.map_err(issuer_failed)?;
                 show::line(&client.id);
                 show::note("What it proved itself by before is worth nothing any more; live tokens stay good.");
             }
             (None, Some(out)) => {
                 writable(&out)?;
+                let clients = clients.by(&by.name());
                 let (client, credentials) = clients.rotate(&client, unix_seconds()).await.map_err(issuer_failed)?;
                 write(&client, Some(&credentials), &out, &settings)?;
                 show::note("The old secrets are worth nothing any more; live tokens stay good.");

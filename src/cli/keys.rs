@@ -23,9 +23,9 @@ pub(super) async fn keys(config: Option<&Path>, words: &args::Keys) -> Result<Ex
             }
             keys.iter().for_each(|key| show::line(&shown(key, *json)));
         }
-        args::Keys::Rotate => {
+        args::Keys::Rotate { by } => {
             let algorithm = settings.tokens.as_ref().map_or(SigningAlgorithm::default(), |tokens| tokens.algorithm);
-            let key = keys.rotate(algorithm, unix_seconds()).await.map_err(issuer_failed)?;
+            let key = keys.by(&by.name()).rotate(algorithm, unix_seconds()).await.map_err(issuer_failed)?;
             show::line(&key.kid);
             show::note("New tokens are signed with this key; live tokens stay good.");
         }

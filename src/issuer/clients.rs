@@ -8,22 +8,31 @@ use super::error::Error;
 use super::schema;
 use super::secrets::{HashCost, Hashed, hash, random};
 use crate::model::{Company, Division, Language, M3User, Standing, TenantId};
+use crate::orders;
 use crate::store::{Error as StoreError, Store};
 use secrecy::SecretString;
-use sqlx::Row;
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Clients {
     store: Store,
     cost: HashCost,
+    /// Who changes them, for the audit log; `None` is this gateway itself.
+    by: Option<Arc<str>>,
 }
 
 impl Clients {
     pub async fn open(store: &Store, cost: HashCost) -> Result<Self, Error> {
         schema::prepare(store).await?;
-        Ok(Self { store: store.clone(), cost })
+        Ok(Self { store: store.clone(), cost, by: None })
+    }
+
+    /// What is changed from here on is an operator's order, and stands in the audit log as his.
+    pub fn by(self, who: &str) -> Self {
+        Self { by: Some(who.into()), ..self }
     }
 
     /// The credentials are shown this once; a client that proves itself by a key or a certificate has none.
@@ -62,6 +71,7 @@ impl Clients {
             return Err(Error::NameTaken(client.name));
         }
         insert(&client).execute(&mut *write).await?;
+        self.order(&mut write, "client-added", &client, now).await?;
         write.commit().await?;
         Ok((client, credentials))
     }
@@ -89,6 +99,7 @@ impl Clients {
         .bind(&*client.id)
         .execute(&mut *write)
         .await?;
+        self.order(&mut write, "client-revoked", &client, now).await?;
         write.commit().await?;
         Ok(Client { revoked_at: Some(now), generation: client.generation + 1, ..client })
     }
@@ -113,6 +124,7 @@ impl Clients {
         if done.rows_affected() == 0 {
             return Err(Error::NoSuchClient(name.to_owned()));
         }
+        self.order(&mut write, "client-rotated", &client, now).await?;
         write.commit().await?;
         Ok((Client { secret_hash, sask_hash, rotated_at: Some(now), ..client }, credentials))
     }
@@ -133,8 +145,28 @@ impl Clients {
             .bind(client.id.to_string())
             .execute(&mut *write)
             .await?;
+        self.order(&mut write, "client-rotated", &client, now).await?;
         write.commit().await?;
         Ok(Client { authentication: to, rotated_at: Some(now), ..client })
+    }
+
+    /// What a client may do is told with it; what it proves itself by is not.
+    async fn order(
+        &self,
+        write: &mut Transaction<'static, Sqlite>,
+        kind: &str,
+        client: &Client,
+        now: u64,
+    ) -> Result<(), Error> {
+        let Some(by) = &self.by else { return Ok(()) };
+        let members = json!({
+            "client": &*client.id, "name": client.name, "tenant": client.tenant.as_str(),
+            "groups": &client.groups, "scopes": &client.scopes,
+            "m3_user": client.standing.user.as_ref().map(M3User::as_str),
+            "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "auth": client.authentication.method(), "by": &**by,
+        });
+        Ok(orders::keep_with(write, kind, &members.as_object().cloned().unwrap_or_default(), now).await?)
     }
 
     async fn secrets(&self, saak: String) -> Result<(Credentials, Hashed, Hashed), Error> {

@@ -1,5 +1,6 @@
 //! The issuer's tables. A step that was released is never changed; a new one is added.
 
+use crate::orders;
 use crate::store::{Error, Store};
 
 const STEPS: &[&str] = &[
@@ -33,5 +34,6 @@ const STEPS: &[&str] = &[
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {
+    orders::prepare(store).await?;
     store.migrate("issuer", STEPS).await
 }

@@ -7,7 +7,9 @@ use super::error::Error;
 use super::schema;
 use super::settings::SigningAlgorithm;
 use super::signing::SigningKey;
+use crate::orders;
 use crate::store::{Error as StoreError, Store};
+use serde_json::json;
 use sqlx::{Sqlite, Transaction};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub struct KeyInfo {
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
     store: Store,
+    /// Who changes them, for the audit log; `None` is this gateway itself.
+    by: Option<Arc<str>>,
 }
 
 type Row = (String, String, Vec<u8>, i64, Option<i64>);
@@ -33,7 +37,12 @@ type Row = (String, String, Vec<u8>, i64, Option<i64>);
 impl SigningKeys {
     pub async fn open(store: &Store) -> Result<Self, Error> {
         schema::prepare(store).await?;
-        Ok(Self { store: store.clone() })
+        Ok(Self { store: store.clone(), by: None })
+    }
+
+    /// What is changed from here on is an operator's order, and stands in the audit log as his.
+    pub fn by(self, who: &str) -> Self {
+        Self { by: Some(who.into()), ..self }
     }
 
     /// Newest first.
@@ -50,6 +59,11 @@ impl SigningKeys {
             .execute(&mut *write)
             .await?;
         insert(&mut write, &key, &pkcs8, now).await?;
+        if let Some(by) = &self.by {
+            let members = json!({ "kid": key.kid, "algorithm": algorithm.as_str(), "by": &**by });
+            let members = members.as_object().cloned().unwrap_or_default();
+            orders::keep_with(&mut write, "keys-rotated", &members, now).await?;
+        }
         write.commit().await?;
         Ok(KeyInfo { kid: key.kid, algorithm, created_at: now, retired_at: None })
     }

@@ -19,7 +19,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["gateway", "admin", "relay"]),
     (4, &["issuer", "catalog", "points", "mock_m3"]),
     (3, &["auth", "audit", "limit", "m3", "policies"]),
-    (2, &["translate", "policy", "bod", "stoplist", "outbox"]),
+    (2, &["translate", "policy", "bod", "stoplist", "outbox", "orders"]),
     (1, &["telemetry", "tasks", "clock", "store", "outbound"]),
     (0, &["model"]),
 ];

@@ -20,6 +20,8 @@ mod log;
 mod memory;
 #[path = "process_operator.rs"]
 mod operator;
+#[path = "process_orders.rs"]
+mod orders;
 #[path = "process_outbox.rs"]
 mod outbox;
 #[path = "process_sealed.rs"]

@@ -14,6 +14,7 @@ pub(super) use policy::{
 };
 
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
+use super::stops::this_user;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -93,6 +94,20 @@ pub(super) struct Check {
     pub(super) json: bool,
 }
 
+/// Who stands in the audit log.
+#[derive(Debug, Args)]
+pub(super) struct By {
+    /// Who orders it; without it this user's number.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl By {
+    pub(super) fn name(&self) -> String {
+        self.by.clone().unwrap_or_else(this_user)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Client {
     /// Register a client and write its credentials. They are shown nowhere else, and never again.
@@ -107,6 +122,8 @@ pub(super) enum Client {
     Revoke {
         /// Name or client id.
         client: String,
+        #[command(flatten)]
+        by: By,
     },
     /// Give a client new secrets, or register another key or certificate for it. Live tokens stay good; the old secrets,
     /// key or certificate don't.
@@ -118,6 +135,8 @@ pub(super) enum Client {
         out: Option<PathBuf>,
         #[command(flatten)]
         shows: ClientShows,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -143,6 +162,8 @@ pub(super) struct ClientShows {
 pub(super) struct ClientAdd {
     /// What people call it.
     pub(super) name: String,
+    #[command(flatten)]
+    pub(super) by: By,
     /// A scope that its tokens may carry; may be given more than once.
     #[arg(long, value_name = "SCOPE")]
     pub(super) scope: Vec<String>,
@@ -277,7 +298,10 @@ pub(super) enum Keys {
         json: bool,
     },
     /// Sign new tokens with a new key. The old key stays published until its last token has expired.
-    Rotate,
+    Rotate {
+        #[command(flatten)]
+        by: By,
+    },
 }
 
 #[derive(Debug, Args)]

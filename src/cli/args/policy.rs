@@ -1,5 +1,6 @@
 //! The words of `policy`.
 
+use super::By;
 use clap::{Args, Subcommand};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -52,7 +53,10 @@ pub(in crate::cli) enum Policy {
     /// Go back to a set that was active before, in a running gateway within a second.
     Rollback(PolicyRollback),
     /// Take the policy folder up again after a rollback.
-    Resume,
+    Resume {
+        #[command(flatten)]
+        by: By,
+    },
     /// List who may call what and where, as a table with commas, for access reviews.
     WhoCan(PolicyWhoCan),
     /// List what clients gain (+) and lose (-) from one folder of rules to another. Ends with 1 when something differs.
@@ -116,6 +120,8 @@ pub(in crate::cli) struct PolicyRollback {
     /// A version, or the beginning of a set's hash; without it the set before the one that is active.
     #[arg(long, value_name = "VERSION|HASH")]
     pub(in crate::cli) to: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) by: By,
 }
 
 #[derive(Debug, Args)]

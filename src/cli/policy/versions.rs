@@ -1,13 +1,18 @@
 //! `policy versions`, `rollback`, `resume`: the sets that were active, and going back to one of them.
+//!
+//! An order is kept for the audit log before it is carried out.
 
 use super::super::args;
 use super::super::failure::Failure;
 use super::super::show;
+use super::super::state::store;
 use crate::clock::unix_seconds;
 use crate::config::Settings;
+use crate::orders::Orders;
 use crate::policies::{Error, Kept, KeptSet, Rollback};
+use crate::store::Error as StoreError;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 fn failed(error: &Error) -> Failure {
@@ -52,7 +57,7 @@ pub(super) fn versions(settings: &Settings, as_json: bool) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn rollback(settings: &Settings, words: &args::PolicyRollback) -> Result<ExitCode, Failure> {
+pub(super) async fn rollback(settings: &Settings, words: &args::PolicyRollback) -> Result<ExitCode, Failure> {
     let kept = settings.kept_policies();
     let sets = kept.sets().map_err(|error| failed(&error))?;
     let active = active(&kept, &sets)?;
@@ -71,6 +76,9 @@ pub(super) fn rollback(settings: &Settings, words: &args::PolicyRollback) -> Res
             None => "there is no earlier set to go back to; `mi-gateway policy versions` lists what is kept".to_owned(),
         }));
     };
+    let (was, by) = (active.as_deref(), words.by.name());
+    let told = json!({ "to": to.id, "version": to.version, "name": to.name, "from": was, "by": by });
+    order(settings, "policy-rollback", &told).await?;
     kept.go_back(&Rollback { to: to.id.clone(), at: unix_seconds() }).map_err(|error| failed(&error))?;
     show::line(&format!(
         "Back to version {} ({}). A running gateway follows within a second.",
@@ -81,8 +89,23 @@ pub(super) fn rollback(settings: &Settings, words: &args::PolicyRollback) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn resume(settings: &Settings) -> Result<ExitCode, Failure> {
-    let was = settings.kept_policies().resume().map_err(|error| failed(&error))?;
+/// A running gateway takes it into its log within a second, another one at its next start.
+async fn order(settings: &Settings, kind: &str, told: &Value) -> Result<(), Failure> {
+    let store = store(settings).await?;
+    let unkept = |error: StoreError| Failure::on_the_way(format!("nothing was changed: {error}"));
+    let orders = Orders::open(&store).await.map_err(unkept)?;
+    let members = told.as_object().cloned().unwrap_or_default();
+    orders.keep(kind, &members, unix_seconds()).await.map_err(unkept)?;
+    store.close().await;
+    Ok(())
+}
+
+pub(super) async fn resume(settings: &Settings, by: &str) -> Result<ExitCode, Failure> {
+    let kept = settings.kept_policies();
+    if let Some(rollback) = kept.rollback().map_err(|error| failed(&error))? {
+        order(settings, "policy-resume", &json!({ "from": rollback.to, "by": by })).await?;
+    }
+    let was = kept.resume().map_err(|error| failed(&error))?;
     show::line(if was { "The policy folder counts again." } else { "Nothing was rolled back." });
     Ok(ExitCode::SUCCESS)
 }
