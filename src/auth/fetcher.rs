@@ -28,6 +28,44 @@ pub(super) struct Fetcher {
     fetched: IntGauge,
 }
 
+/// When it is fetched without anybody asking. Demands, which any caller can make, put nothing off.
+struct Timetable {
+    next: Instant,
+    retry: Duration,
+    discovered: Option<Instant>,
+}
+
+impl Timetable {
+    fn new(now: Instant) -> Self {
+        Self { next: now, retry: FIRST_RETRY, discovered: None }
+    }
+
+    /// `again`: how long until the new set is refreshed; `None` where there is no new set.
+    fn fetched(&mut self, regular: bool, again: Option<Duration>, now: Instant, chance: u8) {
+        let regular_next = match again {
+            Some(again) => {
+                self.retry = FIRST_RETRY;
+                now + jittered(again, chance)
+            }
+            None if regular => {
+                let wait = self.retry;
+                self.retry = (wait * 2).min(LAST_RETRY);
+                now + jittered(wait, chance)
+            }
+            None => self.next,
+        };
+        self.next = if regular { regular_next } else { self.next.min(regular_next) };
+    }
+
+    fn may_discover(&mut self, pause: Duration, now: Instant) -> bool {
+        let may = self.discovered.is_none_or(|last| now.duration_since(last) >= pause);
+        if may {
+            self.discovered = Some(now);
+        }
+        may
+    }
+}
+
 impl Fetcher {
     pub(super) fn new(
         issuer: &str,
@@ -41,29 +79,24 @@ impl Fetcher {
     }
 
     pub(super) async fn run(self) {
-        let mut retry = FIRST_RETRY;
         let mut good_until = self.recall().await;
+        let mut times = Timetable::new(Instant::now());
         let mut regular = true;
         loop {
             self.remote.flight(true);
-            let lifetime = self.fetch(regular).await;
+            let lifetime = if regular { self.all(&mut times).await } else { self.demanded(&mut times).await };
             self.remote.flight(false);
-            let wait = match lifetime {
-                Some(lifetime) => {
-                    retry = FIRST_RETRY;
-                    good_until = Some(Instant::now() + self.settings.stale);
-                    ahead(lifetime, self.settings.stale)
-                }
-                None => {
-                    let wait = retry;
-                    retry = (retry * 2).min(LAST_RETRY);
-                    wait
-                }
-            };
-            let timer = tokio::time::sleep(jittered(wait, chance()));
+            let now = Instant::now();
+            if lifetime.is_some() {
+                good_until = Some(now + self.settings.stale);
+            }
+            times.fetched(regular, lifetime.map(|lifetime| ahead(lifetime, self.settings.stale)), now, chance());
+            let timer = tokio::time::sleep_until(times.next);
             tokio::pin!(timer);
             regular = loop {
                 tokio::select! {
+                    // First: whoever demands again and again must not keep what is due from being done.
+                    biased;
                     () = &mut timer => break true,
                     () = self.remote.demanded() => break false,
                     () = at(good_until) => {
@@ -75,6 +108,34 @@ impl Fetcher {
         }
     }
 
+    /// What the issuer says of itself, and its keys.
+    async fn all(&self, times: &mut Timetable) -> Option<Duration> {
+        if self.settings.discover {
+            times.discovered = Some(Instant::now());
+            self.discover().await;
+        }
+        self.fetch().await
+    }
+
+    /// The keys where they were; where that brings nothing new the issuer may have moved them.
+    async fn demanded(&self, times: &mut Timetable) -> Option<Duration> {
+        if self.settings.discover && self.remote.known_metadata().is_none() {
+            return self.all(times).await;
+        }
+        let before = self.remote.keys().held().epoch;
+        let lifetime = self.fetch().await;
+        let brought = lifetime.is_some() && self.remote.keys().held().epoch != before;
+        // Where the settings name the place, nothing that the issuer says moves it.
+        let may_move = self.settings.discover && self.settings.url.is_none();
+        if brought || !may_move || !times.may_discover(self.settings.rediscover, Instant::now()) {
+            return lifetime;
+        }
+        let known = self.remote.known_metadata();
+        self.discover().await;
+        let place = |told: &Option<Arc<Metadata>>| told.as_deref().map(|told| told.keys().to_owned());
+        if place(&known) == place(&self.remote.known_metadata()) { lifetime } else { self.fetch().await }
+    }
+
     /// Nobody has said for too long that these keys are still good.
     fn end_of_age(&self) {
         self.remote.keys().replace(KeySet::default());
@@ -82,11 +143,8 @@ impl Fetcher {
     }
 
     /// How long the new set is good; `None` when there is no new set.
-    async fn fetch(&self, regular: bool) -> Option<Duration> {
+    async fn fetch(&self) -> Option<Duration> {
         let count = |outcome| self.fetches.with_label_values(&[self.issuer.as_str(), outcome]).inc();
-        if self.settings.discover && (regular || self.remote.known_metadata().is_none()) {
-            self.discover().await;
-        }
         let known = self.remote.known_metadata();
         let Some(url) = self.settings.url.as_deref().or(known.as_deref().map(Metadata::keys)) else {
             count("undiscovered");
@@ -233,6 +291,24 @@ fn chance() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn demands_put_off_nothing_that_is_due_and_cause_few_discoveries() {
+        let (begin, minute) = (Instant::now(), Duration::from_secs(60));
+        let mut times = Timetable::new(begin);
+        times.fetched(true, Some(40 * minute), begin, 0);
+        let due = times.next;
+        for second in 1..=3_600 {
+            let now = begin + Duration::from_secs(second);
+            times.fetched(false, (second % 2 == 0).then_some(40 * minute), now, 0);
+            assert_eq!(times.next, due, "after {second} demands");
+        }
+        let asked = (0..3_600).filter(|second| times.may_discover(minute, begin + Duration::from_secs(*second)));
+        assert_eq!(asked.count(), 60);
+        times.fetched(true, None, due, 0);
+        times.fetched(false, None, due, 0);
+        assert_eq!(times.next, due + FIRST_RETRY, "nor is a retry put off");
+    }
 
     #[test]
     fn keys_are_refreshed_at_four_fifths_of_their_life_or_a_little_sooner() {

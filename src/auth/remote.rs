@@ -31,6 +31,8 @@ pub struct RemoteKeys {
     pub lifetime: Duration,
     /// The pause between two fetches that unknown keys may cause.
     pub pause: Duration,
+    /// The pause between two looks at the issuer's metadata that unknown keys may cause: they may have moved.
+    pub rediscover: Duration,
     pub http: outbound::Settings,
     /// Keys that nobody has confirmed for so long are used no more.
     pub stale: Duration,
@@ -52,6 +54,7 @@ impl RemoteKeys {
             discover: true,
             lifetime: Duration::from_secs(3600),
             pause: Duration::from_millis(900),
+            rediscover: Duration::from_secs(60),
             stale: Duration::from_secs(24 * 3600),
             http: outbound::Settings::default(),
             saved: None,

@@ -11,19 +11,29 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Serves these documents by path. What it answers else is 404.
 async fn serve(tasks: &Tasks, documents: impl FnOnce(&str) -> HashMap<String, Value>) -> String {
+    let documents = |base: &str| Arc::new(Mutex::new(documents(base)));
+    serve_changing(tasks, documents).await.0
+}
+
+type Documents = Arc<Mutex<HashMap<String, Value>>>;
+
+/// The same, of documents that may change.
+async fn serve_changing(tasks: &Tasks, documents: impl FnOnce(&str) -> Documents) -> (String, Documents) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
-    let (documents, connections) = (Arc::new(documents(&base)), tasks.clone());
+    let served = documents(&base);
+    let (documents, connections) = (Arc::clone(&served), tasks.clone());
     tasks.spawn_until_stop(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let documents = Arc::clone(&documents);
             let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let found = documents.get(request.uri().path()).map(Value::to_string);
+                let found = documents.lock().expect("unpoisoned").get(request.uri().path()).map(Value::to_string);
                 let status = if found.is_some() { 200 } else { 404 };
                 let answer = http::Response::builder().status(status);
                 std::future::ready(answer.body(Full::new(Bytes::from(found.unwrap_or_default()))))
@@ -32,7 +42,7 @@ async fn serve(tasks: &Tasks, documents: impl FnOnce(&str) -> HashMap<String, Va
             connections.spawn_until_stop(async move { drop(served.await) });
         }
     });
-    base
+    (base, served)
 }
 
 async fn says(tasks: &Tasks, issuer: &str, signer: &Signer, saved: Option<&Path>) -> Result<(), Error> {
@@ -106,3 +116,44 @@ async fn what_was_discovered_outlives_a_restart() {
     std::fs::remove_file(&saved).expect("the keys that were saved");
     assert_eq!(says(&tasks, &base, &signer, Some(&saved)).await, Err(Error::KeysUnavailable));
 }
+
+#[tokio::test]
+async fn keys_that_an_issuer_moves_in_a_flood_of_made_up_key_ids_are_found() {
+    install_crypto();
+    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let about = |base: &str, place: &str| json!({"issuer": base, "jwks_uri": format!("{base}/{place}")});
+    let first = |base: &str| {
+        let documents = [(METADATA.to_owned(), about(base, "old")), ("/old".to_owned(), keys(&old))];
+        Arc::new(Mutex::new(documents.into()))
+    };
+    let (base, documents) = serve_changing(&tasks, first).await;
+    let mut remote = RemoteKeys::discovered();
+    remote.http.loopback_http = true;
+    (remote.pause, remote.rediscover) = (Duration::from_millis(20), Duration::from_millis(200));
+    let mut rules = IssuerRules::remote(&base, vec![super::ISSUER.into()], remote);
+    rules.algorithms = vec![Algorithm::Es256];
+    let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), proofs(), &Metrics::new(), &tasks);
+    let verifier = verifier.expect("a URL");
+    let said = async |signer: &Signer| {
+        let token = signer.token(&signer.header(), &with(claims(), "iss", json!(base)));
+        verifier.verify(&token, &Presented::BEARER, NOW).await.map(drop)
+    };
+    assert_eq!(said(&old).await, Ok(()));
+    {
+        // The old place goes on answering, as one behind a cache does.
+        let mut documents = documents.lock().expect("unpoisoned");
+        documents.insert("/new".into(), keys(&new));
+        documents.insert(METADATA.into(), about(&base, "new"));
+    }
+    let found = async {
+        for n in 0.. {
+            assert_eq!(said(&Signer::new(&format!("made-up-{n}"))).await, Err(Error::UnknownKey));
+            if said(&new).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.expect("the keys are looked for where they are");
+}
+
+const METADATA: &str = "/.well-known/openid-configuration";
