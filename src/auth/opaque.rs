@@ -11,6 +11,7 @@ use super::error::Error;
 use super::parse::Object;
 use super::remote::Remote;
 use super::rules::{IssuerRules, TypRule};
+use super::share::Shares;
 use crate::outbound::{self, Client};
 use crate::telemetry::Metrics;
 use moka::Expiry;
@@ -18,6 +19,7 @@ use moka::future::Cache;
 use prometheus::IntCounterVec;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -49,6 +51,7 @@ pub(super) struct Introspector {
     remote: Arc<Remote>,
     held: Cache<Digest, Kept>,
     room: Semaphore,
+    shares: Shares,
     counted: IntCounterVec,
 }
 
@@ -93,7 +96,7 @@ impl Introspector {
             .expire_after(Lives)
             .build();
         let (settings, counted) = (settings.clone(), metrics.introspections.clone());
-        Ok(Self { settings, client, remote, held, room: Semaphore::new(MOST_ASKED), counted })
+        Ok(Self { settings, client, remote, held, room: Semaphore::new(MOST_ASKED), shares: Shares::new(), counted })
     }
 
     /// What is known of this token, from the issuer itself where it isn't known yet.
@@ -101,6 +104,7 @@ impl Introspector {
         &self,
         token: &str,
         digest: Digest,
+        peer: Option<IpAddr>,
         rules: &IssuerRules,
         now: u64,
     ) -> Result<Arc<Verified>, Error> {
@@ -108,8 +112,33 @@ impl Introspector {
             self.count(rules, "hit");
             return kept.said;
         }
-        let asked = self.held.try_get_with(digest, self.question(token, rules, now)).await;
+        let asked = self.held.try_get_with(digest, self.shared(token, peer, rules, now)).await;
         asked.map_err(|error: Arc<Error>| Error::clone(&error))?.said
+    }
+
+    /// A question within the share of whoever shows the token: many that are none must not keep others' from being asked.
+    async fn shared(&self, token: &str, peer: Option<IpAddr>, rules: &IssuerRules, now: u64) -> Result<Kept, Error> {
+        let Some(peer) = peer else { return self.question(token, rules, now).await };
+        let share = self.shares.of(peer);
+        let held_back = || {
+            self.count(rules, "held-back");
+            tracing::debug!(issuer = %rules.issuer, %peer, "a token is not asked about: too many of its address are none");
+            Error::IssuerUnavailable
+        };
+        if share.is_spent(Instant::now()) {
+            return Err(held_back());
+        }
+        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, share.room.acquire()).await else {
+            return Err(held_back());
+        };
+        if share.is_spent(Instant::now()) {
+            return Err(held_back());
+        }
+        let kept = self.question(token, rules, now).await?;
+        if kept.said.is_err() {
+            share.refused(Instant::now());
+        }
+        Ok(kept)
     }
 
     /// An error is no answer, and is not remembered.

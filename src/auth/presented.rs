@@ -3,6 +3,8 @@
 //! Borrowed from one request and good for that one alone: it is looked at on every use of a token, remembered or not.
 //! Does not know: headers, connections, or what the token is bound to.
 
+use std::net::IpAddr;
+
 /// The scheme of the `Authorization` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -36,6 +38,8 @@ pub struct Presented<'a> {
     /// SHA-256 of the client's certificate, whose key it has proven to hold on this very connection.
     pub certificate: Option<[u8; 32]>,
     pub proof: Shown<'a>,
+    /// Who is at the other end of the connection: made-up tokens cost those of the same address.
+    pub peer: Option<IpAddr>,
     pub method: &'a str,
     /// As it was received, without the query. Scheme and host are the gateway's own, never the caller's word.
     pub path: &'a str,
@@ -44,5 +48,5 @@ pub struct Presented<'a> {
 impl Presented<'static> {
     /// Nothing but a token.
     pub const BEARER: Self =
-        Self { scheme: Scheme::Bearer, certificate: None, proof: Shown::None, method: "GET", path: "/" };
+        Self { scheme: Scheme::Bearer, certificate: None, proof: Shown::None, peer: None, method: "GET", path: "/" };
 }

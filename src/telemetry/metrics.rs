@@ -34,7 +34,7 @@ pub struct Metrics {
     pub jwks_fetched: IntGaugeVec,
     /// By issuer: tokens that named a key which was not there.
     pub unknown_keys: IntCounterVec,
-    /// Opaque tokens by issuer: `hit`, `active`, `refused`, `failed`.
+    /// Opaque tokens by issuer: `hit`, `active`, `refused`, `failed`, `held-back`.
     pub introspections: IntCounterVec,
     /// By outcome: `good`, `refused`, `replayed`, `nonce`, `full`.
     pub dpop_proofs: IntCounterVec,
@@ -62,7 +62,7 @@ pub struct Metrics {
     /// By that, rule and client, the first 500 of them; the rest is `(others)`.
     pub policy_shadow_disagreements: IntCounterVec,
     pub policy_shadow_dropped: IntCounter,
-    /// What was changed on disk and could not be taken over: `policy`, `limits`, `certificate`.
+    /// What was changed on disk and could not be taken over: `policy`, with its limits, `certificate`, `client_ca`.
     pub reloads_refused: IntCounterVec,
     pub log_lines_dropped: IntCounter,
     /// The process has one log of events, whatever runs in it.
@@ -71,6 +71,10 @@ pub struct Metrics {
     pub audit_lines_lost: IntCounter,
     pub audit_writable: IntGauge,
     pub audit_cut: IntGauge,
+    /// Seconds.
+    pub audit_oldest_waiting: IntGauge,
+    /// By the file of the chain, since 1970.
+    pub tls_certificate_expires: IntGaugeVec,
     pub outbox_writable: IntGauge,
     /// Intents by what became of them: `opened`, `committed`, `refused`, `unknown`, `withdrawn`, `repeated`.
     pub outbox_intents: IntCounterVec,
@@ -253,6 +257,15 @@ impl Metrics {
             audit_writable: made.gauge("audit_writable", "1 while the audit log can be written."),
             audit_cut: made
                 .gauge("audit_cut", "1 while lines are gone from the audit log and nobody has looked into it."),
+            audit_oldest_waiting: made.gauge(
+                "audit_oldest_waiting_seconds",
+                "How long the oldest line of the audit log has waited for the disk.",
+            ),
+            tls_certificate_expires: made.gauges(
+                "tls_certificate_expires_seconds",
+                "When the certificate that is served ends, since 1970.",
+                &["file"],
+            ),
             outbox_writable: made.gauge("outbox_writable", "1 while the outbox can be written."),
             outbox_intents: made.counters(
                 "outbox_intents_total",

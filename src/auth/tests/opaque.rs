@@ -1,7 +1,7 @@
 //! Tokens that only their issuer can read, asked about at a real socket.
 
 use super::super::{Blame, ClientFacts, Error, Introspection, IssuerRules, Presented, RemoteKeys, TypRule};
-use super::remote::{Answer, Idp, Says, document};
+use super::remote::{Answer, Idp, Reads, Says, document};
 use super::{Directory, ISSUER, NOW, Verifier, facts, install_crypto, proofs, with, without};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -29,8 +29,17 @@ async fn house_of(
     directory: Directory,
     change: impl FnOnce(&mut IssuerRules),
 ) -> (Idp, Verifier, Metrics) {
+    house_reading(tasks, Arc::new(move |n, _| says(n)), directory, change).await
+}
+
+async fn house_reading(
+    tasks: &Tasks,
+    says: Reads,
+    directory: Directory,
+    change: impl FnOnce(&mut IssuerRules),
+) -> (Idp, Verifier, Metrics) {
     install_crypto();
-    let idp = Idp::start(tasks, says).await;
+    let idp = Idp::reading(tasks, says).await;
     let mut keys = RemoteKeys::at(&idp.url);
     keys.http.loopback_http = true;
     keys.http.timeout = Duration::from_millis(500);
@@ -202,4 +211,54 @@ async fn made_up_tokens_do_not_all_reach_the_issuer_at_once() {
     // Longer than one question takes and shorter than two.
     assert!(tokio::time::timeout(Duration::from_millis(400), all).await.is_err());
     assert!(idp.asked() <= 32, "{}", idp.asked());
+}
+
+fn from(address: [u8; 4]) -> Presented<'static> {
+    Presented { peer: Some(address.into()), ..Presented::BEARER }
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_tokens_keeps_no_token_of_another_address_waiting() {
+    let tasks = Tasks::new();
+    let good = active().to_string();
+    // Of a made-up one the issuer says nothing at all, which holds its place for longest.
+    let says: Reads = Arc::new(move |_, body| (!body.contains("made-up")).then(|| document(&good)).flatten());
+    let (idp, verifier, _) = house_reading(&tasks, says, Directory::new(), |_| ()).await;
+    let flood = (0..200).map(|n| {
+        let verifier = verifier.clone();
+        async move { verifier.verify(&format!("made-up-{n}"), &from([10, 0, 0, 1]), NOW).await.map(drop) }
+    });
+    let genuine = async {
+        while idp.asked() < 8 {
+            tokio::task::yield_now().await;
+        }
+        // Shorter than the question before it takes.
+        let other = from([10, 0, 0, 2]);
+        let said = verifier.verify("a-new-token", &other, NOW);
+        tokio::time::timeout(Duration::from_millis(400), said).await.expect("it waits for nobody").expect("good");
+    };
+    tokio::select! {
+        () = genuine => {}
+        _ = futures_util::future::join_all(flood) => panic!("the flood ended first"),
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_none_have_a_budget_of_their_address() {
+    let tasks = Tasks::new();
+    let good = active().to_string();
+    let says: Reads =
+        Arc::new(move |_, body| document(if body.contains("made-up") { "{\"active\":false}" } else { &good }));
+    let (idp, verifier, metrics) = house_reading(&tasks, says, Directory::new(), |_| ()).await;
+    let began = std::time::Instant::now();
+    verifier.verify("known-before", &from([10, 0, 0, 1]), NOW).await.expect("good");
+    for n in 0..1_000 {
+        let refused = verifier.verify(&format!("made-up-{n}"), &from([10, 0, 0, 1]), NOW).await.expect_err("none");
+        assert!([Error::Inactive, Error::IssuerUnavailable].contains(&refused), "{refused:?}");
+    }
+    let fair = 1 + 50 + began.elapsed().as_millis() / 200 + 1;
+    assert!((idp.asked() as u128) <= fair, "{} questions, {fair} are fair", idp.asked());
+    assert!(metrics.introspections.with_label_values(&[ISSUER, "held-back"]).get() > 0);
+    verifier.verify("known-before", &from([10, 0, 0, 1]), NOW).await.expect("what is known costs nothing");
+    verifier.verify("a-new-token", &from([10, 0, 0, 2]), NOW).await.expect("nor do others pay for it");
 }

@@ -63,7 +63,14 @@ impl Prover {
 }
 
 fn shown(proof: &str) -> Presented<'_> {
-    Presented { scheme: Scheme::Dpop, certificate: None, proof: Shown::One(proof), method: "GET", path: PATH }
+    Presented {
+        scheme: Scheme::Dpop,
+        certificate: None,
+        proof: Shown::One(proof),
+        peer: None,
+        method: "GET",
+        path: PATH,
+    }
 }
 
 async fn says(house: &House, token: &str, with: &Presented<'_>) -> Option<Error> {

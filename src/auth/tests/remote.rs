@@ -6,7 +6,7 @@ use crate::outbound;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 pub(super) type Answer = http::Response<Full<Bytes>>;
 pub(super) type Says = Arc<dyn Fn(usize) -> Option<Answer> + Send + Sync>;
+pub(super) type Reads = Arc<dyn Fn(usize, &str) -> Option<Answer> + Send + Sync>;
 
 /// Answers the n-th request with what it is told; `None` never answers.
 pub(super) struct Idp {
@@ -26,6 +27,11 @@ pub(super) struct Idp {
 
 impl Idp {
     pub(super) async fn start(tasks: &Tasks, says: Says) -> Self {
+        Self::reading(tasks, Arc::new(move |n, _: &str| says(n))).await
+    }
+
+    /// The same, by what the body says.
+    pub(super) async fn reading(tasks: &Tasks, says: Reads) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/jwks", listener.local_addr().expect("an address"));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -33,10 +39,10 @@ impl Idp {
         tasks.spawn_until_stop(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (counter, says) = (Arc::clone(&counter), Arc::clone(&says));
-                let service = service_fn(move |_| {
-                    let answer = says(counter.fetch_add(1, Ordering::SeqCst));
+                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let (n, says) = (counter.fetch_add(1, Ordering::SeqCst), Arc::clone(&says));
                     async move {
-                        match answer {
+                        match says(n, &said(request).await) {
                             Some(answer) => Ok::<_, std::convert::Infallible>(answer),
                             None => std::future::pending().await,
                         }
@@ -67,6 +73,12 @@ impl Idp {
             metrics,
         )
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own short body")]
+async fn said(request: http::Request<hyper::body::Incoming>) -> String {
+    let body = request.into_body().collect().await.expect("a body").to_bytes();
+    String::from_utf8_lossy(&body).into_owned()
 }
 
 pub(super) fn document(text: &str) -> Option<Answer> {
