@@ -28,6 +28,7 @@ mod proofs;
 mod remote;
 mod resource;
 mod rules;
+mod share;
 mod spent;
 mod target;
 #[cfg(test)]
@@ -54,4 +55,4 @@ pub use remote::RemoteKeys;
 pub use resource::Resource;
 pub use rules::{CompanyRule, IssuerRules, KeySource, RequireBound, TypRule, UnknownClients};
 pub use unproven::Unproven;
-pub use verify::Verifier;
+pub use verify::{Pass, Verifier};

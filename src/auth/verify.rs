@@ -4,7 +4,6 @@
 //! the client. Everything before the signature only chooses how to check; nothing is granted on it.
 //! Does not know: where the token stood in the request.
 
-use super::binding::Binding;
 use super::cache::{Digest, Entry, TokenCache};
 use super::claims::{self, Verified};
 use super::directory::{Directory, Held as Facts};
@@ -24,6 +23,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use prometheus::IntCounter;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A clone is the same verifier with the same cache.
@@ -49,7 +49,35 @@ struct Inner {
 /// Good, for whoever shows what it is bound to.
 struct Admitted {
     principal: Arc<Principal>,
-    binding: Binding,
+    verified: Arc<Verified>,
+    issuer: Arc<str>,
+}
+
+/// A token that was let in, for whoever goes on for long: it can be asked about again without being at hand.
+#[derive(Clone)]
+pub struct Pass {
+    inner: Arc<Inner>,
+    issuer: Arc<str>,
+    verified: Arc<Verified>,
+    digest: Digest,
+}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pass").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl Pass {
+    /// It was taken back, or its client was: by an operator, by its own client, or with its grant. That it has expired
+    /// meanwhile is another matter.
+    pub fn is_revoked(&self, now: u64) -> bool {
+        let Some(trusted) = self.inner.issuers.get(&self.issuer) else { return true };
+        let facts = facts_of(&self.issuer, &trusted.rules, &self.verified, &self.digest);
+        let known = self.inner.directory.held();
+        self.inner.directory.stops().held().revoked(&facts, now)
+            || principal(&self.issuer, &trusted.rules, &self.verified, &known).is_err()
+    }
 }
 
 #[derive(Debug)]
@@ -124,17 +152,23 @@ impl Verifier {
 
     /// `now` is in seconds since 1970. Whose a token is may be remembered; what it is bound to is asked for every time.
     pub async fn verify(&self, token: &str, with: &Presented<'_>, now: u64) -> Result<Arc<Principal>, Error> {
+        Ok(self.let_in(token, with, now).await?.0)
+    }
+
+    /// The same, with what can be asked of the token later.
+    pub async fn let_in(&self, token: &str, with: &Presented<'_>, now: u64) -> Result<(Arc<Principal>, Pass), Error> {
         if token.len() > MAX_TOKEN {
             return Err(Error::TooLarge);
         }
         let digest = TokenCache::digest(token);
-        let Admitted { principal, binding } = self.admitted(token, digest, now).await?;
+        let Admitted { principal, verified, issuer } = self.admitted(token, digest, with.peer, now).await?;
+        let binding = verified.binding;
         binding.fits(with)?;
         if let Some(key) = &binding.key {
             let (call, bound) = ((with.method, with.path), (&digest, key));
             self.inner.proofs.beside(with.proof, call, bound, &principal.client, now)?;
         }
-        Ok(principal)
+        Ok((principal, Pass { inner: Arc::clone(&self.inner), issuer, verified, digest }))
     }
 
     /// The nonce that the next proof is to carry, where one is asked for.
@@ -142,14 +176,14 @@ impl Verifier {
         self.inner.proofs.nonce(now)
     }
 
-    async fn admitted(&self, token: &str, digest: Digest, now: u64) -> Result<Admitted, Error> {
+    async fn admitted(&self, token: &str, digest: Digest, peer: Option<IpAddr>, now: u64) -> Result<Admitted, Error> {
         if let Some(known) = self.inner.cached(&digest, now) {
             return known;
         }
         self.inner.miss.inc();
         if let Some((issuer, introspector)) = self.inner.opaque.as_ref().filter(|_| is_opaque(token)) {
             let trusted = self.inner.issuers.get(issuer).ok_or(Error::Issuer)?;
-            let verified = introspector.ask(token, digest, &trusted.rules, now).await?;
+            let verified = introspector.ask(token, digest, peer, &trusted.rules, now).await?;
             // What is remembered of it is the issuer's word, which has an end of its own: who the client is is asked anew.
             return self.inner.admit(digest, issuer, trusted, verified, None, now);
         }
@@ -178,8 +212,8 @@ impl Inner {
         self.hit.inc();
         let directory = self.directory.held().epoch == entry.directory_epoch;
         if directory && self.directory.stops().held().epoch == entry.stops_epoch {
-            let (principal, binding) = (Arc::clone(&entry.principal), entry.verified.binding);
-            return Some(Ok(Admitted { principal, binding }));
+            let (principal, verified) = (Arc::clone(&entry.principal), Arc::clone(&entry.verified));
+            return Some(Ok(Admitted { principal, verified, issuer: Arc::clone(issuer) }));
         }
         // The signature still holds; who the client is may have changed.
         Some(self.admit(*digest, issuer, trusted, Arc::clone(&entry.verified), Some(entry.keys_epoch), now))
@@ -209,7 +243,8 @@ impl Inner {
                 return Err(error);
             }
         };
-        let admitted = Admitted { principal: Arc::clone(&principal), binding: verified.binding };
+        let admitted =
+            Admitted { principal: Arc::clone(&principal), verified: Arc::clone(&verified), issuer: Arc::clone(issuer) };
         let Some(keys_epoch) = keys_epoch else { return Ok(admitted) };
         let entry = Entry {
             principal,

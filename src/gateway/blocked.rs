@@ -11,6 +11,7 @@ use crate::model::{Effect, Principal, ProgramName, TransactionName};
 use crate::policies::Active;
 use crate::stoplist::{Block, Stops};
 use crate::telemetry::Metrics;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -27,10 +28,14 @@ type Name = (ProgramName, TransactionName);
 pub(super) fn by_client(state: &Blocking, who: &Principal, visit: &Visit) -> Option<Problem> {
     let held = state.stops.held();
     let block = held.client(&who.client, unix_seconds())?;
-    Some(state.refused(block, "The operators have blocked this client.".to_owned(), None, who, visit))
+    Some(state.blocked(block, BLOCKED, None, who, visit))
 }
 
-/// The refusal of a call of a program or transaction that is blocked, or of a client that was blocked meanwhile.
+const BLOCKED: &str = "The operators have blocked this client.";
+const REVOKED: &str = "The token, or its client, was taken back while the call ran.";
+
+/// The refusal of a call of a program or transaction that is blocked, or of a client that was blocked or taken back
+/// meanwhile.
 pub(super) fn by_name(
     exchange: &Exchange,
     (program, transaction): Name,
@@ -41,10 +46,20 @@ pub(super) fn by_name(
     if let Some(problem) = by_client(blocking, who, visit) {
         return Some(problem);
     }
+    if visit.is_revoked() {
+        return Some(blocking.refused(
+            Problem::new(Kind::TokenInvalid, REVOKED),
+            "token-revoked",
+            &[],
+            None,
+            who,
+            visit,
+        ));
+    }
     let held = blocking.stops.held();
     let block = held.call(program, transaction, unix_seconds())?;
     let detail = format!("The operators have blocked {program}/{transaction}.");
-    Some(blocking.refused(block, detail, Some((program, transaction)), who, visit))
+    Some(blocking.blocked(block, detail, Some((program, transaction)), who, visit))
 }
 
 /// The refusal of whoever asks for the metadata of a program that is blocked.
@@ -52,7 +67,7 @@ pub(super) fn by_program(exchange: &Exchange, program: ProgramName, who: &Princi
     let blocking = &exchange.blocking;
     let held = blocking.stops.held();
     let block = held.program(program, unix_seconds())?;
-    Some(blocking.refused(block, format!("The operators have blocked {program}."), None, who, visit))
+    Some(blocking.blocked(block, format!("The operators have blocked {program}."), None, who, visit))
 }
 
 impl Blocking {
@@ -65,14 +80,36 @@ impl Blocking {
         }
     }
 
-    /// Whether the client's run has to end here.
-    pub(super) fn stops_run(&self, who: &Principal) -> bool {
-        self.stops.held().client(&who.client, unix_seconds()).is_some()
+    /// Why the client's run has to end here, and the word for it.
+    pub(super) fn stops_run(&self, who: &Principal, visit: &Visit) -> Option<(&'static str, &'static str)> {
+        if self.stops.held().client(&who.client, unix_seconds()).is_some() {
+            return Some((BLOCKED, Kind::Blocked.error_type()));
+        }
+        visit.is_revoked().then_some((REVOKED, Kind::TokenInvalid.error_type()))
     }
 
-    fn refused(&self, block: &Block, detail: String, name: Option<Name>, who: &Principal, visit: &Visit) -> Problem {
+    fn blocked(
+        &self,
+        block: &Block,
+        detail: impl Into<Cow<'static, str>>,
+        name: Option<Name>,
+        who: &Principal,
+        visit: &Visit,
+    ) -> Problem {
+        self.metrics.verdicts.with_label_values(&["blocks", "refused"]).inc();
+        self.refused(Problem::new(Kind::Blocked, detail), "blocked", &[Arc::clone(&block.id)], name, who, visit)
+    }
+
+    fn refused(
+        &self,
+        problem: Problem,
+        reason: &'static str,
+        rules: &[Arc<str>],
+        name: Option<Name>,
+        who: &Principal,
+        visit: &Visit,
+    ) -> Problem {
         let set = self.policies.set();
-        let rules = [Arc::clone(&block.id)];
         let ticket = self.audit.record(&audit::Decision {
             call: &visit.intent(),
             set: set.hash(),
@@ -89,12 +126,11 @@ impl Blocking {
             inputs: None,
             step: if name.is_some() { Step::Names } else { Step::Door },
             allowed: false,
-            reason: "blocked",
-            rules: &rules,
+            reason,
+            rules,
             micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         });
         visit.learnt().decision = Some(ticket.id);
-        self.metrics.verdicts.with_label_values(&["blocks", "refused"]).inc();
-        Problem::new(Kind::Blocked, detail).decided(ticket.id)
+        problem.decided(ticket.id)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A transaction of a bulk call may wait a while for its turn; any other is refused at once.
 
+use super::blocked;
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
@@ -152,6 +153,7 @@ impl Exchange {
                 match verdict.wait() {
                     Some(wait) if pace.take(wait) => {
                         tokio::time::sleep(wait).await;
+                        self.still_may(asked, who, visit)?;
                         continue;
                     }
                     None if !pace.left().is_zero() => {
@@ -159,6 +161,7 @@ impl Exchange {
                         self.limits.free(charge.caller, pace.left()).await;
                         // Somebody else may have been faster: each try costs something, so that they end.
                         pace.spend(began.elapsed().max(Duration::from_millis(1)));
+                        self.still_may(asked, who, visit)?;
                         continue;
                     }
                     Some(_) | None => {}
@@ -166,6 +169,11 @@ impl Exchange {
             }
             return self.ears(who, visit, Some((asked.program, asked.transaction))).hear(said);
         }
+    }
+
+    /// Who was held back for a while may have been blocked or taken back in it.
+    fn still_may(&self, asked: &Asked, who: &Principal, visit: &Visit) -> Result<(), Problem> {
+        blocked::by_name(self, (asked.program, asked.transaction), who, visit).map_or(Ok(()), Err)
     }
 
     pub(super) fn ears<'a>(

@@ -3,7 +3,7 @@
 use super::blocked::Blocking;
 use super::body::{Body, Fault, Request, Response};
 use super::layers::checkpoint::{around, checkpoint};
-use super::layers::{access, authn, authz, block, browser, limits, quota};
+use super::layers::{access, authn, authz, block, browser, limits, quota, tenant};
 use super::problem::{Kind, Problem};
 use super::routes::{Routes, routes};
 use super::{Parts, Settings};
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::any::Any;
 use std::convert::Infallible;
+use std::sync::Arc;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -54,6 +55,11 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
             quota::quota,
             quota::Quota { limits: parts.limits.clone(), metrics: metrics.clone(), audit: parts.audit.clone() },
         ))
+        // On your own tenant's path?
+        .layer(checkpoint(
+            tenant::tenant,
+            tenant::Tenancy { policies: parts.policies.clone(), metrics: metrics.clone(), audit: parts.audit.clone() },
+        ))
         // Blocked by hand? Before any rule is asked; behind quota, so that who hammers on does not fill the audit log.
         .layer(checkpoint(block::block, blocking(parts)))
         // May you do anything here at all? What exactly is decided on typed values, in `exchange`.
@@ -64,6 +70,7 @@ pub(super) fn stack(parts: &Parts, settings: &Settings) -> Service {
                 metrics: metrics.clone(),
                 audit: parts.audit.clone(),
                 inbound_scope: settings.inbound.scope.as_str().into(),
+                resource: Arc::clone(parts.verifier.resource()),
             },
         ))
         .service(tower::service_fn(routes(Routes::new(parts, settings))));

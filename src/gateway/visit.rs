@@ -3,6 +3,8 @@
 use super::rate::Pace;
 use super::route::Route;
 use crate::audit::DecisionId;
+use crate::auth::Pass;
+use crate::clock::unix_seconds;
 use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
 use crate::outbox::IdempotencyKey;
@@ -23,6 +25,8 @@ pub(super) struct Visit {
     /// Which transaction of a bulk call, from 1.
     ordinal: Option<u32>,
     key: OnceLock<IdempotencyKey>,
+    /// What its caller was let in with.
+    pass: OnceLock<Pass>,
     /// A write of this request was handed on: whoever ends the waiting does not know what became of it.
     writing: Arc<AtomicBool>,
     /// Of a transaction of a bulk call: how long limits may hold it back.
@@ -57,8 +61,8 @@ pub(super) struct Learnt {
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
         let (started, writing, key) = (Instant::now(), Arc::default(), OnceLock::new());
-        let (ordinal, pace, learnt) = (None, None, Mutex::default());
-        Arc::new(Self { id, trace, started, peer, route, ordinal, key, writing, pace, learnt })
+        let (ordinal, pass, pace, learnt) = (None, OnceLock::new(), None, Mutex::default());
+        Arc::new(Self { id, trace, started, peer, route, ordinal, key, pass, writing, pace, learnt })
     }
 
     /// One transaction of this bulk call, with things of its own to learn.
@@ -78,6 +82,7 @@ impl Visit {
             route,
             ordinal,
             key,
+            pass: self.pass.clone(),
             writing: self.writing.clone(),
             pace,
             learnt: Mutex::default(),
@@ -109,6 +114,15 @@ impl Visit {
 
     pub(super) fn has_begun_a_write(&self) -> bool {
         self.writing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_pass(&self, pass: Pass) {
+        let _ = self.pass.set(pass);
+    }
+
+    /// What its caller was let in with was taken back since.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.pass.get().is_some_and(|pass| pass.is_revoked(unix_seconds()))
     }
 
     /// What the caller calls this request; the first word counts.

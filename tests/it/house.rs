@@ -8,10 +8,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mi_gateway::app::{self, Running};
+use mi_gateway::clock::unix_seconds;
 use mi_gateway::config::{Backend, Settings};
+use mi_gateway::issuer::{Clients, HashCost};
 use mi_gateway::m3::RestSettings;
 use mi_gateway::mock_m3::{Faults, Mock};
 use mi_gateway::model::M3User;
+use mi_gateway::store::Store;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -126,6 +129,14 @@ impl House {
         form.push(("client_id", text(ionapi, "ci")));
         form.push(("client_secret", text(ionapi, "cs")));
         self.stranger().post_form("/oauth2/token", &form).await
+    }
+
+    /// Ends a client as the command line does, in a process of its own.
+    pub(crate) async fn end_client(&self, name: &str) {
+        let store = Store::open(self.state.path()).await.expect("the state");
+        let clients = Clients::open(&store, HashCost::default()).await.expect("clients");
+        clients.revoke(name, unix_seconds()).await.expect("revoked");
+        store.close().await;
     }
 
     pub(crate) async fn operations(&self, path: &str) -> Reply {

@@ -144,7 +144,20 @@ async fn the_service_tells_of_itself_and_is_not_there_where_nobody_answers() {
     let discovery = fabric.wms.send(Method::POST, &format!("{SERVICE}/v3/discovery"), &[TENANT], Bytes::new()).await;
     assert_eq!(discovery.json()["logicalId"], "lid://mi-gateway.m3", "{}", discovery.text());
     assert_eq!(got("v3/message/multipart").await.header("allow"), "POST");
-    assert_eq!(fabric.demo.get(&format!("{SERVICE}/ping")).await.problem(), "scope-missing");
+    let lacking = fabric.demo.get(&format!("{SERVICE}/ping")).await;
+    assert_eq!(lacking.problem(), "scope-missing");
+    let about = "/.well-known/oauth-protected-resource\"";
+    let challenges = lacking.all("www-authenticate");
+    assert!(
+        challenges.iter().all(|one| one.contains("resource_metadata=\"https://") && one.contains(about)),
+        "{challenges:?}"
+    );
+    assert!(
+        challenges[0].starts_with("Bearer ")
+            && challenges[0].contains("error=\"insufficient_scope\"")
+            && challenges[0].contains("scope=\"bod\"")
+    );
+    assert!(challenges.len() == 2 && challenges[1].starts_with("DPoP "), "{challenges:?}");
     let elsewhere = fabric.wms.get("/OTHER_PRD/IONSERVICES/api/ion/messaging/service/ping").await;
     assert_eq!(elsewhere.problem(), "tenant-mismatch");
     fabric.house.stop().await;

@@ -1,5 +1,6 @@
 //! A request refused by each layer in turn, and nothing below that layer was asked.
 
+use crate::audit::{audit, lines};
 use crate::house::House;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -51,6 +52,11 @@ async fn another_tenant_is_refused_before_policy() {
     let reply = demo.get("/OTHER_TST/M3/m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001").await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "tenant-mismatch"));
     assert_eq!(house.asked(), Vec::<String>::new());
+    let id = reply.json()["decision_id"].as_str().expect("the id of a decision").to_owned();
+    let state = house.stop().await;
+    let found = lines(&audit(state.path(), &["find", "--decision", &id]));
+    let [line] = &found[..] else { panic!("the audit log tells of it: {found:?}") };
+    assert_eq!((&line["verdict"], &line["reason"]), (&"deny".into(), &"tenant-mismatch".into()), "{line}");
 }
 
 #[tokio::test]

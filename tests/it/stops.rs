@@ -221,6 +221,72 @@ async fn a_running_bulk_of_a_blocked_client_stops_at_its_next_transaction() {
     );
 }
 
+/// Until the first change is at M3.
+async fn begun(house: &House) {
+    while !house.asked().iter().any(|call| call.contains("ChgBasicData")) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn changes(many: u32) -> String {
+    let change =
+        |at: u32| json!({ "transaction": "ChgBasicData", "record": { "CUNO": "C00001", "CUNM": format!("N{at}") } });
+    let all: Vec<_> = (0..many).map(change).collect();
+    json!({ "program": "CRS610MI", "cono": 100, "transactions": all }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_bulk_whose_token_is_taken_back_stops_at_its_next_transaction() {
+    for how in ["by the operator", "with its client", "by its client"] {
+        let house = House::start().await;
+        let ionapi = house.ionapi("demo");
+        let token = house.token(&ionapi).await;
+        let demo = house.stranger().with_token(&token);
+        house.faults(r#"{"rules":[{"transaction":"ChgBasicData","latency_ms":2500}]}"#);
+        let run = demo.send(Method::POST, BULK, &[("content-type", "application/json")], changes(4).into());
+        let taken_back = async {
+            begun(&house).await;
+            match how {
+                "by the operator" => {
+                    order(&house, Method::POST, "/revocations", json!({ "client": "demo" })).await;
+                }
+                "with its client" => house.end_client("demo").await,
+                _ => {
+                    let own = [
+                        ("token", token.as_str()),
+                        ("client_id", text(&ionapi, "ci")),
+                        ("client_secret", text(&ionapi, "cs")),
+                    ];
+                    assert_eq!(house.stranger().post_form("/oauth2/revoke", &own).await.status, StatusCode::OK);
+                }
+            }
+        };
+        let (reply, ()) = tokio::join!(run, taken_back);
+        let json = reply.json();
+        assert_eq!(json["terminationErrorType"], "TokenInvalid", "{how}: {json}");
+        let done = house.asked().iter().filter(|call| call.contains("ChgBasicData")).count();
+        let told = (&json["nrOfSuccessfullTransactions"], &json["nrOfNotProcessedTransactions"]);
+        assert_eq!((done, told), (1, (&1.into(), &3.into())), "{how}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_waits_for_its_turn_is_asked_again_before_it_runs() {
+    let limits = "rate = \"100/second\"\nburst = 100\n[[effect]]\neffect = \"write\"\nrate = \"1/second\"\nburst = 1";
+    let (house, caller) = House::open_to_all("MIDEMO", limits, |_| {}).await;
+    let run = caller.send(Method::POST, BULK, &[("content-type", "application/json")], changes(2).into());
+    let taken_back = async {
+        // The first has its answer at once; the second is held back for a second.
+        begun(&house).await;
+        tokio::task::yield_now().await;
+        order(&house, Method::POST, "/revocations", json!({ "issuer": house.base, "before": "now" })).await;
+    };
+    let (reply, ()) = tokio::join!(run, taken_back);
+    let json = reply.json();
+    assert_eq!(json["terminationErrorType"], "TokenInvalid", "{json}");
+    assert_eq!(house.asked().iter().filter(|call| call.contains("ChgBasicData")).count(), 1, "{json}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_another_issuer_end_by_id_by_client_and_by_issuer() {
     let idp = Idp::start().await;

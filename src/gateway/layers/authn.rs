@@ -1,9 +1,9 @@
-//! Token to `Principal`, or 401 that says where to begin; then the tenant of path and token, or 403. Reads headers only.
+//! Token to `Principal`, or 401 that says where to begin. Reads headers only.
 
 use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
-use crate::auth::{Presented, Scheme, Shown, Verifier};
+use crate::auth::{Presented, Resource, Scheme, Shown, Verifier};
 use crate::clock::unix_seconds;
 use crate::model::ClientCertificate;
 use crate::telemetry::Metrics;
@@ -26,11 +26,8 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
     if visit.route.is_open() {
         return ControlFlow::Continue(request);
     }
-    // RFC 9728: where to learn whose tokens are taken here.
     let refused = |problem: Problem, used: Scheme| {
-        let resource = state.verifier.resource();
-        let problem = problem.schemes(used, resource.proof_required());
-        ControlFlow::Break(problem.challenge_with("resource_metadata", &resource.metadata_url()).answer(&visit))
+        ControlFlow::Break(challenged(problem, used, state.verifier.resource()).answer(&visit))
     };
     let verdict = |verdict| state.metrics.verdicts.with_label_values(&["authn", verdict]).inc();
     let (token, presented) = match presented(&request) {
@@ -44,28 +41,29 @@ pub(crate) async fn authn(state: Authn, mut request: Request) -> ControlFlow<Res
     if used == Scheme::Dpop {
         visit.learnt().nonce = state.verifier.nonce(now).and_then(|nonce| nonce.try_into().ok());
     }
-    let principal = match state.verifier.verify(token, &presented, now).await {
-        Ok(principal) => principal,
+    let (principal, pass) = match state.verifier.let_in(token, &presented, now).await {
+        Ok(good) => good,
         Err(error) => {
             verdict("refused");
             return refused(Problem::from(&error), used);
         }
     };
     {
+        visit.has_pass(pass);
         let mut learnt = visit.learnt();
         learnt.client = Some(principal.client.clone());
         learnt.tenant.clone_from(&principal.tenant);
     }
-    if let Some(tenant) = visit.route.tenant()
-        && principal.tenant.as_ref() != Some(tenant)
-    {
-        verdict("refused");
-        let problem = Problem::new(Kind::TenantMismatch, "The token was issued for another tenant than the path's.");
-        return ControlFlow::Break(problem.answer(&visit));
-    }
     verdict("allowed");
     request.extensions_mut().insert(principal);
+    request.extensions_mut().insert(used);
     ControlFlow::Continue(request)
+}
+
+/// A challenge in every scheme that is known here. RFC 9728: where to learn whose tokens are taken.
+pub(super) fn challenged(problem: Problem, used: Scheme, resource: &Resource) -> Problem {
+    let problem = problem.schemes(used, resource.proof_required());
+    problem.challenge_with("resource_metadata", &resource.metadata_url())
 }
 
 /// Exactly one `Authorization`, and what came along with it; a token in the query or in a cookie is none.
@@ -90,7 +88,8 @@ fn presented(request: &Request) -> Result<(&str, Presented<'_>), Problem> {
     let (method, path) = (request.method().as_str(), request.uri().path());
     // Of the handshake alone: what a header says of a certificate, anybody can say.
     let certificate = request.extensions().get::<Arc<ClientCertificate>>().map(|shown| shown.thumbprint);
-    Ok((token, Presented { scheme, certificate, proof: proof(request.headers()), method, path }))
+    let (proof, peer) = (proof(request.headers()), Some(Visit::of(request.extensions()).peer.address));
+    Ok((token, Presented { scheme, certificate, proof, peer, method, path }))
 }
 
 /// The proof of a request, to be looked at by whoever knows what it is for.

@@ -4,7 +4,9 @@ use super::super::body::{Request, Response};
 use super::super::problem::{Kind, Problem};
 use super::super::route::Route;
 use super::super::visit::Visit;
+use super::authn::challenged;
 use crate::audit::{self, Step};
+use crate::auth::{Resource, Scheme};
 use crate::model::Principal;
 use crate::policies::Active;
 use crate::policy::Asker;
@@ -19,6 +21,7 @@ pub(crate) struct Authz {
     pub(crate) audit: audit::Log,
     /// What a token must have to speak of documents: rules speak of M3's programs alone.
     pub(crate) inbound_scope: Arc<str>,
+    pub(crate) resource: Arc<Resource>,
 }
 
 pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Response, Request> {
@@ -72,7 +75,9 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
         let detail = format!("The token lacks the scope {}.", state.inbound_scope);
         let problem = Problem::new(Kind::ScopeMissing, detail);
         let problem = problem.challenge(Some(("insufficient_scope", "the token lacks a scope")));
-        return ControlFlow::Break(problem.challenge_with("scope", &state.inbound_scope).answer(&visit));
+        let problem = problem.challenge_with("scope", &state.inbound_scope);
+        let used = request.extensions().get::<Scheme>().copied().unwrap_or(Scheme::Bearer);
+        return ControlFlow::Break(challenged(problem, used, &state.resource).answer(&visit));
     }
     ControlFlow::Break(Problem::new(Kind::PolicyDenied, "No rule permits this client anything.").answer(&visit))
 }

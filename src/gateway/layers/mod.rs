@@ -8,3 +8,4 @@ pub(super) mod browser;
 pub(super) mod checkpoint;
 pub(super) mod limits;
 pub(super) mod quota;
+pub(super) mod tenant;

@@ -379,7 +379,8 @@ impl Kind {
 
     /// The next transaction of a bulk call would fare no better, or must not overtake what is unknown.
     pub fn ends_a_run(self) -> bool {
-        self.status().is_server_error() || self.is_of_limits() || self == Self::RequestInFlight
+        let of_all = [Self::RequestInFlight, Self::TokenInvalid].contains(&self);
+        self.status().is_server_error() || self.is_of_limits() || of_all
     }
 
     /// The client had too much, and none of it was done.

@@ -227,11 +227,12 @@ impl Run {
             return Ok(false);
         }
         // The first one is refused by itself, as any call would be.
-        if self.begun > 0 && self.exchange.blocking.stops_run(&self.who) {
-            self.document.cut_short("The operators have blocked this client.".to_owned(), "Blocked");
-            return Ok(false);
-        }
         while self.begun > 0 {
+            // Again after every wait: what was taken back in it runs no more.
+            if let Some((why, word)) = self.exchange.blocking.stops_run(&self.who, &self.visit) {
+                self.document.cut_short(why.to_owned(), word);
+                return Ok(false);
+            }
             let said = self.exchange.limits.check(&self.who.client, &self.who.groups, 1);
             match said.verdict.as_ref().and_then(|verdict| verdict.wait()) {
                 Some(wait) if self.pace.take(wait) => {
