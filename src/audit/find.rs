@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::key::Key;
-use super::verify::each_line;
+use super::verify::{awaits_outcome, each_line};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub fn find(dir: &Path, filter: &Filter, key: Option<&Key>, mut see: impl FnMut(
         match line["kind"].as_str() {
             Some("decision") if filter.holds(&line, key) => {
                 found += 1;
-                if line["verdict"] == "allow" && line["effect"] == "write" {
+                if awaits_outcome(&line) {
                     open.insert(id.to_owned());
                 }
                 see(&line);

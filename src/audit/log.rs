@@ -34,6 +34,7 @@ struct Inner {
     settings: Settings,
     key: Arc<Key>,
     queue: SyncSender<Message>,
+    thread: thread::JoinHandle<()>,
     shared: Arc<Shared>,
     refusals: Refusals,
     steady: Mutex<Steady>,
@@ -62,9 +63,9 @@ impl Log {
         let steady = Mutex::new(Steady::new(writer.last, unix_seconds(), Instant::now()));
         // A thread, not a task: a disk blocks, and no worker of the runtime may.
         let run = move || writer.run(&messages);
-        thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
+        let thread = thread::Builder::new().name("audit".into()).spawn(run).map_err(Error::Thread)?;
         let (refusals, pruning) = (Refusals::default(), Arc::default());
-        Ok(Self { inner: Arc::new(Inner { settings, key, queue, shared, refusals, steady, pruning }) })
+        Ok(Self { inner: Arc::new(Inner { settings, key, queue, thread, shared, refusals, steady, pruning }) })
     }
 
     /// Writes a decision down. The ticket of an allowed write tells its outcome later.
@@ -112,7 +113,15 @@ impl Log {
         }
         let (told, kept) = oneshot::channel();
         self.send(noted(kind, members), Some(told));
-        if kept.await == Ok(true) { Ok(()) } else { Err(Unwritten) }
+        self.told(kept).await
+    }
+
+    /// No call waits for longer than the settings say: a disk that hangs tells nobody.
+    pub(super) async fn told(&self, kept: oneshot::Receiver<bool>) -> Result<(), Unwritten> {
+        match tokio::time::timeout(self.inner.settings.patience, kept).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(Unwritten),
+        }
     }
 
     pub(super) fn write(&self, words: Vec<u8>) {
@@ -121,6 +130,7 @@ impl Log {
 
     /// A full queue refuses: whoever waits is told so by the end of his channel, the others are counted.
     fn send(&self, words: Vec<u8>, told: Option<oneshot::Sender<bool>>) {
+        self.inner.shared.waits();
         if self.inner.queue.try_send(Message::Line { words, told }).is_err() {
             self.inner.shared.lost(1);
         }
@@ -177,10 +187,11 @@ impl Log {
 
     /// Whether lines can be kept; the reason is for readiness.
     pub fn status(&self) -> Result<(), String> {
+        let moves = self.inner.shared.moves(self.inner.settings.patience, self.inner.thread.is_finished());
         match self.inner.settings.required {
             // A log that nobody asks for keeps nobody out; the metric tells.
             Required::Nothing => Ok(()),
-            Required::Writes | Required::All => self.inner.shared.status(),
+            Required::Writes | Required::All => moves.and_then(|()| self.inner.shared.status()),
         }
     }
 
@@ -202,4 +213,52 @@ fn noted(kind: &str, members: Map<String, Value>) -> Vec<u8> {
         words.extend(members);
     }
     words.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log whose thread does as it is told here, and what it is sent.
+    fn log_over(
+        folder: &std::path::Path,
+        run: impl FnOnce() + Send + 'static,
+    ) -> (Log, std::sync::mpsc::Receiver<Message>) {
+        let patience = Duration::from_millis(50);
+        let settings = Settings { patience, ..Settings::under(folder.join("audit"), folder.join("audit.key")) };
+        let key = Arc::new(Key::ensure(&settings.key).expect("a key"));
+        let (queue, messages) = sync_channel(QUEUE);
+        let thread = thread::spawn(run);
+        let steady = Mutex::new(Steady::new(None, unix_seconds(), Instant::now()));
+        let shared = Arc::new(Shared::new(&Metrics::new()));
+        let (refusals, pruning) = (Refusals::default(), Arc::default());
+        (Log { inner: Arc::new(Inner { settings, key, queue, thread, shared, refusals, steady, pruning }) }, messages)
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_refuses_who_waits_for_it_and_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (end, hangs) = sync_channel::<()>(0);
+        let (log, messages) = log_over(folder.path(), move || {
+            let _ = hangs.recv();
+        });
+        assert_eq!(log.status(), Ok(()), "nothing waits");
+        assert_eq!(log.note_first("quota-reset", Map::new()).await, Err(Unwritten));
+        let told = log.status().expect_err("a line waits");
+        assert!(told.contains("disk hangs"), "{told}");
+        assert_eq!(log.inner.shared.trouble(), Ok(()), "no write has failed");
+        drop((messages, end));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_ended_is_told_before_anybody_writes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (log, messages) = log_over(folder.path(), || ());
+        while !log.inner.thread.is_finished() {
+            thread::yield_now();
+        }
+        let told = log.status().expect_err("nobody writes");
+        assert!(told.contains("restart the gateway"), "{told}");
+        drop(messages);
+    }
 }

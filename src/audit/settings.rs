@@ -38,6 +38,8 @@ pub struct Settings {
     /// A signature at least every so many lines, and so long after a line.
     pub checkpoint_lines: u64,
     pub checkpoint_every: Duration,
+    /// How long a line may wait for the disk: then its call is refused, and the log is no longer ready.
+    pub patience: Duration,
     /// What is removed again; everything stays unless this says otherwise.
     pub keep: Keep,
 }
@@ -53,6 +55,7 @@ impl Settings {
             file_bytes: 64 * 1024 * 1024,
             checkpoint_lines: 1_000,
             checkpoint_every: Duration::from_secs(10),
+            patience: Duration::from_secs(10),
             keep: Keep::default(),
         }
     }

@@ -5,6 +5,7 @@ use crate::telemetry::Metrics;
 use prometheus::{IntCounter, IntGauge};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What the thread and the senders both know.
 pub(super) struct Shared {
@@ -13,10 +14,14 @@ pub(super) struct Shared {
     missing: AtomicU64,
     /// The line that tells of lines which are gone, and that nobody has looked into; 0 without one.
     gone: AtomicU64,
+    begun: Instant,
+    /// When the oldest line came that is not on the disk, in milliseconds since `begun`; 0 without one.
+    oldest: AtomicU64,
     lines: IntCounter,
     lost: IntCounter,
     writable: IntGauge,
     cut: IntGauge,
+    waiting: IntGauge,
 }
 
 impl Shared {
@@ -26,10 +31,13 @@ impl Shared {
             trouble: Mutex::new(None),
             missing: AtomicU64::new(0),
             gone: AtomicU64::new(0),
+            begun: Instant::now(),
+            oldest: AtomicU64::new(0),
             lines: metrics.audit_lines.clone(),
             lost: metrics.audit_lines_lost.clone(),
             writable: metrics.audit_writable.clone(),
             cut: metrics.audit_cut.clone(),
+            waiting: metrics.audit_oldest_waiting.clone(),
         }
     }
 
@@ -50,6 +58,36 @@ impl Shared {
     pub(super) fn lost(&self, lines: u64) {
         self.missing.fetch_add(lines, Ordering::Relaxed);
         self.lost.inc_by(lines);
+    }
+
+    /// A line is on its way to the disk.
+    pub(super) fn waits(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let _ = self.oldest.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// What had come is on the disk, or lost.
+    pub(super) fn waits_no_more(&self) {
+        self.oldest.store(0, Ordering::Relaxed);
+    }
+
+    /// A disk that hangs gives no error. Whether the thread moves on, for the metrics too.
+    pub(super) fn moves(&self, patience: Duration, ended: bool) -> Result<(), String> {
+        let since = self.oldest.load(Ordering::Relaxed);
+        let age = match since {
+            0 => Duration::ZERO,
+            since => self.begun.elapsed().saturating_sub(Duration::from_millis(since)),
+        };
+        self.waiting.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        let stands = match (ended, age >= patience && since > 0) {
+            (true, _) => Err("the audit log's thread has ended: restart the gateway".to_owned()),
+            (false, true) => {
+                Err(format!("the audit log's disk hangs: a line has waited for it for {} s", age.as_secs()))
+            }
+            (false, false) => Ok(()),
+        };
+        self.writable.set(i64::from(stands.is_ok() && self.trouble().is_ok()));
+        stands
     }
 
     pub(super) fn status(&self) -> Result<(), String> {

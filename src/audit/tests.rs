@@ -542,3 +542,23 @@ async fn a_clock_that_is_years_ahead_of_the_last_line_makes_nothing_old() {
     let week = Keep { days: Some(0), bytes: None };
     assert_eq!(pruned(&settings, week).await.expect("old enough").files.len(), 1);
 }
+
+#[tokio::test]
+async fn a_query_over_any_table_has_an_outcome_like_a_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(folder.path());
+    let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+    let client = ClientId { issuer: "https://issuer".into(), id: "shop".into() };
+    let raw = Decision { effect: Some(Effect::Raw), ..write(&client) };
+    let ticket = log.record(&raw);
+    let id = ticket.id.to_string();
+    ticket.ended(Outcome::Done);
+    // As after a kill: nobody tells what became of it.
+    std::mem::forget(log.record(&raw));
+    log.record(&Decision { effect: Some(Effect::Read), ..write(&client) });
+    assert!(log.close(Duration::from_secs(10)).await);
+    assert_eq!(whole(&settings), Ok(1), "one is open");
+    let (mut kinds, filter) = (Vec::new(), super::Filter { id: Some(id), ..super::Filter::default() });
+    super::find(&settings.dir, &filter, None, |line| kinds.push(line["kind"].clone())).expect("readable");
+    assert_eq!(kinds, ["decision", "outcome"]);
+}

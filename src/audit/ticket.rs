@@ -52,10 +52,7 @@ impl Ticket {
     pub async fn kept(&mut self) -> Result<(), Unwritten> {
         match self.kept.take() {
             None => Ok(()),
-            Some(kept) => match kept.await {
-                Ok(true) => Ok(()),
-                Ok(false) | Err(_) => Err(Unwritten),
-            },
+            Some(kept) => self.log.told(kept).await,
         }
     }
 

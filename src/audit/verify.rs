@@ -89,6 +89,11 @@ fn words_of(words: &Value) -> Record {
     Record { last: words["last"].as_u64().unwrap_or_default(), time: text("time"), by: text("by") }
 }
 
+/// What is no read may have changed something in M3: a query over any table too. It has a line that says what became of it.
+pub(super) fn awaits_outcome(decision: &Value) -> bool {
+    decision["verdict"] == "allow" && decision["effect"].as_str().is_some_and(|effect| effect != "read")
+}
+
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
@@ -303,7 +308,7 @@ impl<'a> Reading<'a> {
             "lost" => self.found.lost += line.words["lines"].as_u64().unwrap_or(0),
             "decision" => {
                 self.found.decisions += 1;
-                if line.words["verdict"] == "allow" && line.words["effect"] == "write" {
+                if awaits_outcome(&line.words) {
                     self.open.extend(line.words["id"].as_str().map(str::to_owned));
                 }
             }

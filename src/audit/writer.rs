@@ -173,6 +173,8 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            // A sender may have said so a moment before the last look; a signature waits for the disk as well.
+            self.shared.waits();
             while let Some(message) = next {
                 match message {
                     Message::Line { words, told } => {
@@ -205,6 +207,7 @@ impl Writer {
             if self.is_due() {
                 self.signed();
             }
+            self.shared.waits_no_more();
         }
         let signed = self.signed();
         // Whoever hears of the end may begin anew at once.
