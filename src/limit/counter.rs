@@ -222,7 +222,8 @@ impl Counter {
         if state.closed {
             return Vec::new();
         }
-        self.rows(&state, Count::target)
+        // Never less than stands there: what was given back since is not known to the store.
+        self.rows(&state, |count| count.target().max(count.reserved))
     }
 
     /// It stands in the store.
@@ -289,4 +290,23 @@ impl Counter {
 /// A call that costs more than the whole quota takes all of it; it is not refused for ever.
 fn charged(units: u32, cap: Caps) -> u64 {
     u64::from(units.clamp(1, cap.real.unwrap_or(u32::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_takes_no_reservation_from_the_store() {
+        let (at, zone) = (At { wall: 1_800_000_000, steady: 0 }, TimeZone::UTC);
+        let counter = Counter::new(ClientId { issuer: "https://here".into(), id: "shop".into() }, &[], &zone);
+        let (calendar, caps) =
+            (Calendar::at(at.wall, &zone), [Caps { real: Some(100), shadow: None }, Caps::default()]);
+        let take = |units| counter.take(&calendar, caps, units, at, true);
+        assert!(matches!(take(50), Took::Wait));
+        counter.written(&counter.wanted());
+        assert!(matches!(take(50), Took::Said(..)));
+        counter.give(caps, 40);
+        assert_eq!(counter.wanted()[0].reserved, 50, "as much may be counted without asking again");
+    }
 }

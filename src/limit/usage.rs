@@ -120,16 +120,15 @@ impl Usage {
                 Uncounted
             })?,
         };
-        let full = {
+        {
             let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
             if counters.len() < self.most || counters.contains_key(client) {
                 let made = || Arc::new(Counter::new(client.clone(), &rows, zone));
                 return Ok(Arc::clone(counters.entry(client.clone()).or_insert_with(made)));
             }
-            std::mem::take(&mut *counters)
-        };
+        }
         // All are written and begin again from the store: rare, and simpler than to ask which is the oldest.
-        self.close(full).await.map_err(|_| Uncounted)?;
+        self.close(self.most).await.map_err(|_| Uncounted)?;
         Box::pin(self.counter(client, zone)).await
     }
 
@@ -169,13 +168,18 @@ impl Usage {
 
     /// Writes everything exactly, at the end.
     pub(super) async fn settle(&self) -> Result<(), Error> {
-        let all = std::mem::take(&mut *self.counters.lock().unwrap_or_else(PoisonError::into_inner));
-        self.close(all).await
+        self.close(0).await
     }
 
-    async fn close(&self, all: HashMap<ClientId, Arc<Counter>>) -> Result<(), Error> {
-        let Some(book) = &self.book else { return Ok(()) };
+    /// All counters go, where there are so many. They leave the map in the turn in which they are written: of one that
+    /// took a client up again meanwhile the higher reservation would be written over with what the old one had used.
+    async fn close(&self, from: usize) -> Result<(), Error> {
         let _one = self.writing.lock().await;
+        let all = {
+            let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+            if counters.len() < from { HashMap::new() } else { std::mem::take(&mut *counters) }
+        };
+        let Some(book) = &self.book else { return Ok(()) };
         let rows: Vec<Used> = all.values().flat_map(|counter| counter.close()).collect();
         book.write(&rows, unix_seconds()).await
     }
@@ -218,4 +222,41 @@ impl Usage {
 /// The book of a store, for whoever has one.
 pub(super) async fn book(store: &Store) -> Result<Book, Error> {
     Book::open(store, unix_seconds()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(id: &str) -> ClientId {
+        ClientId { issuer: "https://here".into(), id: id.into() }
+    }
+
+    const AT: At = At { wall: 1_800_000_000, steady: 0 };
+
+    async fn used(usage: &Usage, of: &str) -> Result<Counted, Uncounted> {
+        let caps = [Caps { real: Some(100), shadow: None }, Caps::default()];
+        usage.ask(&client(of), &TimeZone::UTC, caps, 1, AT, true).await
+    }
+
+    #[tokio::test]
+    async fn no_counter_makes_room_before_it_can_be_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
+        let book = Book::open(&store, AT.wall).await.expect("a book");
+        let usage = Usage::new(Some(book), 1);
+        let asked = async { used(&usage, "a").await.expect("counted") };
+        tokio::select! { _ = asked => {}, () = usage.keep() => {} }
+        let first = usage.known(&client("a")).expect("it is counted");
+
+        let turn = usage.writing.lock().await;
+        let more = used(&usage, "b");
+        assert!(tokio::time::timeout(Duration::from_millis(200), more).await.is_err(), "b waits for its place");
+        let still = usage.known(&client("a")).expect("another counter would begin beside the one that is not written");
+        assert!(Arc::ptr_eq(&first, &still));
+        drop(turn);
+        tokio::select! { more = used(&usage, "b") => { more.expect("counted"); }, () = usage.keep() => {} }
+        let kept = usage.book.as_ref().expect("a book").of(&client("a")).await.expect("rows");
+        assert_eq!((kept[0].used, kept[0].reserved), (1, 1), "and what a used is exact");
+    }
 }
