@@ -25,9 +25,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Interval;
 
 /// How often expired keys and families are forgotten.
 const TIDY: Duration = Duration::from_secs(3600);
+/// After a failure.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A clone is the same issuer.
 #[derive(Debug, Clone)]
@@ -172,6 +175,22 @@ impl Inner {
         Ok(())
     }
 
+    /// Waits for a change, or for something to be over, and takes it in.
+    pub(super) async fn look(&self, watch: &mut Option<Watch>, tidy: &mut Interval) -> Result<(), Error> {
+        let Some(known) = watch else {
+            // What was committed in the meantime would not be seen as a change: it is read at once.
+            let again = self.store.watch().await?;
+            self.refresh().await?;
+            *watch = Some(again);
+            return Ok(());
+        };
+        tokio::select! {
+            changed = known.changed() => changed?,
+            _ = tidy.tick() => return self.tidy().await,
+        }
+        self.refresh().await
+    }
+
     async fn tidy(&self) -> Result<(), Error> {
         let now = unix_seconds();
         self.used.tidy(now);
@@ -183,26 +202,14 @@ impl Inner {
     }
 }
 
-async fn follow(inner: Arc<Inner>, mut watch: Watch) {
-    let mut tidy = tokio::time::interval(TIDY);
+async fn follow(inner: Arc<Inner>, watch: Watch) {
+    let (mut watch, mut tidy) = (Some(watch), tokio::time::interval(TIDY));
     loop {
-        let done = tokio::select! {
-            changed = watch.changed() => match changed {
-                Ok(()) => inner.refresh().await,
-                Err(error) => Err(error.into()),
-            },
-            _ = tidy.tick() => inner.tidy().await,
-        };
-        if let Err(error) = done {
+        if let Err(error) = inner.look(&mut watch, &mut tidy).await {
             tracing::error!(%error, "the issuer could not read its store; it goes on with what it knows");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            if let Ok(again) = inner.store.watch().await {
-                watch = again;
-            }
-            // What was committed in the meantime would not be seen as a change.
-            if let Err(error) = inner.refresh().await {
-                tracing::error!(%error, "the issuer still cannot read its store");
-            }
+            tokio::time::sleep(AGAIN).await;
+            // A change that was seen and not read is lost with its signal: it is read again until that succeeds.
+            watch = None;
         }
     }
 }

@@ -272,3 +272,17 @@ async fn a_client_that_is_held_to_proofs_gets_no_token_without_one() {
     let known = super::TokenAsk { proof: super::Shown::Many, ..house.request(None, &form) };
     assert_eq!(code(&house.running.issuer.token(known).await), "invalid_dpop_proof");
 }
+
+#[tokio::test]
+async fn what_was_seen_to_change_and_could_not_be_read_is_read_without_another_change() {
+    let house = House::new().await;
+    // Nobody else follows from here on.
+    assert!(house.running.tasks.finish(Duration::from_secs(10)).await);
+    let (late, _) = house.running.clients.add(new_client("late"), now()).await.expect("a client");
+    let inner = &house.running.issuer.inner;
+    assert!(!inner.known.load().clients.contains_key(&late.id));
+    // As after a failure: the signal of this commit is spent.
+    let (mut watch, mut tidy) = (None, tokio::time::interval(Duration::from_secs(3_600)));
+    inner.look(&mut watch, &mut tidy).await.expect("the store can be read again");
+    assert!(watch.is_some() && inner.known.load().clients.contains_key(&late.id));
+}
