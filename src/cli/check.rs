@@ -87,11 +87,23 @@ fn made(place: impl Into<String>, subject: &str, message: impl Into<String>, hin
     Fault { place: place.into(), subject: subject.into(), message: message.into(), hint: hint.into() }
 }
 
+const DAY: i64 = 24 * 3_600;
+/// Days before its end from which a certificate is warned of.
+const SOON: i64 = 14;
+
 fn certificate(settings: &Settings, found: &mut Found) {
     let reachable = settings.reachable();
     match &settings.certificate {
         Certificate::Files { chain, key } => match read_pair(chain, key, Timestamp::now()) {
-            Ok(_) => found.good.push(format!("certificate {}", chain.display())),
+            Ok(pair) => {
+                found.good.push(format!("certificate {}", chain.display()));
+                let left = pair.not_after.saturating_sub(Timestamp::now().as_second()) / DAY;
+                if left < SOON {
+                    let message = format!("ends in {left} days");
+                    let hint = "renew it: the gateway serves the new one without a restart";
+                    found.warning(chain.display().to_string(), "the certificate", message, hint);
+                }
+            }
             Err(error) => found.fault(
                 chain.display().to_string(),
                 "the certificate",

@@ -155,6 +155,12 @@ fn provider() -> CryptoProvider {
 
 /// Looks at the files again and again; what changed and fits is served from the next handshake on.
 pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, metrics: &Metrics, tasks: &Tasks) {
+    let file = match source {
+        TlsSource::Files { chain, .. } => chain.display().to_string(),
+        TlsSource::Bytes { .. } => "(given)".to_owned(),
+    };
+    let ends = metrics.tls_certificate_expires.with_label_values(&[&file]);
+    ends.set(served.pair.load().not_after);
     let TlsSource::Files { chain, key } = source.clone() else { return };
     let counted = metrics.reloads_refused.with_label_values(&["certificate"]);
     tasks.spawn_until_stop(async move {
@@ -179,6 +185,7 @@ pub(super) fn reload(served: Arc<Served>, source: &TlsSource, every: Duration, m
                     seen = Some(chain_bytes);
                     if is_new {
                         tracing::info!(not_after = pair.not_after, "the certificate changed");
+                        ends.set(pair.not_after);
                         served.pair.store(Arc::new(pair));
                     }
                 }

@@ -2,6 +2,7 @@
 
 use super::{BOTH, House, client, get, soon, whole};
 use crate::edge::development::ensure;
+use crate::edge::read_pair;
 use crate::edge::settings::Limits;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, NamedGroup};
@@ -97,14 +98,20 @@ async fn a_changed_certificate_is_served_and_a_bad_one_is_not() {
     let other = tempfile::tempdir().unwrap();
     let other = ensure(other.path()).unwrap();
     let ca = fs::read(&house.files.ca).unwrap();
+    let file = house.files.chain.display().to_string();
+    let ends = || house.metrics.tls_certificate_expires.with_label_values(&[&file]).get();
+    let end_of = |chain, key| read_pair(chain, key, jiff::Timestamp::now()).unwrap().not_after;
+    let first = end_of(&house.files.chain, &house.files.key);
     // A chain without its key: the old pair stays.
     fs::copy(&other.chain, &house.files.chain).unwrap();
     for _ in 0..20 {
         assert!(soon(house.dial_tls(client(&house.files.ca, &["h2"], BOTH))).await.is_ok());
     }
+    assert_eq!(ends(), first, "when the one that is served ends");
     fs::copy(&other.key, &house.files.key).unwrap();
     fs::copy(&other.ca, &house.files.ca).unwrap();
     soon(async { while house.dial_tls(client(&house.files.ca, &["h2"], BOTH)).await.is_err() {} }).await;
+    assert_eq!(ends(), end_of(&other.chain, &other.key), "and of the one that is served now");
     fs::write(&house.files.ca, ca).unwrap();
     assert!(soon(house.dial_tls(client(&house.files.ca, &["h2"], BOTH))).await.is_err());
 }
