@@ -32,6 +32,7 @@ mod house;
 mod idp;
 mod inbound;
 mod issuers;
+mod kept;
 mod leaving;
 mod limits;
 mod lists;

@@ -6,7 +6,7 @@ use super::super::show;
 use super::limited::{Limited, is_limited, times};
 use super::{Bench, missed};
 use crate::audit::{Filter, find};
-use crate::policies::{Again, Past};
+use crate::policies::{Again, KeptSet, Past};
 use crate::policy::Set;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -47,14 +47,40 @@ pub(super) fn explain(bench: &Bench, id: &str, words: &args::PolicyExplain) -> R
         )));
     };
     let (set, _) = bench.set(words.dir.as_deref())?;
-    let same = set.hash() == past.set;
+    let then = if set.hash() == past.set { None } else { then(bench, words, &past.set) };
+    let places = Places { now: &set, then: then.as_ref() };
     let again = past.again(&set, |program, name| bench.layout(program, name));
     if words.json {
-        show::line(&told(&set, &past, &again, same).to_string());
+        show::line(&told(&places, &past, &again).to_string());
     } else {
-        shown(&set, &past, &again, same);
+        shown(&places, &past, &again);
     }
     Ok(if past.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the rules of a decision stand: in the set that made it, where that is still at hand.
+struct Places<'a> {
+    now: &'a Set,
+    then: Option<&'a (KeptSet, Set)>,
+}
+
+impl Places<'_> {
+    fn of(&self, id: &str) -> Option<String> {
+        self.then.map_or(self.now, |(_, set)| set).spot(id).map(ToString::to_string)
+    }
+}
+
+/// A kept set of these very rules. Who names a folder asks about that one.
+fn then(bench: &Bench, words: &args::PolicyExplain, hash: &str) -> Option<(KeptSet, Set)> {
+    if words.dir.is_some() {
+        return None;
+    }
+    let kept = bench.settings.kept_policies();
+    let sets = kept.sets().ok()?;
+    sets.into_iter().rev().find_map(|one| {
+        let (set, _) = bench.set(Some(&kept.folder(&one.id))).ok()?;
+        (set.hash() == hash).then_some((one, set))
+    })
 }
 
 fn verdict(allowed: bool) -> &'static str {
@@ -65,10 +91,11 @@ fn call(past: &Past) -> String {
     past.call.map_or_else(|| "anything".to_owned(), |(program, name)| format!("{program}/{name}"))
 }
 
-fn told(set: &Set, past: &Past, again: &Again, same: bool) -> Value {
-    let spot = |id: &str| set.spot(id).map(ToString::to_string);
+fn told(places: &Places<'_>, past: &Past, again: &Again) -> Value {
+    let spot = |id: &str| places.now.spot(id).map(ToString::to_string);
     let rules =
-        |ids: &[String]| -> Vec<Value> { ids.iter().map(|id| json!({ "rule": id, "place": spot(id) })).collect() };
+        |ids: &[String]| -> Vec<Value> { ids.iter().map(|id| json!({ "rule": id, "place": places.of(id) })).collect() };
+    let then = places.then.map(|(kept, _)| json!({ "id": kept.id, "name": kept.name, "version": kept.version }));
     let now = match again {
         Again::Decided(answer) => json!({
             "allowed": answer.decision.allowed,
@@ -81,10 +108,10 @@ fn told(set: &Set, past: &Past, again: &Again, same: bool) -> Value {
         Again::Undecidable(why) => json!({ "undecidable": why }),
     };
     json!({ "decision": past.id, "allowed": past.allowed, "reason": past.reason, "rules": rules(&past.rules),
-        "set": past.set, "same_set": same, "now": now })
+        "set": past.set, "same_set": places.now.hash() == past.set, "kept_set": then, "now": now })
 }
 
-fn shown(set: &Set, past: &Past, again: &Again, same: bool) {
+fn shown(places: &Places<'_>, past: &Past, again: &Again) {
     show::line(&format!(
         "{}: {} asked for {} ({})",
         verdict(past.allowed).to_uppercase(),
@@ -93,10 +120,15 @@ fn shown(set: &Set, past: &Past, again: &Again, same: bool) {
         past.reason
     ));
     for id in &past.rules {
-        let place = set.spot(id).map_or_else(|| "not in this set".to_owned(), ToString::to_string);
+        let place = places.of(id).unwrap_or_else(|| "not in this set".to_owned());
         show::line(&format!("    {id}  {place}"));
     }
-    if !same {
+    if let Some((KeptSet { id, version, .. }, _)) = places.then {
+        let id = id.get(..12).unwrap_or(id);
+        show::note(&format!(
+            "That was decided by version {version} ({id}), which is kept: the places are its own, what follows is this set's."
+        ));
+    } else if places.now.hash() != past.set {
         show::note("That was decided by another set than the one asked here; places and what follows are this one's.");
     }
     match again {
