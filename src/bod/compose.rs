@@ -159,6 +159,14 @@ impl Bound<'_> {
         self.fact(self.mapping.location.as_ref(), key, rows)
     }
 
+    /// What the document carries as its own id: the key's parts where the mapping marks none.
+    pub fn document_id(&self, key: &[&str], rows: &[Rows<'_>]) -> String {
+        match self.mapping.root.id() {
+            Some(value) => self.fact(Some(value), key, rows),
+            None => key.join("_"),
+        }
+    }
+
     /// Whether these records are of a kind that has a document.
     pub fn has_document(&self, key: &[&str], rows: &[Rows<'_>]) -> bool {
         let blank = Envelope::blank(key);

@@ -64,6 +64,11 @@ impl Filter {
         Ok(self)
     }
 
+    /// Whether it is told of such changes at all.
+    pub fn takes(&self, action: Action) -> bool {
+        self.actions.is_empty() || self.actions.iter().any(|one| one == action.as_str())
+    }
+
     /// `Err` names the rule that keeps the document away.
     pub fn wants(&self, facts: &Facts<'_>, xml: &str) -> Result<(), String> {
         let document = format!("{}.{}", facts.verb.as_str(), facts.noun);

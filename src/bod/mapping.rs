@@ -124,6 +124,20 @@ pub(super) enum Inside {
     Nodes(Vec<Node>),
 }
 
+impl Node {
+    /// The first element that numbers the document's versions.
+    pub(super) fn id(&self) -> Option<&Value> {
+        match &self.content {
+            Inside::Text(value) => {
+                let numbers = |given: &Given| given.value.term == Term::Word(Word::Variation);
+                self.attributes.iter().any(numbers).then_some(value)
+            }
+            Inside::Nodes(nodes) if self.each.is_none() => nodes.iter().find_map(Node::id),
+            Inside::Nodes(_) => None,
+        }
+    }
+}
+
 impl Mapping {
     /// A file that stands for itself.
     pub fn parse(source: &Source) -> Result<Self, Vec<Fault>> {

@@ -33,12 +33,16 @@ impl FileDrop {
     pub(super) async fn deliver(&self, message: &Message<'_>) -> Result<String, Failure> {
         let path = self.settings.folder.join(self.settings.pattern.name(message));
         let (settings, to, text) = (Arc::clone(&self.settings), path.clone(), message.xml.to_owned());
+        // Hidden, and not of the pattern's ending: whoever watches the folder does not take it for a document. Two messages
+        // may have one name to end under, and are written beside each other all the same.
+        let id = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let part = self.settings.folder.join(format!(".{}.part", message.id.chars().map(id).collect::<String>()));
         let mut look = self.settings.keep.filter(|_| self.since.fetch_add(1, Ordering::Relaxed) >= LOOK);
         if look.is_some() {
             self.since.store(0, Ordering::Relaxed);
         }
         let written = tokio::task::spawn_blocking(move || {
-            write(&settings.folder, &to, text.as_bytes())?;
+            write(&settings.folder, &to, &part, text.as_bytes())?;
             // What can't be removed now is looked at again later: the document itself is there.
             if let Some(keep) = look.take()
                 && let Err(error) = tidy(&settings.folder, settings.pattern.ending(), keep)
@@ -56,15 +60,17 @@ impl FileDrop {
     }
 }
 
-fn write(folder: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(folder: &Path, to: &Path, part: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let name = to.file_name().unwrap_or_default().to_string_lossy();
-    // Hidden, and not of the pattern's ending: whoever watches the folder does not take it for a document.
-    let beside = folder.join(format!(".{name}.part"));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&beside)?;
-    let done = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, to));
+    let open = || fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(part);
+    let mut file = match open() {
+        // An earlier attempt of this message ended in the middle.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(part).and_then(|()| open())?,
+        other => other?,
+    };
+    let done = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(part, to));
     if done.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(part);
     }
     done?;
     File::open(folder)?.sync_all()
@@ -134,6 +140,27 @@ mod tests {
         fs::create_dir_all(base.path().join("d/ItemMaster_A1_7.xml/x")).expect("a folder");
         drop_in(&base.path().join("d"), None).deliver(&message("<a/>")).await.expect_err("no rename");
         assert_eq!(names(&base.path().join("d")), ["ItemMaster_A1_7.xml"]);
+    }
+
+    #[tokio::test]
+    async fn two_messages_of_one_name_are_never_mixed() {
+        let base = tempfile::tempdir().expect("a folder");
+        // What a crash left of one of them is written anew, and of another is its own.
+        for left in [".one.part", ".three.part"] {
+            fs::write(base.path().join(left), "half").expect("a part");
+        }
+        let texts: Vec<String> = ["<one>", "<two>"].iter().map(|root| root.repeat(200_000)).collect();
+        for _ in 0..5 {
+            let drop = drop_in(base.path(), None);
+            let one = Message { id: "one", ..message(&texts[0]) };
+            let two = Message { id: "two", ..message(&texts[1]) };
+            let (first, second) = tokio::join!(drop.deliver(&one), drop.deliver(&two));
+            let path = first.expect("written");
+            assert_eq!(second.as_ref(), Ok(&path));
+            let there = fs::read_to_string(path).expect("the file");
+            assert!(texts.contains(&there), "one of them, whole");
+        }
+        assert_eq!(names(base.path()), [".three.part", "ItemMaster_A1_7.xml"]);
     }
 
     #[tokio::test]

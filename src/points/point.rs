@@ -7,7 +7,7 @@ use super::http::Webhook;
 use super::ims::Ims;
 use super::message::Message;
 use super::settings::{Answers, Settings, Target};
-use crate::bod::{ConfirmationCode, Filter, Mask, OnLeave};
+use crate::bod::{Action, ConfirmationCode, Filter, Mask, OnLeave};
 use crate::outbound;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -72,6 +72,11 @@ impl Point {
     /// What becomes of a record that its filter keeps away from now on.
     pub fn on_leave(&self) -> OnLeave {
         self.filter.on_leave
+    }
+
+    /// Whether its filter lets any document of this action through.
+    pub fn takes(&self, action: Action) -> bool {
+        self.filter.takes(action)
     }
 
     /// `Err` names the rule of the point's filter that keeps the message away.

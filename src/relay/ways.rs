@@ -46,7 +46,10 @@ pub(super) fn ways(
             xml: &made.xml,
         };
         let had_it = told_at.iter().any(|known| known == point.name());
-        let (kept_away, deleted) = (point.wants(&message).err(), action == Action::Delete);
+        let deleted = action == Action::Delete;
+        // What is gone may have nothing left for a condition to look at: whoever has it is told all the same.
+        let told = deleted && had_it && point.takes(action);
+        let kept_away = point.wants(&message).err().filter(|_| !told);
         ways.add(point.name(), kept_away, had_it, deleted, of(verb, point.on_leave()));
     }
     ways

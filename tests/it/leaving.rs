@@ -56,3 +56,21 @@ async fn a_receiver_whom_a_record_left_is_told_that_it_is_gone_from_where_it_was
     quiet(&house).await;
     assert_eq!(documents(&house, "2000001").len(), 2, "it is told once");
 }
+
+#[tokio::test]
+async fn whoever_has_a_record_is_told_that_it_was_deleted_though_nothing_is_left_for_his_filter() {
+    let (house, caller) = publishing(|settings| {
+        let filter = Filter::default().with("ItemMasterHeader/Description = 'Ours'").expect("a condition");
+        settings.points = vec![folder("bods", &settings.state, filter)];
+    })
+    .await;
+    done(&caller, "MMS200MI/UpdItmBasic?ITNO=A00006&ITDS=Ours").await;
+    told(&house, "A00006", 1).await;
+    // It can't be looked at before it is deleted: the document names it alone.
+    let refused = r#"{"nok":{"id":"XAU0008","field":"","text":"No authority"}}"#;
+    house
+        .faults(&format!(r#"{{"rules":[{{"program":"MMS200MI","transaction":"Get","times":1,"action":{refused}}}]}}"#));
+    done(&caller, "MMS200MI/DltItm?ITNO=A00006").await;
+    let gone = told(&house, "A00006", 2).await.remove(1);
+    assert!(gone.contains("actionCode=\"Delete\"") && !gone.contains("Ours"), "{gone}");
+}
