@@ -301,12 +301,14 @@ async fn say(
     .execute(&mut **write)
     .await?
     .last_insert_rowid();
-    sqlx::query("INSERT INTO deliveries (message, point, document, state, changed) VALUES (?,?,?,'pending',?)")
-        .bind(message)
-        .bind(point)
-        .bind(document)
-        .bind(at)
-        .execute(&mut **write)
-        .await?;
+    sqlx::query(
+        "INSERT INTO deliveries (message, point, document, record, state, changed) VALUES (?1,?2,?3,?3,'pending',?4)",
+    )
+    .bind(message)
+    .bind(point)
+    .bind(document)
+    .bind(at)
+    .execute(&mut **write)
+    .await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a document stays due until one of a later reading is kept.
 
+use super::editions::{Edition, Known, row_of};
 use super::error::Error;
 use super::evidence::Seen;
 use super::ledger::{Ledger, company, division, millis, until};
@@ -13,6 +14,7 @@ use crate::model::{Company, Division};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// A record whose document has to be made.
@@ -29,6 +31,7 @@ pub struct DueDocument {
     pub deletes: bool,
     pub cause: String,
     pub marks: i64,
+    /// The highest that a document of this record has, whatever its verb.
     pub variation: u64,
     pub tries: u32,
     /// Milliseconds since 1970: since when it waits.
@@ -44,26 +47,6 @@ pub struct DueDocument {
     pub editions: Vec<Known>,
 }
 
-/// A division's own document of a record that is of the whole company, as it was told last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    pub division: String,
-    pub location: Option<String>,
-    /// The points that have it.
-    pub told_at: Vec<String>,
-}
-
-/// One of the documents that a reading of a record gives.
-#[derive(Debug, Clone)]
-pub struct Edition {
-    /// `Some`: one of a record that has a document for each division. In its own order, and with its own number.
-    pub division: Option<String>,
-    /// One, and where a record leaves a filter another behind it.
-    pub messages: Vec<Message>,
-    /// The points that have the record now.
-    pub told_at: Vec<String>,
-}
-
 /// A document, and the points that it goes to; and those that it does not go to, with the rule that keeps it away.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -76,6 +59,13 @@ impl DueDocument {
     pub fn age(&self) -> Duration {
         Duration::from_millis(u64::try_from(now() - self.since).unwrap_or(0))
     }
+}
+
+/// What fails by itself, each as `company/noun`: all that is left alone, and of it what one may be asked for now.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    pub held: Vec<String>,
+    pub probes: Vec<String>,
 }
 
 /// What became of a document that was due.
@@ -95,62 +85,90 @@ type Write = Transaction<'static, Sqlite>;
 /// Of those that waited longest, so many are asked when the next one is due: a look is never long.
 const SOONEST: i64 = 1_000;
 
-pub(super) const DUE: &str = "SELECT * FROM documents WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
-    AND (last <= ?2 OR since <= ?3) ORDER BY since LIMIT ?4";
+macro_rules! due {
+    ($of:literal) => {
+        concat!(
+            "SELECT d.*, (SELECT max(r.variation) FROM documents r WHERE r.noun = d.noun
+                AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record) AS newest
+             FROM documents d WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
+                AND (last <= ?2 OR since <= ?3) AND company || '/' || noun ",
+            $of,
+            " ORDER BY since, id LIMIT ?4"
+        )
+    };
+}
+
+pub(super) const DUE: &str = due!("NOT IN (SELECT value FROM json_each(?5))");
+pub(super) const DUE_OF: &str = due!("= ?5");
 pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
-    (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0 ORDER BY since LIMIT ?3)";
-/// Called as what is set aside when one of them can't be read.
-pub(super) const EDITIONS: &str = "SELECT edition_of AS id, known_division, known_location, told_at FROM documents
-    WHERE edition_of IN (SELECT value FROM json_each(?1)) AND edition_of IS NOT NULL";
-const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
+    (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0
+        AND company || '/' || noun NOT IN (SELECT value FROM json_each(?4)) ORDER BY since LIMIT ?3)";
+/// All documents of a record are one after the other, whatever their verbs.
+const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record, state, changed, reason)
+    SELECT ?1, ?2, ?3, min(r.id), ?4, ?5, ?6 FROM documents d JOIN documents r ON r.noun = d.noun
+        AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record WHERE d.id = ?3";
+pub(super) const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
 
 impl Ledger {
     /// Documents whose record has been left alone for `quiet`, or that have waited for `most_wait`.
     pub async fn due(&self, quiet: Duration, most_wait: Duration, most: u32) -> Result<Vec<DueDocument>, Error> {
-        let rows = sqlx::query(DUE)
-            .bind(now())
-            .bind(now().saturating_sub(millis(quiet)))
-            .bind(now().saturating_sub(millis(most_wait)))
-            .bind(most)
-            .fetch_all(self.store.read())
-            .await?;
+        Ok(self.due_beside(quiet, most_wait, most, &Held::default()).await?.0)
+    }
+
+    /// As `due`, none of those that are held, and one of each that shows whether it is to be held any longer; and whether
+    /// there may be more. Of one record one at a time: the next one is numbered when this one is kept.
+    pub async fn due_beside(
+        &self,
+        quiet: Duration,
+        most_wait: Duration,
+        most: u32,
+        beside: &Held,
+    ) -> Result<(Vec<DueDocument>, bool), Error> {
+        let found = async |query: &'static str, of: String, most: u32| {
+            sqlx::query(query)
+                .bind(now())
+                .bind(now().saturating_sub(millis(quiet)))
+                .bind(now().saturating_sub(millis(most_wait)))
+                .bind(most)
+                .bind(of)
+                .fetch_all(self.store.read())
+                .await
+        };
+        let mut rows = found(DUE, json!(beside.held).to_string(), most).await?;
+        let mut more = rows.len() >= usize::try_from(most).unwrap_or(usize::MAX);
+        for of in &beside.probes {
+            rows.extend(found(DUE_OF, of.clone(), 1).await?);
+        }
         let mut documents = Vec::new();
+        let mut taken = HashSet::new();
         for row in &rows {
             match due_document(row, &self.seal) {
-                Ok(document) => documents.push(document),
+                Ok(document) => {
+                    if taken.insert((document.noun.clone(), document.company, document.record.clone())) {
+                        documents.push(document);
+                    } else {
+                        more = true;
+                    }
+                }
                 // One that can't be read holds up none of the others.
                 Err(error) => self.set_aside(DAMAGED, row, &error).await?,
             }
         }
-        self.with_editions(documents).await
+        Ok((self.with_editions(documents).await?, more))
     }
 
-    async fn with_editions(&self, mut documents: Vec<DueDocument>) -> Result<Vec<DueDocument>, Error> {
-        let ids: Vec<i64> = documents.iter().map(|due| due.id).collect();
-        if ids.is_empty() {
-            return Ok(documents);
-        }
-        for row in &sqlx::query(EDITIONS).bind(json!(ids).to_string()).fetch_all(self.store.read()).await? {
-            let of: i64 = row.try_get("id")?;
-            match known(row) {
-                Ok(known) => {
-                    documents.iter_mut().filter(|due| due.id == of).for_each(|due| due.editions.push(known.clone()));
-                }
-                Err(error) => {
-                    self.set_aside(DAMAGED, row, &error).await?;
-                    documents.retain(|due| due.id != of);
-                }
-            }
-        }
-        Ok(documents)
-    }
-
-    /// How long until a document is due: `None` while none waits.
-    pub async fn until_due(&self, quiet: Duration, most_wait: Duration) -> Result<Option<Duration>, Error> {
+    /// How long until a document is due that is not held: `None` while none waits.
+    pub async fn until_due(
+        &self,
+        quiet: Duration,
+        most_wait: Duration,
+        held: &[String],
+    ) -> Result<Option<Duration>, Error> {
         let (at,): (Option<i64>,) = sqlx::query_as(UNTIL_DUE)
             .bind(millis(quiet))
             .bind(millis(most_wait))
             .bind(SOONEST)
+            .bind(json!(held).to_string())
             .fetch_one(self.store.read())
             .await?;
         Ok(at.map(until))
@@ -200,28 +218,6 @@ async fn told((write, seal): (&mut Write, &Seal), due: &DueDocument, edition: &E
     Ok(())
 }
 
-/// The row of a division's document: made with the first of its messages, and the same for all that follow.
-async fn row_of(write: &mut Write, due: &DueDocument, division: &str) -> Result<i64, Error> {
-    let mut record: Vec<&str> = due.record.iter().map(String::as_str).collect();
-    record.push(division);
-    let row = sqlx::query(
-        "INSERT INTO documents (noun, verb, company, record, division, deletes, cause, edition_of)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)
-         ON CONFLICT (noun, verb, company, record) DO UPDATE SET cause = excluded.cause, edition_of = excluded.edition_of
-         RETURNING id",
-    )
-    .bind(due.noun.clone())
-    .bind(due.verb.clone())
-    .bind(i64::from(due.company.number()))
-    .bind(json!(record).to_string())
-    .bind(division.to_owned())
-    .bind(due.cause.clone())
-    .bind(due.id)
-    .fetch_one(&mut **write)
-    .await?;
-    Ok(row.try_get("id")?)
-}
-
 async fn keep(
     (write, seal): (&mut Write, &Seal),
     due: &DueDocument,
@@ -232,7 +228,7 @@ async fn keep(
     let at = now();
     let id = sqlx::query(
         "INSERT INTO messages (document, bod_id, noun, verb, action, variation, tenant, lid, company, division, entity,
-            location, document_id, created, cause, made, xml) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            location, document_id, created, cause, made, xml, marks) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )
     .bind(document)
     .bind(made.bod_id.clone())
@@ -251,12 +247,13 @@ async fn keep(
     .bind(due.cause.clone())
     .bind(at)
     .bind(seal.close(("xml", &made.bod_id), &made.xml)?.into_owned())
+    .bind(due.marks)
     .execute(&mut **write)
     .await?
     .last_insert_rowid();
     for (point, kept_away) in points {
         let state = if kept_away.is_some() { State::Filtered } else { State::Pending };
-        sqlx::query("INSERT INTO deliveries (message, point, document, state, changed, reason) VALUES (?,?,?,?,?,?)")
+        sqlx::query(DELIVERY)
             .bind(id)
             .bind(point.clone())
             .bind(document)
@@ -332,7 +329,7 @@ fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
         deletes: row.try_get::<i64, _>("deletes")? == 1,
         cause: text("cause")?,
         marks: row.try_get("marks")?,
-        variation: row.try_get::<i64, _>("variation")?.cast_unsigned(),
+        variation: row.try_get::<i64, _>("newest")?.cast_unsigned(),
         tries: row.try_get("tries")?,
         since: row.try_get::<Option<i64>, _>("since")?.unwrap_or_default(),
         known_division: row.try_get("known_division")?,
@@ -343,12 +340,7 @@ fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
     })
 }
 
-fn known(row: &SqliteRow) -> Result<Known, Error> {
-    let division = row.try_get::<Option<String>, _>("known_division")?.ok_or(Error::Damaged("division"))?;
-    Ok(Known { division, location: row.try_get("known_location")?, told_at: points(row)? })
-}
-
-fn points(row: &SqliteRow) -> Result<Vec<String>, Error> {
+pub(super) fn points(row: &SqliteRow) -> Result<Vec<String>, Error> {
     let text: String = row.try_get("told_at")?;
     serde_json::from_str(&text).map_err(|_| Error::Damaged("list of points"))
 }

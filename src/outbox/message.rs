@@ -34,6 +34,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// `Sync.PurchaseOrder`.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.verb, self.noun)
+    }
+
     pub fn age(&self) -> Duration {
         Duration::from_millis(u64::try_from(now() - self.made_at).unwrap_or(0))
     }
@@ -42,7 +47,8 @@ impl Kept {
 /// A message that may go to a point now.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    pub document: i64,
+    /// What is one after the other: all documents of one record, whatever their verbs.
+    pub record: i64,
     pub tries: u32,
     pub kept: Kept,
 }

@@ -141,4 +141,27 @@ pub(super) const STEPS: &[&str] = &["
     "
     ALTER TABLE documents ADD COLUMN edition_of INTEGER REFERENCES documents (id);
     CREATE INDEX documents_editions ON documents (edition_of) WHERE edition_of IS NOT NULL;
+",
+    // One order for all documents of a record, and all writes that a message tells of.
+    "
+    ALTER TABLE deliveries ADD COLUMN record INTEGER NOT NULL DEFAULT 0;
+    UPDATE deliveries SET record = (SELECT min(r.id) FROM documents d JOIN documents r ON r.noun = d.noun
+        AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record
+        WHERE d.id = deliveries.document);
+    CREATE INDEX deliveries_of_record ON deliveries (point, record, message)
+        WHERE state IN ('pending', 'replayed', 'sent');
+    ALTER TABLE messages ADD COLUMN marks INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE told (
+        intent INTEGER NOT NULL REFERENCES intents (id) ON DELETE CASCADE, document INTEGER NOT NULL,
+        marks INTEGER NOT NULL, PRIMARY KEY (intent, document)
+    ) STRICT, WITHOUT ROWID;
+",
+    // How old a batch is without touching all of it, and when it was handed over, for what becomes known later.
+    "
+    CREATE INDEX entries_of_batch ON entries (noun, company, batch, at);
+    CREATE TABLE handed (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, company INTEGER NOT NULL, batch TEXT NOT NULL, call TEXT NOT NULL,
+        division TEXT NOT NULL, cause TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (noun, company, batch)
+    ) STRICT;
+    CREATE INDEX handed_by_age ON handed (at);
 "];

@@ -1,6 +1,7 @@
 //! What the relay reads and writes of messages: where each stands on its way to each point.
 //!
-//! Invariant: of one document one message at a time is on its way to one point, the oldest first.
+//! Invariant: of one record one message at a time is on its way to one point, the oldest first, whatever their verbs. What
+//! is left alone for its kind holds up no other kind.
 
 use super::error::Error;
 use super::ledger::{Ledger, millis, until};
@@ -11,7 +12,7 @@ use super::writer::now;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -38,46 +39,56 @@ pub struct Waiting {
 }
 
 /// How much may be taken at once.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Room {
     pub most: usize,
     pub bytes: usize,
     /// It shows whether the point is back: with what was never tried, else with what was tried longest ago, so that one
     /// which nobody takes does not hold up that question.
     pub probe: bool,
+    /// Kinds (`Sync.ItemMaster`) that are left alone; and of them those of which one shows whether they are taken now.
+    pub held: Vec<String>,
+    pub probes: Vec<String>,
 }
 
 /// Between two questions a wait may have ended.
 const JUST_NOW: Duration = Duration::from_millis(200);
 
 macro_rules! heads {
-    ($what:literal, $index:literal, $join:literal, $when:literal, $order:literal) => {
+    ($what:literal, $index:literal, $when:literal, $kinds:literal, $order:literal) => {
         concat!(
             "SELECT ",
             $what,
             " FROM deliveries d INDEXED BY ",
             $index,
-            $join,
-            " WHERE d.point = ?1 AND d.state IN ('pending', 'replayed', 'sent') AND d.next_try ",
+            " JOIN messages m ON m.id = d.message WHERE d.point = ?1 AND d.state IN ('pending', 'replayed', 'sent') AND d.next_try ",
             $when,
-            " ?2 AND d.document NOT IN (SELECT value FROM json_each(?3))
-             AND NOT EXISTS (SELECT 1 FROM deliveries o WHERE o.point = d.point AND o.document = d.document
-                AND o.state IN ('pending', 'replayed', 'sent') AND o.message < d.message)
-             ORDER BY ",
+            " ?2 AND d.record NOT IN (SELECT value FROM json_each(?3))
+             AND NOT EXISTS (SELECT 1 FROM deliveries o JOIN messages k ON k.id = o.message
+                WHERE o.point = d.point AND o.record = d.record AND o.message < d.message
+                AND o.state IN ('pending', 'replayed', 'sent') AND (o.document = d.document
+                    OR k.verb || '.' || k.noun NOT IN (SELECT value FROM json_each(?4))))
+             AND m.verb || '.' || m.noun ",
+            $kinds,
+            " ORDER BY ",
             $order
         )
     };
 }
 
 macro_rules! messages {
-    ($index:literal, $order:literal) => {
-        heads!("d.message, d.document, d.tries, m.*", $index, " JOIN messages m ON m.id = d.message", "<=", $order)
+    ($index:literal, $kinds:literal, $order:literal) => {
+        heads!("d.message, d.record, d.tries, m.*", $index, "<=", $kinds, $order)
     };
 }
 
-pub(super) const WAITING: &str = messages!("deliveries_in_order", "d.message LIMIT ?4");
-pub(super) const PROBE: &str = messages!("deliveries_next", "d.next_try LIMIT ?4");
-pub(super) const NEXT: &str = heads!("d.next_try", "deliveries_next", "", ">", "d.next_try LIMIT 1");
+pub(super) const WAITING: &str =
+    messages!("deliveries_in_order", "NOT IN (SELECT value FROM json_each(?4))", "d.message LIMIT ?5");
+pub(super) const PROBE: &str =
+    messages!("deliveries_next", "NOT IN (SELECT value FROM json_each(?4))", "d.next_try LIMIT ?5");
+pub(super) const OF_KIND: &str = messages!("deliveries_next", "= ?6", "d.next_try LIMIT ?5");
+pub(super) const NEXT: &str =
+    heads!("d.next_try", "deliveries_next", ">", "NOT IN (SELECT value FROM json_each(?4))", "d.next_try LIMIT 1");
 pub(super) const DEPTHS_WAITING: &str = "SELECT point, name, many, (SELECT made FROM messages WHERE id = first) FROM
     (SELECT w.point, d.verb || '.' || d.noun AS name, sum(w.many) AS many, min(w.first) AS first
      FROM (SELECT point, document, count(*) AS many, min(message) AS first FROM deliveries
@@ -107,31 +118,26 @@ impl Ledger {
     }
 
     /// Writes down what came of attempts, and takes what may go to this point now: the oldest waiting message of each
-    /// document, none of `busy`; neither `most` nor `bytes` is gone beyond by more than one, and it is said whether there
-    /// may be more. All in one commit, so that who is answered before he knows it finds it sent.
+    /// record, none of `busy`; neither `most` nor `bytes` is gone beyond by more than one, not counting the probes, and it
+    /// is said whether there may be more. All in one commit, so that who is answered before he knows it finds it sent.
     pub async fn turn(
         &self,
         point: &str,
         ended: &[Attempt],
         busy: &[i64],
-        Room { most, bytes, probe }: Room,
+        room: &Room,
     ) -> Result<(Vec<Delivery>, bool), Error> {
-        let busy = json!(busy).to_string();
-        let query = if probe { PROBE } else { WAITING };
         // Whoever only looks keeps nobody from writing.
-        if ended.is_empty()
-            && (most == 0 || waiting((self.store.read(), &self.seal), query, point, &busy, (1, 0)).await?.0.is_empty())
-        {
-            return Ok((Vec::new(), false));
+        if ended.is_empty() {
+            let one = Room { most: room.most.min(1), bytes: 0, ..room.clone() };
+            let mut read = self.store.read().acquire().await?;
+            if taken(&mut read, &self.seal, point, busy, &one).await?.0.is_empty() {
+                return Ok((Vec::new(), false));
+            }
         }
         let mut write = self.store.write().await?;
         tried(&mut write, point, ended).await?;
-        let room = (most, bytes);
-        let taken = if most == 0 {
-            (Vec::new(), false)
-        } else {
-            waiting((&mut *write, &self.seal), query, point, &busy, room).await?
-        };
+        let taken = taken(&mut write, &self.seal, point, busy, room).await?;
         if !taken.0.is_empty() {
             let ids: Vec<i64> = taken.0.iter().map(|one| one.kept.id).collect();
             sqlx::query(
@@ -150,21 +156,23 @@ impl Ledger {
 
     /// What may go to this point now.
     pub async fn pending(&self, point: &str, busy: &[i64], most: usize) -> Result<Vec<Delivery>, Error> {
-        Ok(self.turn(point, &[], busy, Room { most, bytes: usize::MAX, probe: false }).await?.0)
+        let room = Room { most, bytes: usize::MAX, ..Room::default() };
+        Ok(self.turn(point, &[], busy, &room).await?.0)
     }
 
     /// What came of attempts.
     pub async fn attempted(&self, point: &str, attempts: &[Attempt]) -> Result<(), Error> {
-        self.turn(point, attempts, &[], Room::default()).await.map(drop)
+        self.turn(point, attempts, &[], &Room::default()).await.map(drop)
     }
 
     /// How long until something more may go to this point, now that all that may go is under way: `None` while nothing
-    /// waits. What waits behind an older message of its document may not go before that one.
+    /// waits. What waits behind an older message of its record may not go before that one.
     pub async fn until_pending(&self, point: &str, busy: &[i64]) -> Result<Option<Duration>, Error> {
         let at: Option<(i64,)> = sqlx::query_as(NEXT)
             .bind(point)
             .bind(now().saturating_sub(millis(JUST_NOW)))
             .bind(json!(busy).to_string())
+            .bind("[]")
             .fetch_optional(self.store.read())
             .await?;
         Ok(at.map(|(at,)| until(at)))
@@ -273,26 +281,48 @@ async fn tried(write: &mut Transaction<'static, Sqlite>, point: &str, attempts: 
     Ok(())
 }
 
-/// The oldest waiting message of each document that is not busy, as far as it may go now; and whether there may be more.
-async fn waiting<'c>(
-    (from, seal): (impl sqlx::Executor<'c, Database = Sqlite>, &Seal),
-    query: &'static str,
+/// What may go now, as far as there is room, and of each kind that is asked for by itself one.
+async fn taken(
+    from: &mut SqliteConnection,
+    seal: &Seal,
     point: &str,
-    busy: &str,
+    busy: &[i64],
+    room: &Room,
+) -> Result<(Vec<Delivery>, bool), Error> {
+    let (mut found, mut more) = (Vec::new(), false);
+    let mut busy = busy.to_vec();
+    if room.most > 0 {
+        let query = if room.probe { PROBE } else { WAITING };
+        let all = (room.most, room.bytes);
+        (found, more) = waiting(from, seal, (query, ""), point, (&busy, &room.held), all).await?;
+    }
+    for kind in &room.probes {
+        busy.extend(found.iter().map(|one| one.record));
+        let one = waiting(from, seal, (OF_KIND, kind), point, (&busy, &room.held), (1, 0)).await?;
+        found.extend(one.0);
+    }
+    Ok((found, more))
+}
+
+/// The oldest waiting message of each record that is not busy, as far as it may go now; and whether there may be more.
+async fn waiting(
+    from: &mut SqliteConnection,
+    seal: &Seal,
+    (query, kind): (&'static str, &str),
+    point: &str,
+    (busy, held): (&[i64], &[String]),
     (most, bytes): (usize, usize),
 ) -> Result<(Vec<Delivery>, bool), Error> {
-    let mut rows = sqlx::query(query)
-        .bind(point.to_owned())
-        .bind(now())
-        .bind(busy.to_owned())
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch(from);
-    let (mut found, mut held) = (Vec::new(), 0);
+    let query = sqlx::query(query).bind(point.to_owned()).bind(now()).bind(json!(busy).to_string());
+    let query = query.bind(json!(held).to_string()).bind(i64::try_from(most).unwrap_or(i64::MAX));
+    let query = if kind.is_empty() { query } else { query.bind(kind.to_owned()) };
+    let mut rows = query.fetch(from);
+    let (mut found, mut weight) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
         let delivery = delivery(&row, seal)?;
-        held += delivery.kept.made.xml.len();
+        weight += delivery.kept.made.xml.len();
         found.push(delivery);
-        if held >= bytes {
+        if weight >= bytes {
             return Ok((found, true));
         }
     }
@@ -305,7 +335,7 @@ fn delivery(row: &SqliteRow, seal: &Seal) -> Result<Delivery, Error> {
     let bod_id = text("bod_id")?;
     let xml = seal.open(("xml", &bod_id), text("xml")?)?;
     Ok(Delivery {
-        document: row.try_get("document")?,
+        record: row.try_get("record")?,
         tries: row.try_get("tries")?,
         kept: Kept {
             id: row.try_get("message")?,

@@ -3,7 +3,7 @@
 //! Source of the tables: Infor's public pages on the I/O box. Table and column names are theirs; they are made by their
 //! scripts, and the column of the document may hold text or bytes.
 
-use super::failure::Failure;
+use super::failure::{Blame, Failure};
 use super::message::Message;
 use super::settings::DatabaseSettings;
 use secrecy::ExposeSecret;
@@ -111,6 +111,13 @@ fn failure(error: &sqlx::Error) -> Failure {
     };
     // What doesn't fit a column never will.
     let code = error.as_database_error().and_then(|said| said.code().map(|code| code.into_owned()));
-    let lasting = code.is_some_and(|code| code.starts_with("22"));
-    if lasting { Failure::lasting(reason) } else { Failure::passing(reason) }
+    match code {
+        Some(code) if code.starts_with("22") => Failure::lasting(reason),
+        // A connection, its account, the database's room or its table, or somebody who shuts it down: nothing of this row.
+        Some(code) if ["08", "28", "3D", "42", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+            Failure::passing(reason)
+        }
+        Some(_) => Failure::passing(reason).of(Blame::Unclear),
+        None => Failure::passing(reason),
+    }
 }

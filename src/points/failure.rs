@@ -4,6 +4,19 @@ use crate::clock::unix_seconds;
 use crate::outbound;
 use std::time::Duration;
 
+/// What a failure may be held against, as far as the way to the target can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The point: nobody is there, or who sends is not let in. No document can help it.
+    Point,
+    /// This kind of document, of which the target takes none; others may arrive.
+    Kind,
+    /// The target was asked and can't at the moment: what it would have said of another document is open.
+    Busy,
+    /// The target met this document and failed: it may fail with others, or with this one alone.
+    Unclear,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Failure {
@@ -11,6 +24,7 @@ pub struct Failure {
     pub lasting: bool,
     /// How long the target wants to be left alone.
     pub retry_after: Option<Duration>,
+    pub blame: Blame,
     pub reason: String,
 }
 
@@ -21,11 +35,25 @@ const SHOWN: usize = 200;
 
 impl Failure {
     pub(super) fn passing(reason: impl Into<String>) -> Self {
-        Self { lasting: false, retry_after: None, reason: reason.into() }
+        Self { lasting: false, retry_after: None, blame: Blame::Point, reason: reason.into() }
     }
 
     pub(super) fn lasting(reason: impl Into<String>) -> Self {
-        Self { lasting: true, retry_after: None, reason: reason.into() }
+        Self { lasting: true, blame: Blame::Unclear, ..Self::passing(reason) }
+    }
+
+    pub(super) fn of(mut self, blame: Blame) -> Self {
+        self.blame = blame;
+        self
+    }
+
+    /// By the status of an answer that is not taken as lasting.
+    pub(super) fn answered(self, status: u16) -> Self {
+        self.of(match status {
+            401 | 407 => Blame::Point,
+            429 | 502..=504 => Blame::Busy,
+            _ => Blame::Unclear,
+        })
     }
 
     pub(super) fn after(mut self, wait: Option<Duration>) -> Self {
@@ -43,7 +71,14 @@ impl From<outbound::Error> for Failure {
             cause = source.source();
         }
         // A URL that may not be asked is a fault of the settings; it was looked at when they were read.
-        Self { lasting: false, retry_after: None, reason }
+        let blame = match error {
+            // It was there, and something of what it was asked with, or of the time, went wrong.
+            outbound::Error::TimedOut { .. } | outbound::Error::Broken { .. } => Blame::Busy,
+            outbound::Error::Unreachable { ref source, .. } if !source.is_connect() => Blame::Busy,
+            outbound::Error::TooLarge { .. } | outbound::Error::Compressed { .. } => Blame::Unclear,
+            _ => Blame::Point,
+        };
+        Self { lasting: false, retry_after: None, blame, reason }
     }
 }
 

@@ -55,7 +55,7 @@ impl Webhook {
             200..=299 => Ok(format!("{status}")),
             // The receiver has read it and won't have it, or there is no receiver any more.
             400 | 410 | 413 | 415 | 422 => Err(Failure::lasting(reason)),
-            _ => Err(Failure::passing(reason).after(retry_after(answered.retry_after.as_deref()))),
+            _ => Err(Failure::passing(reason).answered(status).after(retry_after(answered.retry_after.as_deref()))),
         }
     }
 

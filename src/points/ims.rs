@@ -2,9 +2,10 @@
 //!
 //! What the service takes from this connection point is read first and believed for a while. 2xx is taken; 400 is a
 //! message that it will never take; 401 asks for a new token; 403 and 412 are faults of ION's configuration, which
-//! somebody mends: the message waits for that.
+//! somebody mends: the message waits for that. Said of the connection point it is one of the point; said of a message,
+//! one of that kind of document, for it was listed or could not be looked up.
 
-use super::failure::{Failure, retry_after, shown};
+use super::failure::{Blame, Failure, retry_after, shown};
 use super::http::CONNECTIONS;
 use super::ims_message::{json, misfit, multipart, packed};
 use super::message::Message;
@@ -84,7 +85,7 @@ impl Ims {
         if !self.takes(message.from, &name).await? {
             let from = message.from;
             let why = format!("ION does not take {name} from {from}: add the document to that connection point");
-            return Err(Failure::passing(why).after(Some(MENDING)));
+            return Err(Failure::passing(why).of(Blame::Kind).after(Some(MENDING)));
         }
         let payload = packed(message.xml).await?;
         let (path, written) = match self.paths {
@@ -100,7 +101,8 @@ impl Ims {
                     // Whatever was known of what it takes is out of date.
                     self.accepted.lock().await.clear();
                 }
-                Err(Self::failure(&answered))
+                let failure = Self::failure(&answered);
+                Err(if matches!(status, 403 | 412) { failure.of(Blame::Kind) } else { failure })
             }
         }
     }
@@ -116,7 +118,7 @@ impl Ims {
                 let what = "the connection point is not active there, or not this sender's, or lacks the document.";
                 Failure::passing(told(what)).after(Some(MENDING))
             }
-            _ => Failure::passing(told("")).after(retry_after(answered.retry_after.as_deref())),
+            status => Failure::passing(told("")).answered(status).after(retry_after(answered.retry_after.as_deref())),
         }
     }
 
@@ -145,7 +147,8 @@ impl Ims {
             200 => Ok(named(&answered.body)),
             // An older service has no such call.
             404 | 405 => Ok(None),
-            _ => Err(Self::failure(&answered)),
+            // Asked without a document, it fails for all of them.
+            _ => Err(Self::failure(&answered).of(Blame::Point)),
         }
     }
 

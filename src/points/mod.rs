@@ -18,7 +18,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use failure::Failure;
+pub use failure::{Blame, Failure};
 pub use message::Message;
 pub use pattern::{BadPattern, Pattern};
 pub use point::{Delivered, Point};

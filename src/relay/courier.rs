@@ -2,22 +2,27 @@
 //! is there, or until trying helps no more.
 //!
 //! A point that fails for everybody is left alone for a while: then one message asks whether it is back. That a point is
-//! away is held against no message.
+//! away is held against no message. A kind of document that the point does not take is left alone in the same way, and
+//! others go on.
 
 use super::backoff::wait;
+use super::health::{Health, Tried};
 use crate::bod::{Action, Verb};
 use crate::outbox::{self, Attempt, Delivery, Ledger, Room, State};
-use crate::points::{Message, Point};
+use crate::points::{Blame, Message, Point};
 use crate::telemetry::Metrics;
+use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::{Fuse, FusedFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt::Write as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// Messages to one point beside each other.
 const BESIDE: usize = 32;
@@ -26,10 +31,7 @@ const AHEAD: usize = 256;
 const LOW: usize = AHEAD / 4;
 /// Of what is fetched and not yet done with.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// Failures behind each other, of whatever document, after which the point counts as away.
-const AWAY_AFTER: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(600);
-const PROBE: Duration = Duration::from_secs(60);
 /// Nothing tells the relay of what another process wrote.
 const LOOK: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(10);
@@ -43,72 +45,23 @@ pub(super) struct Courier {
     pub(super) made: Arc<Vec<Notify>>,
 }
 
-/// Whether a point takes anything at the moment.
-#[derive(Debug, Default)]
-struct Health {
-    failing: u32,
-    away_until: Option<Instant>,
-}
-
-impl Health {
-    /// A failure is held against its message as long as the point takes others. Once it is away, that is no fault of what
-    /// it is asked with: a weekend parks nothing.
-    fn learn(&mut self, attempt: &mut Attempt, tries: u32, most: u32) {
-        match attempt.state {
-            State::Delivered => *self = Self::default(),
-            State::Pending => {
-                self.failing = self.failing.saturating_add(1);
-                attempt.counts = self.failing < AWAY_AFTER;
-                if !attempt.counts {
-                    let pause = wait(self.failing - AWAY_AFTER, PROBE).max(attempt.wait.min(PROBE));
-                    self.away_until = Some(Instant::now() + pause);
-                } else if tries + 1 >= most {
-                    (attempt.state, attempt.wait) = (State::Parked, Duration::ZERO);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn is_away(&self) -> bool {
-        self.away_until.is_some()
-    }
-
-    /// How many may be taken beside those on their way, `over` of them having ended: one alone asks whether the point is
-    /// back.
-    fn room(&self, busy: &Busy, over: usize) -> usize {
-        let held = busy.documents.len() - over;
-        match self.away_until {
-            None if busy.bytes < MOST_BYTES => AHEAD.saturating_sub(held),
-            None => 0,
-            Some(until) => usize::from(held == 0 && until <= Instant::now()),
-        }
-    }
-
-    /// How long until somebody has to look.
-    fn rest(&self, busy: &Busy, pause: Duration) -> Duration {
-        let now = Instant::now();
-        let usual = if busy.documents.is_empty() { pause } else { LOOK };
-        let rest = self.away_until.filter(|until| *until > now).map_or(usual, |until| until - now);
-        rest.clamp(SOON, LOOK)
-    }
-}
-
 /// An attempt that has ended, and what to tell of it.
 struct Ended {
-    document: i64,
+    record: i64,
     /// Those that counted before it.
     tries: u32,
     attempt: Attempt,
+    blame: Blame,
+    asked: Duration,
     name: String,
     bod_id: String,
     cause: String,
 }
 
-/// Documents that are on their way, with the size of the message.
+/// Records of which something is on its way, with the size of the message and its kind.
 #[derive(Debug, Default)]
 struct Busy {
-    documents: HashMap<i64, usize>,
+    records: HashMap<i64, (usize, String)>,
     bytes: usize,
 }
 
@@ -116,11 +69,22 @@ impl Busy {
     fn begin(&mut self, delivery: &Delivery) {
         let bytes = delivery.kept.made.xml.len();
         self.bytes += bytes;
-        self.documents.insert(delivery.document, bytes);
+        self.records.insert(delivery.record, (bytes, delivery.kept.name()));
     }
 
-    fn end(&mut self, document: i64) {
-        self.bytes -= self.documents.remove(&document).unwrap_or_default();
+    fn end(&mut self, record: i64) {
+        self.bytes -= self.records.remove(&record).map_or(0, |(bytes, _)| bytes);
+    }
+
+    /// How much more may be taken, what of it by itself alone, `over` of what is busy having ended.
+    fn room(&self, health: &Health, over: usize) -> Room {
+        let held = self.records.len() - over;
+        let (probe, most) = (health.is_away(), health.room(held, (AHEAD, self.bytes, MOST_BYTES)));
+        let (held, ready) = health.kinds.held();
+        let busy: HashSet<&str> = self.records.values().map(|(_, kind)| kind.as_str()).collect();
+        let ready = ready.into_iter().filter(|kind| most > 0 && !busy.contains(kind.as_str()));
+        let probes = ready.take(if probe { 1 } else { usize::MAX }).collect();
+        Room { most, bytes: MOST_BYTES, probe, held, probes }
     }
 }
 
@@ -134,31 +98,39 @@ struct Turned {
 
 impl Courier {
     /// Two things go on beside each other, each in its own batches: messages are taken there, and with one commit it is
-    /// written down what came of some and which others are sent next. A document is busy from the one to the other.
+    /// written down what came of some and which others are sent next. A record is busy from the one to the other.
     pub(super) async fn run(&self) {
         let point = &self.points[self.at];
         let (mut health, mut busy) = (Health::default(), Busy::default());
         let mut queue: VecDeque<Delivery> = VecDeque::new();
         let mut under_way = FuturesUnordered::new();
         let mut ended: Vec<(i64, Attempt)> = Vec::new();
+        let mut refused: HashSet<String> = HashSet::new();
         let mut turning = pin!(Fuse::terminated());
         // What waits may have changed since it was last looked at; and when to look all the same.
         let (mut look, mut pause) = (true, LOOK);
         loop {
             let away = health.is_away();
-            if away && busy.documents.len() > 1 {
-                // Not begun, so nothing came of them.
-                queue.drain(..).for_each(|left| busy.end(left.document));
+            // Not begun, so nothing came of them.
+            if away && busy.records.len() > 1 {
+                queue.drain(..).for_each(|left| busy.end(left.record));
+            }
+            for kind in std::mem::take(&mut refused) {
+                queue.retain(|next| {
+                    next.kept.name() != kind || {
+                        busy.end(next.record);
+                        false
+                    }
+                });
             }
             while let Some(next) = if under_way.len() < BESIDE { queue.pop_front() } else { None } {
                 under_way.push(self.attempt(point, next));
             }
             if turning.is_terminated() {
                 let hungry = queue.len() <= LOW && (look || !ended.is_empty());
-                let room = if hungry { health.room(&busy, ended.len()) } else { 0 };
-                if room > 0 || !ended.is_empty() {
-                    look &= room == 0;
-                    let room = Room { most: room, bytes: MOST_BYTES, probe: away };
+                let room = if hungry { busy.room(&health, ended.len()) } else { Room::default() };
+                if room.most > 0 || !ended.is_empty() {
+                    look &= room.most == 0;
                     turning.set(self.turn(point, std::mem::take(&mut ended), &busy, room).fuse());
                 }
             }
@@ -166,26 +138,31 @@ impl Courier {
                 Some(first) = under_way.next(), if !under_way.is_empty() => {
                     let mut next = Some(first);
                     while let Some(mut one) = next {
-                        health.learn(&mut one.attempt, one.tries, self.tries);
+                        let Ended { record, tries, blame, asked, name, attempt, .. } = &mut one;
+                        let tried = Tried { record: *record, kind: name, tries: *tries, blame: *blame, asked: *asked };
+                        health.learn(attempt, &tried, self.tries);
+                        if health.kinds.holds(name) {
+                            refused.insert(name.clone());
+                        }
                         self.tell(point, &one);
-                        ended.push((one.document, one.attempt));
+                        ended.push((one.record, one.attempt));
                         next = under_way.next().now_or_never().flatten();
                     }
                 }
                 turned = &mut turning, if !turning.is_terminated() => {
-                    turned.written.iter().for_each(|document| busy.end(*document));
+                    turned.written.iter().for_each(|record| busy.end(*record));
                     (look, pause) = (look || turned.more || !turned.written.is_empty(), turned.pause);
                     turned.taken.iter().for_each(|delivery| busy.begin(delivery));
                     queue.extend(turned.taken);
                 }
                 () = self.made[self.at].notified(), if !away => look = true,
-                () = tokio::time::sleep(health.rest(&busy, pause)) => look = true,
+                () = tokio::time::sleep(rest(&health, &busy, pause)) => look = true,
             }
         }
     }
 
     /// Ends once what came of the attempts is on the disk: it is tried for as long as it takes, and until then nothing
-    /// more of those documents goes out.
+    /// more of those records goes out.
     fn turn<'a>(
         &'a self,
         point: &'a Point,
@@ -194,10 +171,10 @@ impl Courier {
         room: Room,
     ) -> impl Future<Output = Turned> + use<'a> {
         let (written, ended): (Vec<i64>, Vec<Attempt>) = ended.into_iter().unzip();
-        let held: Vec<i64> = busy.documents.keys().copied().filter(|document| !written.contains(document)).collect();
+        let held: Vec<i64> = busy.records.keys().copied().filter(|record| !written.contains(record)).collect();
         async move {
             loop {
-                match self.ledger.turn(point.name(), &ended, &held, room).await {
+                match self.ledger.turn(point.name(), &ended, &held, &room).await {
                     Ok((taken, more)) => {
                         let pause = if taken.is_empty() { self.pause(point, &held).await } else { LOOK };
                         return Turned { taken, written, more, pause };
@@ -224,9 +201,11 @@ impl Courier {
             "Confirm" => (Cow::Borrowed(kept.made.xml.as_str()), None),
             _ => point.asks(&kept.made.xml),
         };
-        let delivered = point.deliver(&message(point, kept, &xml)).await;
+        let id = message_id(&kept.made.bod_id);
+        let delivered = point.deliver(&message(point, kept, &id, &xml)).await;
         let took = begun.elapsed();
-        let name = format!("{}.{}", kept.verb, kept.noun);
+        let name = kept.name();
+        let (mut blame, mut asked) = (Blame::Unclear, Duration::ZERO);
         let (state, wait, words) = match delivered {
             Ok(delivered) => {
                 let since = kept.age().as_secs_f64();
@@ -235,13 +214,13 @@ impl Courier {
             }
             Err(failure) if failure.lasting => (State::Failed, Duration::ZERO, failure.reason),
             Err(failure) => {
-                let own = wait(tries, LONGEST);
-                (State::Pending, failure.retry_after.map_or(own, |asked| asked.max(own)), failure.reason)
+                (blame, asked) = (failure.blame, failure.retry_after.unwrap_or_default());
+                (State::Pending, wait(tries, LONGEST).max(asked), failure.reason)
             }
         };
         let attempt = Attempt { message: kept.id, state, counts: true, wait, took, words, answer_within };
         let (bod_id, cause) = (kept.made.bod_id.clone(), kept.cause.clone());
-        Ended { document: delivery.document, tries, attempt, name, bod_id, cause }
+        Ended { record: delivery.record, tries, attempt, blame, asked, name, bod_id, cause }
     }
 
     fn tell(&self, point: &Point, Ended { attempt, name, bod_id, cause, .. }: &Ended) {
@@ -264,12 +243,28 @@ impl Courier {
     }
 }
 
-fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, xml: &'a str) -> Message<'a> {
+/// How long until somebody has to look.
+fn rest(health: &Health, busy: &Busy, pause: Duration) -> Duration {
+    health.rest(if busy.records.is_empty() { pause } else { LOOK }).clamp(SOON, LOOK)
+}
+
+/// As ION names a message: 32 hexadecimal digits, for every attempt the same. A BODID may have other characters, and more.
+fn message_id(bod_id: &str) -> String {
+    match Uuid::try_parse(bod_id) {
+        Ok(id) => id.simple().to_string(),
+        Err(_) => digest(&SHA256, bod_id.as_bytes()).as_ref()[..16].iter().fold(String::new(), |mut id, byte| {
+            let _ = write!(id, "{byte:02x}");
+            id
+        }),
+    }
+}
+
+fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, id: &'a str, xml: &'a str) -> Message<'a> {
     let made = &kept.made;
     let action =
         [Action::Add, Action::Change, Action::Delete].into_iter().find(|action| action.as_str() == made.action);
     Message {
-        id: &made.bod_id,
+        id,
         bod_id: &made.bod_id,
         verb: match kept.verb.as_str() {
             "Process" => Verb::Process,
@@ -296,40 +291,20 @@ fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, xml: &'a str) -> Messag
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// One attempt of a message with so many tries behind it, of three.
-    fn learnt(health: &mut Health, state: State, tries: u32) -> (State, bool) {
-        let (wait, took) = (Duration::from_secs(1), Duration::ZERO);
-        let mut attempt =
-            Attempt { message: 1, state, counts: true, wait, took, words: String::new(), answer_within: None };
-        health.learn(&mut attempt, tries, 3);
-        (attempt.state, attempt.counts)
-    }
+    use proptest::prelude::*;
 
     #[test]
-    fn a_weekend_of_a_point_parks_nothing() {
-        let mut health = Health::default();
-        let mut tries = [0_u32; 16];
-        for round in 0..4_000 {
-            let one = &mut tries[round % 16];
-            let (state, counts) = learnt(&mut health, State::Pending, *one);
-            assert_eq!(state, State::Pending, "in round {round}");
-            *one += u32::from(counts);
-        }
-        assert_eq!(tries.iter().sum::<u32>(), 4, "until it counts as away");
-        assert!(health.away_until.is_some_and(|until| until <= Instant::now() + PROBE));
-        assert_eq!(learnt(&mut health, State::Delivered, 0), (State::Delivered, true));
-        assert!(!health.is_away());
+    fn a_uuid_is_named_by_its_own_digits() {
+        assert_eq!(message_id("0198c0de-0000-7000-8000-000000000001"), "0198c0de000070008000000000000001");
     }
 
-    #[test]
-    fn what_a_point_never_takes_is_parked_while_it_takes_others() {
-        let mut health = Health::default();
-        for tries in 0..2 {
-            assert_eq!(learnt(&mut health, State::Pending, tries), (State::Pending, true));
-            learnt(&mut health, State::Delivered, 0);
+    proptest! {
+        #[test]
+        fn every_message_has_a_name_that_ion_takes(bod_id in ".{1,255}", other in ".{1,255}") {
+            let id = message_id(&bod_id);
+            prop_assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)));
+            prop_assert_eq!(&id, &message_id(&bod_id));
+            prop_assert_eq!(bod_id == other, id == message_id(&other));
         }
-        assert_eq!(learnt(&mut health, State::Pending, 2), (State::Parked, true));
-        assert_eq!(learnt(&mut health, State::Failed, 0), (State::Failed, true));
     }
 }

@@ -34,18 +34,54 @@ impl Error {
         if id.is_empty() { message.ends_with("does not exist") } else { of_records && id.ends_with("03") }
     }
 
-    /// M3 can't be asked at the moment, whatever for.
-    pub(super) fn is_away(&self) -> bool {
+    /// Whose fault it is that nothing was read.
+    pub(super) fn blame(&self) -> Blame {
         match self {
-            // What it can't carry is a matter of the record; all else is one of M3, of the way there, or of its user.
-            Self::M3 { source, .. } | Self::Catalog(catalog::Error::Unavailable { source, .. }) => !matches!(
-                **source,
-                m3::Error::NotCarried { .. } | m3::Error::TooLong { .. } | m3::Error::LayoutChanged { .. }
-            ),
-            Self::Unbound(_) | Self::Catalog(_) | Self::Refused { .. } | Self::Input { .. } | Self::TooMany { .. } => {
-                false
-            }
+            Self::M3 { source, .. } | Self::Catalog(catalog::Error::Unavailable { source, .. }) => of_m3(source),
+            Self::Catalog(catalog::Error::ProgramNotFound(_) | catalog::Error::TransactionNotFound { .. })
+            | Self::Unbound(_) => Blame::Part,
+            Self::Catalog(_) | Self::Refused { .. } | Self::Input { .. } | Self::TooMany { .. } => Blame::Record,
         }
+    }
+}
+
+/// What a reading that failed is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// M3, the way there, or the user: nothing can be asked at the moment.
+    M3,
+    /// What can't be read of one company or with one program; others may be.
+    Part,
+    /// That, or M3 as a whole: what becomes of others tells.
+    Unclear,
+    /// The record, or its mapping.
+    Record,
+}
+
+fn of_m3(error: &m3::Error) -> Blame {
+    match error {
+        m3::Error::CompanyNotProvable { .. } | m3::Error::NoSuchProgram(_) | m3::Error::Unprepared { .. } => {
+            Blame::Part
+        }
+        // A door of M3's may be closed alone. What was sent and brought no answer may be one record that M3 can't read.
+        m3::Error::LogonRefused { .. }
+        | m3::Error::LogonHeld { .. }
+        | m3::Error::TimedOut { .. }
+        | m3::Error::Lost { sent: true, .. }
+        | m3::Error::Protocol { .. } => Blame::Unclear,
+        // What it can't carry is a matter of the record.
+        m3::Error::NotCarried { .. }
+        | m3::Error::TooLong { .. }
+        | m3::Error::LayoutChanged { .. }
+        | m3::Error::Refused(_) => Blame::Record,
+        m3::Error::Unreachable { .. }
+        | m3::Error::Lost { sent: false, .. }
+        | m3::Error::NotHim { .. }
+        | m3::Error::UnknownUser(_)
+        | m3::Error::Busy { .. }
+        | m3::Error::QueueFull
+        | m3::Error::ConventionUnsupported { .. }
+        | m3::Error::RerouteRefused { .. } => Blame::M3,
     }
 }
 

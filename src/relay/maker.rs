@@ -5,30 +5,31 @@
 
 use super::backoff::{wait, wait_by_age};
 use super::divisions::Divisions;
-use super::error::Error;
+use super::error::{Blame, Error};
+use super::holds::{self, Cause, Holds};
 use super::publisher::Settings;
 use super::read_back::{Back, Reader};
 use crate::bod::Mapping;
 use crate::clock::unix_micros;
 use crate::model::Place;
-use crate::outbox::{self, DueDocument, Ending, Ledger, Message, Question, Seen};
+use crate::outbox::{self, DueDocument, Ending, Held, Ledger, Message, Seen};
 use crate::points::Point;
 use crate::telemetry::Metrics;
 use futures_util::StreamExt;
 use futures_util::stream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Records that are read beside each other.
-const BESIDE: usize = 8;
-const TOGETHER: u32 = 256;
+pub(super) const BESIDE: usize = 8;
+pub(super) const TOGETHER: u32 = 256;
 /// Nothing tells the relay of what another process wrote.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(600);
 /// The longest between two looks at an M3 that is away.
 const AWAY: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_millis(10);
+pub(super) const SOON: Duration = Duration::from_millis(10);
 /// Documents of one commit.
 const COMMITTED: usize = 64;
 
@@ -44,6 +45,8 @@ pub(super) struct Maker {
     pub(super) due: Arc<Notify>,
     /// Something may be delivered.
     pub(super) made: Arc<Vec<Notify>>,
+    /// What can't be read by itself, as `company/noun`.
+    pub(super) holds: Mutex<Holds<String>>,
 }
 
 /// Why there is no document now.
@@ -53,11 +56,19 @@ pub(super) enum NotMade {
     Trouble(String),
     /// M3 can't be asked: that is no fault of the document, and it is tried for as long as it takes.
     Away(String),
+    /// Records of this company and noun can't be read; others may be.
+    Apart(Cause, String),
 }
 
 impl From<Error> for NotMade {
     fn from(error: Error) -> Self {
-        if error.is_away() { Self::Away(error.to_string()) } else { Self::Trouble(error.to_string()) }
+        let why = error.to_string();
+        match error.blame() {
+            Blame::M3 => Self::Away(why),
+            Blame::Part => Self::Apart(Cause::Certain, why),
+            Blame::Unclear => Self::Apart(Cause::Perhaps, why),
+            Blame::Record => Self::Trouble(why),
+        }
     }
 }
 
@@ -65,41 +76,6 @@ impl Maker {
     /// Questions beside documents: a read that M3 keeps waiting holds up none of these.
     pub(super) async fn run(self: &Arc<Self>) {
         tokio::join!(self.tells(), self.asks());
-    }
-
-    async fn asks(&self) {
-        loop {
-            if let Err(error) = self.ask().await {
-                tracing::error!(%error, "writes can't be asked about: the outbox can't be read or written");
-                tokio::time::sleep(LOOK).await;
-            }
-            if let Err(error) = self.poll().await {
-                tracing::error!(%error, "entries can't be asked about: the outbox can't be read or written");
-                tokio::time::sleep(LOOK).await;
-            }
-            let asked = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten();
-            let watched = self.ledger.until_watched().await.ok().flatten();
-            let next = asked.into_iter().chain(watched).min().unwrap_or(LOOK);
-            tokio::time::sleep(next.clamp(SOON, LOOK)).await;
-        }
-    }
-
-    async fn ask(&self) -> Result<(), outbox::Error> {
-        let questions = self.ledger.questions(self.settings.settle_after, TOGETHER).await?;
-        let mut answered = stream::iter(questions).map(|one| self.answer(one)).buffer_unordered(BESIDE);
-        let mut all = Ok(());
-        while let Some(kept) = answered.next().await {
-            all = all.and(kept);
-        }
-        all
-    }
-
-    async fn answer(&self, question: Question) -> Result<(), outbox::Error> {
-        let verdict = self.judge(&question).await?;
-        tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
-        self.ledger.answer(&question, &verdict).await?;
-        self.due.notify_one();
-        Ok(())
     }
 
     async fn tells(self: &Arc<Self>) {
@@ -121,7 +97,12 @@ impl Maker {
             }
             // What is settled from now on is due when its quiet time is over, and not before.
             let fresh = quiet.min(settle_after).clamp(SOON, LOOK);
-            match self.ledger.until_due(quiet, most_wait).await.ok().flatten() {
+            let held = self.holds().held().0;
+            let next = self.ledger.until_due(quiet, most_wait, &held).await.ok().flatten();
+            // Where one may be asked for and none is due, nothing has to be looked at sooner for it.
+            let held = self.holds().next().filter(|next| !next.is_zero());
+            let next = next.into_iter().chain(held).min();
+            match next {
                 Some(next) => tokio::time::sleep(next.clamp(SOON, fresh)).await,
                 None if tokio::time::timeout(LOOK, self.due.notified()).await.is_ok() => {
                     tokio::time::sleep(fresh).await;
@@ -134,8 +115,9 @@ impl Maker {
     /// `false`: M3 was asked and is not there.
     async fn pass(self: &Arc<Self>) -> Result<bool, outbox::Error> {
         loop {
-            let due = self.ledger.due(self.settings.quiet, self.settings.most_wait, TOGETHER).await?;
-            let all = due.len() < usize::try_from(TOGETHER).unwrap_or(usize::MAX);
+            let Settings { quiet, most_wait, .. } = self.settings;
+            let (held, probes) = self.holds().held();
+            let (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &Held { held, probes }).await?;
             let (mut failed, mut asked) = (0, 0);
             let mut done =
                 stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE).ready_chunks(COMMITTED);
@@ -151,18 +133,25 @@ impl Maker {
                     return Ok(false);
                 }
             }
-            if all {
+            if !more {
                 return Ok(failed == 0 || failed < asked);
             }
         }
+    }
+
+    fn holds(&self) -> std::sync::MutexGuard<'_, Holds<String>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What became of it, and whether M3 was away.
     async fn document(self: &Arc<Self>, due: DueDocument) -> (DueDocument, Ending, bool) {
         let name = format!("{}.{}", due.verb, due.noun);
         let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
+        let kind = format!("{}/{}", due.company, due.noun);
+        let (mut counts, mut parked, mut left) = (true, due.tries + 1 >= self.settings.tries, None);
         let (why, away) = match self.make(&due, &name).await {
             Ok(ending) => {
+                self.holds().went_well(&kind);
                 counted("made");
                 if let Ending::Made { editions, .. } = &ending {
                     for Message { made, .. } in editions.iter().flat_map(|edition| &edition.messages) {
@@ -176,13 +165,22 @@ impl Maker {
                 return (due, Ending::Nothing(why), false);
             }
             Err(NotMade::Trouble(why)) => (why, false),
-            Err(NotMade::Away(why)) => (why, true),
+            Err(NotMade::Away(why)) => {
+                (counts, parked) = (false, false);
+                (why, true)
+            }
+            Err(NotMade::Apart(cause, why)) => {
+                let tries = (due.tries, self.settings.tries);
+                let held = self.holds().failed((kind, due.id), cause, tries, Duration::ZERO);
+                holds::Held { counts, parked, wait: left } = held;
+                (why, false)
+            }
         };
-        let again = away || due.tries + 1 < self.settings.tries;
-        let wait = again.then(|| if away { wait_by_age(due.age(), AWAY) } else { wait(due.tries, LONGEST) });
-        counted(if again { "failed" } else { "parked" });
+        let own = if counts { wait(due.tries, LONGEST) } else { wait_by_age(due.age(), AWAY) };
+        let wait = (!parked).then(|| left.unwrap_or(own));
+        counted(if parked { "parked" } else { "failed" });
         tracing::warn!(document = name, company = %due.company, reason = why, parked = wait.is_none(), "a document could not be made");
-        (due, Ending::Failed { why, wait, counts: !away }, away)
+        (due, Ending::Failed { why, wait, counts }, away)
     }
 
     async fn make(self: &Arc<Self>, due: &DueDocument, name: &str) -> Result<Ending, NotMade> {

@@ -8,6 +8,8 @@ mod courier;
 mod divisions;
 mod editions;
 mod error;
+mod health;
+mod holds;
 mod look;
 mod maker;
 mod poll;

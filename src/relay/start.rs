@@ -9,7 +9,7 @@ use crate::outbox::{Depth, Ledger, Outbox, Tidied, Waiting};
 use crate::points::Point;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -49,7 +49,8 @@ pub fn start(
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
     let mappings = settings.mappings.clone();
     let divisions = Divisions::new(reader.clone());
-    let maker = Arc::new(Maker { ledger, reader, divisions, mappings, settings, points, metrics, due, made });
+    let holds = Mutex::default();
+    let maker = Arc::new(Maker { ledger, reader, divisions, mappings, settings, points, metrics, due, made, holds });
     tasks.spawn_for_good("making documents", bug, move || {
         let maker = maker.clone();
         async move { maker.run().await }

@@ -121,6 +121,32 @@ async fn a_document_that_nobody_takes_is_parked_and_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kind_of_document_that_a_receiver_never_takes_holds_up_no_other_kind_and_is_parked() {
+    let says = |_: &Got, head: &Value| match head["documentName"] == "Sync.ItemMaster" {
+        true => Says::Status(500, None, "no such document here"),
+        false => GOOD,
+    };
+    let (fabric, receiver) = to(says, 2).await;
+    for at in 0..20 {
+        write(&fabric, &format!("{ITEM}=NEVER{at:02}")).await;
+    }
+    until("it is tried", async || receiver.named("Sync.ItemMaster").len() >= 5).await;
+    let parked = json!({ "key": "NEVER", "state": "parked" });
+    let mut orders = 0;
+    until("some are parked, and orders go on all the while", async || {
+        orders += 1;
+        write(&fabric, &format!("PPS200MI/UpdHead?PUNO=2000001&YRE1=Go{orders}")).await;
+        let of_orders = json!({ "noun": "PurchaseOrder", "state": "delivered" });
+        until("the order", async || !entries(&fabric, &of_orders).await.is_empty()).await;
+        orders >= 3 && entries(&fabric, &parked).await.len() >= 2
+    })
+    .await;
+    let tried = receiver.named("Sync.ItemMaster").len();
+    assert!(tried < 20 * 2, "what waits behind is not tried one by one: {tried}");
+    fabric.house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_wants_to_be_left_alone_is() {
     let first = AtomicBool::new(true);
     let says = move |_: &Got, _: &Value| match first.swap(false, Ordering::SeqCst) {

@@ -88,6 +88,12 @@ async fn an_order_that_was_approved_is_a_state_and_a_request() {
         assert!(documents.iter().any(|document| document.contains(root)), "{root}: {documents:?}");
     }
     assert!(documents.iter().all(|document| document.contains(">2000003</ID>")), "{documents:?}");
+    let number = |document: &String| {
+        let after = document.split("variationID=\"").nth(1).expect("a number");
+        after.split('"').next().and_then(|text| text.parse::<u64>().ok()).expect("a number")
+    };
+    assert!(number(&documents[0]) < number(&documents[1]), "a receiver's order check looks at no verb: {documents:?}");
+    assert!(documents[0].contains("<SyncPurchaseOrder "), "the state comes first: {documents:?}");
 }
 
 #[tokio::test]
@@ -216,6 +222,76 @@ async fn while_m3_is_away_documents_wait_and_none_is_parked() {
     assert!(listed(&house).await.iter().all(|entry| entry["state"] != "parked"), "{:?}", listed(&house).await);
     house.faults(r#"{"rules":[]}"#);
     assert!(told(&house, "A00002", 1).await[0].contains(">Later</Description>"));
+}
+
+#[tokio::test]
+async fn a_shadow_is_made_and_kept_and_sent_to_nobody() {
+    let (house, caller) = publishing(|settings| {
+        settings.publish.rules = vec![Rule { mode: Some(Mode::Shadow), ..Rule::default() }];
+    })
+    .await;
+    done(&caller, "MMS200MI/UpdItmBasic?ITNO=A00002&ITDS=Shadow").await;
+    let made = until("it is made", async || {
+        listed(&house).await.into_iter().find(|entry| entry["kind"] == "message" && entry["document_id"] == "A00002")
+    })
+    .await;
+    assert_eq!(made["state"], "no-route", "{made}");
+    quiet(&house).await;
+    assert_eq!(documents(&house, "A00002"), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn writes_go_on_without_an_outbox_where_none_is_required() {
+    for required in [true, false] {
+        let (house, caller) = publishing(|settings| {
+            settings.outbox.most_bytes = 1;
+            settings.outbox.required = required;
+        })
+        .await;
+        let reply = caller.m3("MMS200MI/UpdItmBasic?ITNO=A00001&ITDS=Untold").await;
+        if required {
+            assert_eq!(reply.problem(), "outbox-unavailable");
+        } else {
+            assert_eq!(reply.json()["nrOfSuccessfullTransactions"], 1, "{}", reply.text());
+        }
+        assert_eq!(house.asked().iter().any(|call| call.contains("UpdItmBasic")), !required);
+    }
+}
+
+#[tokio::test]
+async fn only_an_address_that_goods_are_sent_to_is_a_ship_to_party_and_its_file_is_named_as_it_is() {
+    let (house, caller) = publishing(|_| {}).await;
+    for kind in ["2", "1"] {
+        let named = format!("CUNO=C00005&ADRT={kind}&ADID=WH9&CUNM=Depot&CUA1=Street&PONO=10115&TOWN=Berlin&CSCD=DE");
+        done(&caller, &format!("CRS610MI/AddAddress?{named}")).await;
+    }
+    let told = told(&house, "C00005_WH9", 1).await;
+    quiet(&house).await;
+    assert!(told[0].contains(">C00005_WH9</ID>") && told[0].contains(">1<"), "{told:?}");
+    done(&caller, "CRS610MI/DeleteAddress?CUNO=C00005&ADRT=2&ADID=WH9").await;
+    quiet(&house).await;
+    assert_eq!(documents(&house, "C00005_WH9").len(), 1, "an invoice address is no ship-to party, gone or not");
+}
+
+#[tokio::test]
+async fn records_that_m3_never_shows_hold_up_no_others_and_are_parked() {
+    if over_rest() {
+        return;
+    }
+    let (house, caller) = publishing(|settings| settings.publish.tries = 2).await;
+    house.faults(r#"{"rules":[{"program":"MMS200MI","transaction":"Get","action":"drop_before"}]}"#);
+    for at in 1..=9 {
+        done(&caller, &format!("MMS200MI/UpdItmBasic?ITNO=A0000{at}&ITDS=Never")).await;
+    }
+    let mut others = 0;
+    until("some are parked, and others are told all the while", async || {
+        others += 1;
+        done(&caller, &format!("PPS200MI/UpdHead?PUNO=2000001&YRE1=Told{others}")).await;
+        told(&house, "2000001", others).await;
+        let parked = |entry: &Value| entry["kind"] == "document" && entry["state"] == "parked";
+        (others >= 3 && listed(&house).await.iter().any(parked)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn each_division_has_an_order_and_a_memory_of_its_own() {
         answer_within: None,
     };
     ledger.attempted("point", &[arrived]).await.expect("kept");
-    let next = pending(&[first[0].document]).await;
+    let next = pending(&[first[0].record]).await;
     assert_eq!(ids(&next), ["BBB-22"], "the one of AAA that is stuck holds up none of BBB");
     let next = written(&outbox).await;
     let known = |division: &str| Known {

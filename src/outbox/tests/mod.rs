@@ -1,6 +1,7 @@
 //! What the outbox promises, over a store of its own.
 
 mod answers;
+mod causes;
 mod editions;
 mod entries;
 mod intents;
@@ -257,9 +258,9 @@ proptest! {
             // In the end everything arrives.
             let tail = std::iter::repeat_n((0, 0), 40);
             for (which, end) in ends.into_iter().chain(tail) {
-                let busy: Vec<i64> = under_way.iter().map(|one| one.document).collect();
+                let busy: Vec<i64> = under_way.iter().map(|one| one.record).collect();
                 under_way.extend(ledger.pending("point", &busy, 2).await.expect("read"));
-                let mut documents: Vec<i64> = under_way.iter().map(|one| one.document).collect();
+                let mut documents: Vec<i64> = under_way.iter().map(|one| one.record).collect();
                 documents.sort_unstable();
                 documents.dedup();
                 assert_eq!(documents.len(), under_way.len(), "one of a record at a time");
@@ -273,7 +274,7 @@ proptest! {
                     _ => State::Failed,
                 };
                 if state == State::Delivered {
-                    arrived.push((one.document, one.kept.id));
+                    arrived.push((one.record, one.kept.id));
                 }
                 let (wait, took) = (Duration::ZERO, Duration::ZERO);
                 let attempt = Attempt { message: one.kept.id, state, counts: true, wait, took, words: "x".into(), answer_within: None };

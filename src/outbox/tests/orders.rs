@@ -1,5 +1,6 @@
 //! Orders of operators, and what is asked all the time.
 
+use super::super::editions::EDITIONS;
 use super::*;
 
 #[tokio::test]
@@ -8,7 +9,7 @@ async fn a_point_is_looked_after_when_something_may_go_and_not_before() {
     // 1, 4 and 7 are of one record, and so on.
     let (_outbox, ledger) = with_messages(folder.path(), 6).await;
     let first: Vec<(i64, i64)> =
-        ledger.pending("point", &[], 10).await.expect("read").iter().map(|one| (one.kept.id, one.document)).collect();
+        ledger.pending("point", &[], 10).await.expect("read").iter().map(|one| (one.kept.id, one.record)).collect();
     assert_eq!(first.iter().map(|one| one.0).collect::<Vec<_>>(), [1, 2, 3]);
     let busy: Vec<i64> = first.iter().map(|one| one.1).collect();
     assert_eq!(ledger.until_pending("point", &busy).await.expect("read"), None, "all are under way");
@@ -31,8 +32,8 @@ async fn a_point_is_looked_after_when_something_may_go_and_not_before() {
     let earlier = "UPDATE deliveries SET next_try = 4 - message WHERE message IN (1, 3)";
     sqlx::raw_sql(earlier).execute(&mut *write).await.expect("both may go");
     write.commit().await.expect("commits");
-    let probe = Room { most: 1, bytes: 1_000, probe: true };
-    let (asked, _) = ledger.turn("point", &[], &[], probe).await.expect("read");
+    let probe = Room { most: 1, bytes: 1_000, probe: true, ..Room::default() };
+    let (asked, _) = ledger.turn("point", &[], &[], &probe).await.expect("read");
     assert_eq!(asked[0].kept.id, 3, "and not the oldest");
     let tries =
         "SELECT group_concat(tries) FROM (SELECT tries FROM deliveries WHERE point = 'point' ORDER BY message LIMIT 2)";
@@ -104,12 +105,14 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         ledger::QUESTIONS,
         ledger::UNTIL_ASKED,
         due::DUE,
+        due::DUE_OF,
         due::UNTIL_DUE,
-        due::EDITIONS,
+        EDITIONS,
         ways::DEPTHS_WAITING,
         ways::DEPTHS_ENDED,
         ways::WAITING,
         ways::PROBE,
+        ways::OF_KIND,
         ways::NEXT,
         ways::PARKED,
         ways::UNSETTLED,
@@ -260,4 +263,98 @@ async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_le
     let next = write().await;
     assert_eq!((next.known_division.as_deref(), next.known_location.as_deref()), (Some("NEW"), Some("in NEW")));
     assert_eq!(next.variation, 8, "and the last number is the last");
+}
+
+/// A message of what is due first, for the point.
+async fn tell_next(ledger: &Ledger) -> (String, u64) {
+    let all = due(ledger).await;
+    assert_eq!(all.len(), 1, "of one record one at a time");
+    let one = &all[0];
+    let (name, variation) = (format!("{}.{}", one.verb, one.noun), one.variation + 1);
+    let text = |text: &str| text.to_owned();
+    let made = Made {
+        bod_id: name.clone(),
+        action: text("Replace"),
+        variation,
+        tenant: String::new(),
+        lid: text("lid://x"),
+        division: String::new(),
+        entity: text("100"),
+        location: String::new(),
+        document_id: text("A1"),
+        created: String::new(),
+        xml: text("<a/>"),
+    };
+    let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)] }];
+    let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
+    ledger.ended(&[(one.clone(), ending)]).await.expect("kept");
+    (name, variation)
+}
+
+/// An order that was approved: its state and a request, in this order.
+async fn approved(folder: &Path) -> (Outbox, Ledger, Vec<(String, u64)>) {
+    let (outbox, ledger) = with_messages(folder, 0).await;
+    let mut one = intent(None, "approval");
+    one.due = vec![item("Sync", false), item("Process", false)];
+    let mut pledge = new(&outbox, &one).await;
+    pledge.keyed = true;
+    pledge.settle(&done("C1")).await;
+    let told = vec![tell_next(&ledger).await, tell_next(&ledger).await];
+    (outbox, ledger, told)
+}
+
+#[tokio::test]
+async fn the_state_of_a_record_and_a_request_about_it_are_numbered_and_sent_one_after_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger, told) = approved(folder.path()).await;
+    assert_eq!((told[0].0.as_str(), told[1].0.as_str()), ("Sync.ItemMaster", "Process.ItemMaster"));
+    assert!(told[1].1 > told[0].1, "receivers look at the number, and not at the verb: {told:?}");
+    for (at, (name, _)) in told.iter().enumerate() {
+        let taken = ledger.pending("point", &[], 10).await.expect("read");
+        assert_eq!(taken.iter().map(|one| one.kept.name()).collect::<Vec<_>>(), [name.as_str()], "{at}");
+        assert!(ledger.pending("point", &[taken[0].record], 10).await.expect("read").is_empty());
+        end(&ledger, &[(taken[0].kept.id, State::Delivered)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_is_left_alone_holds_up_no_other_and_one_of_it_asks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger, told) = approved(folder.path()).await;
+    let state = told[0].0.clone();
+    let names = |taken: (Vec<Delivery>, bool)| taken.0.iter().map(|one| one.kept.name()).collect::<Vec<_>>();
+    let room = |most, probes: &[&String]| Room {
+        most,
+        bytes: 1_000,
+        held: vec![state.clone()],
+        probes: probes.iter().map(|kind| (*kind).clone()).collect(),
+        ..Room::default()
+    };
+    let alone = ledger.turn("point", &[], &[], &room(0, &[&state])).await.expect("read");
+    assert_eq!(names(alone), ["Sync.ItemMaster"], "one of it alone");
+    let others = ledger.turn("point", &[], &[], &room(10, &[])).await.expect("read");
+    assert_eq!(names(others), ["Process.ItemMaster"], "of the same record, too");
+}
+
+#[tokio::test]
+async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, ledger) = with_messages(folder.path(), 0).await;
+    for (at, noun) in ["ItemMaster", "ItemMaster", "PurchaseOrder"].into_iter().enumerate() {
+        let mut one = intent(None, &at.to_string());
+        let key = vec![("ITNO".to_owned(), Some(format!("A{at}")))];
+        one.due = vec![Due { key, noun: noun.into(), ..item("Sync", false) }];
+        let mut pledge = new(&outbox, &one).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+    }
+    let company = due(&ledger).await[0].company;
+    let (items, zero) = (format!("{company}/ItemMaster"), Duration::ZERO);
+    let nouns = async |probes: Vec<String>| {
+        let held = Held { held: vec![items.clone()], probes };
+        let (due, _) = ledger.due_beside(zero, zero, 10, &held).await.expect("read");
+        due.into_iter().map(|one| one.noun).collect::<Vec<_>>()
+    };
+    assert_eq!(nouns(Vec::new()).await, ["PurchaseOrder"]);
+    assert_eq!(nouns(vec![items.clone()]).await, ["PurchaseOrder", "ItemMaster"], "and one that asks");
 }

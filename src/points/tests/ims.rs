@@ -1,6 +1,6 @@
 //! ION's messaging service, played as its public pages tell: what it gets, and what its answers mean.
 
-use super::super::{Answers, Failure, ImsPaths, ImsSettings, Message, Point, Settings, Target};
+use super::super::{Answers, Blame, Failure, ImsPaths, ImsSettings, Message, Point, Settings, Target};
 use super::message;
 use super::server::{Got, Receiver, Says};
 use crate::bod::{Filter, Mask};
@@ -119,17 +119,25 @@ async fn an_older_service_gets_json() {
 
 #[tokio::test]
 async fn an_answer_is_taken_by_its_meaning() {
-    let cases: [(Says, bool, Option<u64>, &str); 5] = [
-        (|got| usual(got).unwrap_or((400, None, "no header")), true, None, "can't read the message"),
-        (|got| usual(got).unwrap_or((412, None, "inactive")), false, Some(60), "not active"),
-        (|got| usual(got).unwrap_or((403, None, "")), false, Some(60), "not this sender's"),
-        (|got| usual(got).unwrap_or((500, Some(("retry-after", "3")), "")), false, Some(3), "answered 500"),
-        (|got| usual(got).unwrap_or((401, None, "")), false, None, "service account"),
+    let cases: [(Says, bool, Blame, Option<u64>, &str); 6] = [
+        (|got| usual(got).unwrap_or((400, None, "no header")), true, Blame::Unclear, None, "can't read the message"),
+        (|got| usual(got).unwrap_or((412, None, "inactive")), false, Blame::Kind, Some(60), "not active"),
+        (|got| usual(got).unwrap_or((403, None, "")), false, Blame::Kind, Some(60), "not this sender's"),
+        (
+            |got| usual(got).unwrap_or((500, Some(("retry-after", "3")), "")),
+            false,
+            Blame::Unclear,
+            Some(3),
+            "answered 500",
+        ),
+        (|got| usual(got).unwrap_or((503, None, "")), false, Blame::Busy, None, "answered 503"),
+        (|got| usual(got).unwrap_or((401, None, "")), false, Blame::Point, None, "service account"),
     ];
-    for (says, lasting, seconds, word) in cases {
+    for (says, lasting, blame, seconds, word) in cases {
         let (delivered, receiver) = sent(says, ImsPaths::V3, &message("<a/>")).await;
         let failure = delivered.expect_err("no delivery");
         assert_eq!((failure.lasting, failure.retry_after), (lasting, seconds.map(Duration::from_secs)), "{failure}");
+        assert_eq!(failure.blame, blame, "{failure}");
         assert!(failure.reason.contains(word), "{failure}");
         let messages = receiver.lines().iter().filter(|line| line.ends_with("multipart")).count();
         assert_eq!(messages, if word == "service account" { 2 } else { 1 }, "only a refused token is tried again");
@@ -142,6 +150,7 @@ async fn a_document_that_ion_does_not_take_waits_and_is_not_sent() {
     let (delivered, receiver) = sent(|got| usual(got).unwrap_or((202, None, "")), ImsPaths::V3Direct, &order).await;
     let failure = delivered.expect_err("not taken");
     assert!(!failure.lasting && failure.reason.contains("does not take Sync.PurchaseOrder"), "{failure}");
+    assert_eq!(failure.blame, Blame::Kind, "another document may arrive");
     assert_eq!(receiver.lines().len(), 2);
     // A service that has no such list is sent to all the same, and what is known is not asked again.
     let receiver = Receiver::start(|got| match got.line.as_str() {
