@@ -22,6 +22,14 @@ pub struct Wanted {
     pub most: u32,
 }
 
+/// What tells of a write: the messages that it caused, and of each document that it made due those of the next reading.
+const TELLING: &str = "SELECT m.bod_id FROM messages m WHERE m.cause = ?1 OR m.id IN
+        (SELECT n.id FROM told t JOIN documents d ON d.id = t.document OR d.edition_of = t.document
+         JOIN messages n ON n.document = d.id WHERE t.intent = ?2 AND n.marks = (SELECT min(f.marks) FROM messages f
+            WHERE f.document IN (SELECT e.id FROM documents e WHERE e.id = t.document OR e.edition_of = t.document)
+                AND f.marks >= t.marks))
+    ORDER BY m.id";
+
 impl Ledger {
     /// Of a gateway that may be running.
     pub async fn open(settings: &Settings) -> Result<Self, Error> {
@@ -112,7 +120,7 @@ impl Ledger {
             .await?;
         let row = row.ok_or_else(|| unknown(id))?;
         let bods =
-            sqlx::query("SELECT bod_id FROM messages WHERE cause = ?").bind(id).fetch_all(self.store.read()).await?;
+            sqlx::query(TELLING).bind(id).bind(row.try_get::<i64, _>("id")?).fetch_all(self.store.read()).await?;
         let bods: Result<Vec<String>, Error> = bods.iter().map(|row| text(row, "bod_id")).collect();
         let number = row.try_get::<i64, _>("id")?.to_string();
         let opened = |column, text| self.seal.open((column, &number), text).map(|text| read(&text));

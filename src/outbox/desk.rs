@@ -239,7 +239,8 @@ impl Outbox {
         }
         Ok(match state.as_str() {
             "open" => Opened::InFlight,
-            "committed" | "refused" => {
+            // Parked with an outcome it is known what became of it, and not to which record.
+            "committed" | "refused" | "parked" if state != "parked" || outcome.is_some() => {
                 let outcome = outcome.ok_or(Error::Damaged("outcome"))?;
                 let outcome = self.0.settings.seal.open(("outcome", &id.to_string()), outcome)?;
                 Opened::Settled(serde_json::from_str(&outcome).map_err(|_| Error::Damaged("outcome"))?)

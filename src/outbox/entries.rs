@@ -42,7 +42,7 @@ pub(super) async fn enter(write: &mut Transaction<'static, Sqlite>, due: &[(i64,
     Ok(())
 }
 
-/// A batch that is worked on is kept whole, however long ago it was begun.
+/// A batch that is worked on is kept whole, however long ago it was begun: the newest of it says how old it is.
 async fn keep(
     write: &mut Transaction<'static, Sqlite>,
     intent: i64,
@@ -54,8 +54,20 @@ async fn keep(
     let part = entry.part.as_ref().and_then(|(_, number)| number.clone()).unwrap_or_default();
     for statement in [
         "INSERT INTO entries (noun, company, batch, record, part, at)
-         SELECT ?1, company, ?2, ?3, ?6, ?4 FROM intents WHERE id = ?5 ON CONFLICT DO NOTHING",
-        "UPDATE entries SET at = ?4 WHERE noun = ?1 AND batch = ?2 AND company = (SELECT company FROM intents WHERE id = ?5)",
+         SELECT ?1, company, ?2, ?3, ?6, ?4 FROM intents WHERE id = ?5
+         ON CONFLICT (noun, company, batch, record, part) DO UPDATE SET at = excluded.at",
+        // It was entered before the batch was handed over, and nobody knew.
+        "INSERT INTO watches (noun, company, division, call, batch, record, asked, parts, cause, since, state, next_try)
+         SELECT h.noun, h.company, h.division, h.call, h.batch, ?3, ?3,
+            CASE ?6 WHEN '' THEN '[]' ELSE json_array(?6) END, i.name, ?4, 'watched', ?4
+         FROM intents i JOIN handed h ON (h.noun, h.company, h.batch) = (?1, i.company, ?2)
+         WHERE i.id = ?5 AND i.opened <= h.at
+         ON CONFLICT (noun, company, batch, record) DO UPDATE SET since = excluded.since, state = 'watched', tries = 0,
+            next_try = excluded.next_try, reason = NULL, parts = (SELECT json_group_array(value) FROM
+                (SELECT value FROM json_each(watches.parts) UNION SELECT value FROM json_each(excluded.parts)))",
+        "DELETE FROM watches WHERE noun = ?1 AND batch = ?2 AND record = '[]' AND state = 'expired' AND company =
+            (SELECT company FROM intents WHERE id = ?5) AND EXISTS (SELECT 1 FROM watches w WHERE w.noun = ?1
+                AND w.batch = ?2 AND w.company = watches.company AND w.record = ?3)",
     ] {
         sqlx::query(statement)
             .bind(due.noun.clone())
@@ -95,6 +107,11 @@ async fn hand_over(
         let query = sqlx::query(statement).bind(due.noun.clone()).bind(entry.batch.clone());
         query.bind(entry.call.clone()).bind(at).bind(intent)
     };
+    const HANDED: &str = "INSERT INTO handed (noun, company, batch, call, division, cause, at)
+         SELECT ?1, company, ?2, ?3, division, name, ?4 FROM intents WHERE id = ?5
+         ON CONFLICT (noun, company, batch) DO UPDATE SET call = excluded.call, division = excluded.division,
+            cause = excluded.cause, at = excluded.at";
+    query(HANDED).execute(&mut **write).await?;
     if query(WATCH).execute(&mut **write).await?.rows_affected() == 0 {
         tracing::warn!(
             noun = due.noun,

@@ -224,14 +224,17 @@ impl Pledge {
             fill(due, outcome);
         }
         let committed = matches!(outcome, Outcome::Done { .. });
+        let mut unnamed = false;
         for due in self.due.iter().filter(|due| committed && !due.is_known() && !due.is_confirmed()) {
+            unnamed = true;
             tracing::error!(
                 noun = due.noun,
-                "a write was done, and neither its call nor M3's reply names the record: no document tells of it"
+                "a write was done, and neither its call nor M3's reply names the record: it is parked, and no document \
+                 tells of it until somebody resolves it"
             );
         }
         let due = if committed { std::mem::take(&mut self.due) } else { Vec::new() };
-        self.outbox.settle(Settled::Known { id: self.id, outcome: outcome.clone(), due }, awaited).await;
+        self.outbox.settle(Settled::Known { id: self.id, outcome: outcome.clone(), due, unnamed }, awaited).await;
     }
 
     /// It did not reach M3: as if it had never been meant.

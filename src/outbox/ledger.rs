@@ -39,6 +39,13 @@ pub struct Question {
     pub opened: i64,
 }
 
+impl Question {
+    /// How long ago its write was begun.
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(now() - self.opened).unwrap_or(0))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Committed,
@@ -53,9 +60,11 @@ pub enum Verdict {
         why: String,
         state: bool,
     },
+    /// `counts`: it is one of the tries that a question has.
     Later {
         why: String,
         wait: Duration,
+        counts: bool,
     },
 }
 
@@ -162,8 +171,9 @@ impl Ledger {
                     .execute(&mut *write)
                     .await?;
             }
-            Verdict::Later { why, wait } => {
-                sqlx::query("UPDATE intents SET tries = tries + 1, next_try = ?, reason = ? WHERE id = ?")
+            Verdict::Later { why, wait, counts } => {
+                sqlx::query("UPDATE intents SET tries = tries + ?, next_try = ?, reason = ? WHERE id = ?")
+                    .bind(i64::from(*counts))
                     .bind(at.saturating_add(millis(*wait)))
                     .bind(why.clone())
                     .bind(question.id)

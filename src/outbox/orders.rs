@@ -54,39 +54,46 @@ const MOST: i64 = 1_000;
 impl Ledger {
     /// Nobody will get it: it is over, and goes with its message. Says how many ways that ends.
     pub async fn discard(&self, what: &Dropped, who: &Operator) -> Result<u64, Error> {
+        let id = match what {
+            Dropped::Of(point) => return self.discard_all(point, who).await,
+            Dropped::One(id) => id,
+        };
         let mut write = self.store.write().await?;
-        let (changed, about) = match what {
-            Dropped::Of(point) => {
-                let rows = sqlx::query(
-                    "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed', 'expired') AND point = ?",
-                );
-                let rows = rows.bind(point.clone()).fetch_all(&mut *write).await?;
-                (moved(&mut write, &rows, Change::Drop, &who.reason).await?, json!({ "point": point }))
+        let changed = match id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok()) {
+            Some(document) => {
+                let query = "UPDATE documents SET since = NULL, parked = 0, tries = 0, reason = NULL
+                    WHERE id = ? AND since IS NOT NULL";
+                sqlx::query(query).bind(document).execute(&mut *write).await?.rows_affected()
             }
-            Dropped::One(id) => {
-                let changed = match id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok()) {
-                    Some(document) => {
-                        let query = "UPDATE documents SET since = NULL, parked = 0, tries = 0, reason = NULL
-                            WHERE id = ? AND since IS NOT NULL";
-                        sqlx::query(query).bind(document).execute(&mut *write).await?.rows_affected()
-                    }
-                    None => {
-                        let rows = sqlx::query(
-                            "SELECT d.message, d.point, d.state FROM deliveries d JOIN messages m ON m.id = d.message
-                             WHERE m.bod_id = ?",
-                        );
-                        let rows = rows.bind(id.clone()).fetch_all(&mut *write).await?;
-                        moved(&mut write, &rows, Change::Drop, &who.reason).await?
-                    }
-                };
-                (changed, json!({ "entry": id }))
+            None => {
+                let rows = sqlx::query(
+                    "SELECT d.message, d.point, d.state FROM deliveries d JOIN messages m ON m.id = d.message
+                     WHERE m.bod_id = ?",
+                );
+                let rows = rows.bind(id.clone()).fetch_all(&mut *write).await?;
+                moved(&mut write, &rows, Change::Drop, &who.reason).await?
             }
         };
         if changed == 0 {
-            let (Dropped::One(name) | Dropped::Of(name)) = what;
-            return Err(unknown(name));
+            return Err(unknown(id));
         }
-        ordered(&mut write, "drop", about, who).await?;
+        ordered(&mut write, "drop", json!({ "entry": id }), who).await?;
+        write.commit().await?;
+        Ok(changed)
+    }
+
+    /// In rounds, as `replay_all`.
+    async fn discard_all(&self, point: &str, who: &Operator) -> Result<u64, Error> {
+        let rows = sqlx::query(
+            "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed', 'expired') AND point = ?",
+        );
+        let rows = rows.bind(point.to_owned()).fetch_all(self.store.read()).await?;
+        let changed = self.move_all(&rows, Change::Drop, &who.reason).await?;
+        if changed == 0 {
+            return Err(unknown(point));
+        }
+        let mut write = self.store.write().await?;
+        ordered(&mut write, "drop", json!({ "point": point, "changed": changed }), who).await?;
         write.commit().await?;
         Ok(changed)
     }
@@ -98,7 +105,7 @@ impl Ledger {
         }
         let mut write = self.store.write().await?;
         let row = sqlx::query(
-            "SELECT id, told FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",
+            "SELECT id, told, outcome FROM intents WHERE name = ? AND state IN ('unknown', 'parked') ORDER BY id DESC LIMIT 1",
         )
         .bind(id)
         .fetch_optional(&mut *write)
@@ -120,7 +127,12 @@ impl Ledger {
             }
         };
         let at = now();
-        let outcome = self.outcome(intent, &outcome)?;
+        // What M3 answered is known where only the record's name was not.
+        let known: Option<String> = row.try_get("outcome")?;
+        let outcome = match known.filter(|_| state == "committed") {
+            Some(known) => known,
+            None => self.outcome(intent, &outcome)?,
+        };
         sqlx::query("UPDATE intents SET reason = ?1 WHERE id = ?2")
             .bind(format!("{}: {}", who.by, who.reason))
             .bind(intent)

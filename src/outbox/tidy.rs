@@ -53,7 +53,9 @@ pub(super) const STUCK: &str =
 const OLD_INBOUND: &str = "SELECT 1 FROM inbound WHERE at < ?1 LIMIT ?2";
 /// A batch that was handed over keeps what was entered until it is over.
 const OLD_ENTRIES: &str = "SELECT id FROM entries e WHERE at < ?1 AND NOT EXISTS
-    (SELECT 1 FROM watches w WHERE (w.noun, w.company, w.batch) = (e.noun, e.company, e.batch)) LIMIT ?2";
+    (SELECT 1 FROM watches w WHERE (w.noun, w.company, w.batch) = (e.noun, e.company, e.batch)) AND NOT EXISTS
+    (SELECT 1 FROM entries n WHERE (n.noun, n.company, n.batch) = (e.noun, e.company, e.batch) AND n.at >= ?1) LIMIT ?2";
+const OLD_HANDED: &str = "SELECT id FROM handed WHERE at < ?1 LIMIT ?2";
 const OLD_WATCHES: &str = "SELECT id FROM watches WHERE state = 'expired' AND next_try < ?1 LIMIT ?2";
 const OLD_ORDERS: &str = "SELECT id FROM orders WHERE noted = 1 AND at < ?1 LIMIT ?2";
 
@@ -71,7 +73,8 @@ impl Ledger {
         let (intents, messages, orders) =
             (ids(OLD_INTENTS, old).await?, ids(OLD_MESSAGES, old).await?, ids(OLD_ORDERS, old).await?);
         let (entries, watches) = (ids(OLD_ENTRIES, before(ages.entries)).await?, ids(OLD_WATCHES, stuck).await?);
-        let all = [&keys, &intents, &messages, &orders, &abandoned, &inbound, &entries, &watches];
+        let handed = ids(OLD_HANDED, before(ages.entries)).await?;
+        let all = [&keys, &intents, &messages, &orders, &abandoned, &inbound, &entries, &watches, &handed];
         let more = all.iter().any(|ids| ids.len() >= usize::try_from(ROUND).unwrap_or(usize::MAX));
         let mut dropped = BTreeMap::new();
         if all.iter().all(|ids| ids.is_empty()) {
@@ -84,6 +87,7 @@ impl Ledger {
             ("DELETE FROM orders WHERE id IN (SELECT value FROM json_each(?1))", &orders),
             ("DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?1))", &entries),
             ("DELETE FROM watches WHERE id IN (SELECT value FROM json_each(?1))", &watches),
+            ("DELETE FROM handed WHERE id IN (SELECT value FROM json_each(?1))", &handed),
         ] {
             sqlx::query(statement).bind(json!(ids).to_string()).execute(&mut *write).await?;
         }
@@ -130,7 +134,6 @@ impl Ledger {
 
     /// What waits for a point that is not among these waits for nobody: it is parked, until the point is there again.
     pub async fn only(&self, points: &[String]) -> Result<u64, Error> {
-        let mut write = self.store.write().await?;
         let mut changed = 0;
         for (query, change) in [
             (
@@ -144,10 +147,10 @@ impl Ledger {
                 Change::Replay,
             ),
         ] {
-            let rows = sqlx::query(query).bind(json!(points).to_string()).bind(NO_POINT).fetch_all(&mut *write).await?;
-            changed += moved(&mut write, &rows, change, NO_POINT).await?;
+            let rows =
+                sqlx::query(query).bind(json!(points).to_string()).bind(NO_POINT).fetch_all(self.store.read()).await?;
+            changed += self.move_all(&rows, change, NO_POINT).await?;
         }
-        write.commit().await?;
         Ok(changed)
     }
 }

@@ -20,20 +20,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Of the time and rows of `[id, state, outcome]`. Until the first question `next_try` is when it became unknown.
+/// Of the time and rows of `[id, state, outcome, reason]`. Until the first question `next_try` is when it became unknown;
+/// what is parked waits for somebody who has to know what it was.
 macro_rules! settle {
     () => {
         "UPDATE intents SET state = j.value->>1, outcome = j.value->>2,
             next_try = CASE j.value->>1 WHEN 'unknown' THEN j.at ELSE 0 END,
-            settled = CASE j.value->>1 WHEN 'unknown' THEN NULL ELSE j.at END,
-            fields = CASE j.value->>1 WHEN 'unknown' THEN fields ELSE '[]' END,
-            told = CASE j.value->>1 WHEN 'unknown' THEN told ELSE '[]' END
+            settled = CASE WHEN j.value->>1 IN ('unknown', 'parked') THEN NULL ELSE j.at END,
+            fields = CASE WHEN j.value->>1 IN ('unknown', 'parked') THEN fields ELSE '[]' END,
+            told = CASE WHEN j.value->>1 IN ('unknown', 'parked') THEN told ELSE '[]' END,
+            reason = coalesce(j.value->>3, reason)
          FROM (SELECT value, ? AS at FROM json_each(?)) AS j
          WHERE intents.id = j.value->>0 AND intents.state IN ('open', 'unknown', 'parked')"
     };
 }
 
-/// Of the time and rows of `Due::mark`. One that a delete made due stays so, whichever of two writes was settled first: a
+/// Of the time and rows of `Due::mark`, and of those rows again: a document's next reading tells of all that marked it
+/// until then, and each of them is found by it. One that a delete made due stays so, whichever of two writes was settled first: a
 /// record that is there is told as it is all the same. What was seen before a delete stands in its intent; what was not
 /// there to be deleted is told to nobody, unless it was told of before.
 macro_rules! mark {
@@ -52,7 +55,12 @@ macro_rules! mark {
             deletes = CASE WHEN since IS NULL THEN excluded.deletes ELSE max(deletes, excluded.deletes) END,
             before = coalesce(excluded.before, CASE WHEN since IS NULL THEN NULL ELSE before END),
             cause = excluded.cause, since = coalesce(since, excluded.since), last = excluded.last,
-            tries = 0, next_try = 0, parked = 0, reason = NULL"
+            tries = 0, next_try = 0, parked = 0, reason = NULL;
+         INSERT INTO told (intent, document, marks)
+         SELECT i.id, d.id, d.marks FROM json_each(?) AS j JOIN intents i ON i.id = j.value->>0
+            JOIN documents d ON d.noun = j.value->>1 AND d.verb = j.value->>2 AND d.company = i.company AND d.record =
+                CASE j.value->>5 WHEN 1 THEN json_insert(j.value->>3, '$[#]', i.division) ELSE j.value->>3 END
+         WHERE true ON CONFLICT (intent, document) DO UPDATE SET marks = excluded.marks"
     };
 }
 
@@ -81,6 +89,8 @@ macro_rules! round {
     };
 }
 
+const UNNAMED: &str = "it was done, and neither its call nor M3's reply names the record: see in M3 which one it is, and \
+    resolve it as committed with --key, so that its document follows";
 /// Intents of one commit.
 const TOGETHER: usize = 512;
 /// What could not be settled while the disk is full; beyond it the next start asks M3.
@@ -119,9 +129,19 @@ pub(super) enum Answer {
 
 #[derive(Debug)]
 pub(super) enum Settled {
-    Known { id: i64, outcome: Outcome, due: Vec<Due> },
-    Unknown { id: i64 },
-    Withdrawn { id: i64 },
+    /// `unnamed`: it was done, and nobody said to which record, so that somebody has to say.
+    Known {
+        id: i64,
+        outcome: Outcome,
+        due: Vec<Due>,
+        unnamed: bool,
+    },
+    Unknown {
+        id: i64,
+    },
+    Withdrawn {
+        id: i64,
+    },
 }
 
 pub(super) struct Writer {
@@ -245,9 +265,13 @@ impl Writer {
             match one {
                 Settled::Withdrawn { id } => gone.push(*id),
                 Settled::Unknown { id } => known.push(json!([id, "unknown", Value::Null])),
-                Settled::Known { id, outcome, due: documents } => {
-                    let state = if matches!(outcome, Outcome::Done { .. }) { "committed" } else { "refused" };
-                    known.push(json!([id, state, self.ledger.outcome(*id, outcome)?]));
+                Settled::Known { id, outcome, due: documents, unnamed } => {
+                    let (state, why) = match outcome {
+                        Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED)),
+                        Outcome::Done { .. } => ("committed", None),
+                        Outcome::Refused { .. } => ("refused", None),
+                    };
+                    known.push(json!([id, state, self.ledger.outcome(*id, outcome)?, why]));
                     due.extend(documents.iter().map(|due| (*id, due)));
                 }
             }
@@ -255,9 +279,11 @@ impl Writer {
         let at = now();
         let (opened, marks): (Vec<&Value>, _) = (rows.iter().map(|row| &row.values).collect(), marks(&due));
         let fill = |statements: &'static str| {
+            let marks = Value::from(marks).to_string();
             sqlx::query(statements)
                 .bind(at)
-                .bind(Value::from(marks).to_string())
+                .bind(marks.clone())
+                .bind(marks)
                 .bind(at)
                 .bind(Value::from(known).to_string())
                 .bind(Value::from(gone).to_string())
@@ -356,6 +382,7 @@ pub(super) async fn settle_rows(
 
 /// Rows of `Due::mark`: these documents are due.
 pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
-    sqlx::query(mark!()).bind(at).bind(Value::from(rows.to_vec()).to_string()).execute(&mut **write).await?;
+    let rows = Value::from(rows.to_vec()).to_string();
+    sqlx::query(mark!()).bind(at).bind(rows.clone()).bind(rows).execute(&mut **write).await?;
     Ok(())
 }

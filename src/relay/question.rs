@@ -4,16 +4,17 @@
 //! it provable and what M3 says leaves no other answer; else somebody has to decide.
 //! Does not know: what follows from the answer.
 
-use super::backoff::wait;
-use super::error::Error;
-use super::maker::Maker;
+use super::backoff::{wait, wait_by_age};
+use super::error::{Blame, Error};
+use super::maker::{BESIDE, LOOK, Maker, SOON, TOGETHER};
 use super::proven::{Same, Shown, changed_by, compare, shown};
 use crate::bod::{Deed, Proof, Reference};
 use crate::model::FieldName;
 use crate::outbox::{self, Due, Question, Seen, Verdict};
+use futures_util::StreamExt;
+use futures_util::stream;
 use std::time::Duration;
 
-/// M3 may be away for longer than a weekend; a question is not given up.
 const LONGEST: Duration = Duration::from_secs(300);
 const NUMBERED: &str = "M3 gives the record its number, and its answer was lost";
 
@@ -40,6 +41,41 @@ fn parked(why: &str) -> Verdict {
 }
 
 impl Maker {
+    pub(super) async fn asks(&self) {
+        loop {
+            if let Err(error) = self.ask().await {
+                tracing::error!(%error, "writes can't be asked about: the outbox can't be read or written");
+                tokio::time::sleep(LOOK).await;
+            }
+            if let Err(error) = self.poll().await {
+                tracing::error!(%error, "entries can't be asked about: the outbox can't be read or written");
+                tokio::time::sleep(LOOK).await;
+            }
+            let asked = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten();
+            let watched = self.ledger.until_watched().await.ok().flatten();
+            let next = asked.into_iter().chain(watched).min().unwrap_or(LOOK);
+            tokio::time::sleep(next.clamp(SOON, LOOK)).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<(), outbox::Error> {
+        let questions = self.ledger.questions(self.settings.settle_after, TOGETHER).await?;
+        let mut answered = stream::iter(questions).map(|one| self.answer(one)).buffer_unordered(BESIDE);
+        let mut all = Ok(());
+        while let Some(kept) = answered.next().await {
+            all = all.and(kept);
+        }
+        all
+    }
+
+    async fn answer(&self, question: Question) -> Result<(), outbox::Error> {
+        let verdict = self.judge(&question).await?;
+        tracing::info!(intent = question.name, program = %question.program, transaction = %question.transaction, ?verdict, "a write that nobody knew of was asked for");
+        self.ledger.answer(&question, &verdict).await?;
+        self.due.notify_one();
+        Ok(())
+    }
+
     pub(super) async fn judge(&self, question: &Question) -> Result<Verdict, outbox::Error> {
         let Some(due) = question.due.iter().find(|due| due.verb == "Sync").or(question.due.first()) else {
             return Ok(match self.reference(question) {
@@ -71,8 +107,19 @@ impl Maker {
                 Deed::Delete if proof == Proof::Provable && due.deletes => Verdict::Committed,
                 _ => parked("the record is not there"),
             },
-            Err(error) => Verdict::Later { why: error.to_string(), wait: wait(question.tries, LONGEST) },
+            Err(error) => self.later(question, &error),
         })
+    }
+
+    /// M3 may be away for longer than a weekend, and a question is not given up for that. What it says no to, or what its
+    /// mapping can't ask, no time mends.
+    fn later(&self, question: &Question, error: &Error) -> Verdict {
+        let counts = matches!(error.blame(), Blame::Record | Blame::Part);
+        if counts && question.tries + 1 >= self.settings.tries {
+            return parked(&format!("the record can't be read back: {error}"));
+        }
+        let wait = if counts { wait(question.tries, LONGEST) } else { wait_by_age(question.age(), LONGEST) };
+        Verdict::Later { why: error.to_string(), wait, counts }
     }
 
     /// Of all that tell of the write, the strictest. A mapping that is there no longer says nothing.
@@ -120,7 +167,7 @@ impl Maker {
         match self.found(question, reference, &own, &with).await {
             Ok(verdict) => verdict,
             Err(error @ (Error::TooMany { .. } | Error::Input { .. })) => parked(&format!("{NUMBERED}: {error}")),
-            Err(error) => Verdict::Later { why: error.to_string(), wait: wait(question.tries, LONGEST) },
+            Err(error) => self.later(question, &error),
         }
     }
 

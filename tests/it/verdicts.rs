@@ -24,9 +24,14 @@ fn loses(house: &House, transaction: &str, when: &str) {
 
 /// A house whose own mapping calls `UpdItmBasic` so.
 async fn with_class(proof: Option<&str>) -> (House, Caller) {
+    with(proof, relay::Settings::default().tries).await
+}
+
+/// And whose questions and documents have so many tries.
+async fn with(proof: Option<&str>, tries: u32) -> (House, Caller) {
     House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
         let (quiet, settle_after) = (Duration::from_millis(20), Duration::ZERO);
-        settings.publish = relay::Settings { enabled: true, quiet, settle_after, ..relay::Settings::default() };
+        settings.publish = relay::Settings { enabled: true, quiet, settle_after, tries, ..relay::Settings::default() };
         if let Some(proof) = proof {
             let text = format!(
                 "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"MMS200MI/UpdItmBasic\"\nproof = \"{proof}\"\n"
@@ -124,6 +129,30 @@ async fn a_change_that_is_there_was_done_and_who_asks_again_is_told_so() {
     let again = keyed(&caller, call).await;
     assert_eq!(again.json()["nrOfSuccessfullTransactions"], 1, "{}", again.text());
     assert_eq!(house.asked().iter().filter(|call| call.contains("UpdItmBasic")).count(), 1, "and not done twice");
+}
+
+#[tokio::test]
+async fn a_question_that_m3_will_not_answer_is_parked_with_its_reason_and_one_that_it_can_t_is_not() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let (house, caller) = with(None, 3).await;
+    let lose = r#"{"transaction":"UpdItmBasic","times":1,"action":"drop_after"}"#;
+    let away = r#"{"program":"MMS200MI","transaction":"Get","action":"drop_before"}"#;
+    house.faults(&format!(r#"{{"rules":[{lose},{away}]}}"#));
+    let intent = lost(&caller, "MMS200MI/UpdItmBasic?ITNO=A00002&ITDS=Secret").await;
+    let asked = || house.asked().iter().filter(|call| call.contains("MMS200MI/Get")).count();
+    let patience = async {
+        while asked() < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, patience).await.expect("more often than it has tries");
+    assert_eq!(write(&house, &intent).await["state"], "unknown");
+    let nok = r#"{"nok":{"id":"XAU0008","field":"","text":"No authority"}}"#;
+    house.faults(&format!(r#"{{"rules":[{{"program":"MMS200MI","transaction":"Get","action":{nok}}}]}}"#));
+    let parked = becomes(&house, &intent, "parked").await;
+    assert!(parked["reason"].as_str().is_some_and(|why| why.contains("No authority")), "{parked}");
 }
 
 #[tokio::test]

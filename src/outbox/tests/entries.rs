@@ -112,3 +112,45 @@ async fn what_m3_calls_by_its_batch_still_has_no_number() {
         assert_eq!((watched.len(), &watched[0].record), (1, &record), "{number:?}");
     }
 }
+
+#[tokio::test]
+async fn what_becomes_known_after_its_batch_was_handed_over_is_watched_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    for others in [false, true] {
+        let lost = Intent { due: vec![step(EntryKind::Enters, &[("PUNO", None)], None)], ..intent(None, "lost") };
+        new(&outbox, &lost).await.lose();
+        until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
+        if others {
+            settle(&outbox, entered("1", None), done("C1")).await;
+        }
+        settle(&outbox, handed_over(), done("C1")).await;
+        // What else was entered is there, and forgotten.
+        for one in ledger.watched(9).await.expect("read") {
+            ledger.polled(&one, &Polled::Created).await.expect("kept");
+        }
+        let key = vec![("PUNO".to_owned(), "4711".to_owned())];
+        ledger.resolve("intent-lost", &Resolution::Committed { key }, &somebody("seen")).await.expect("resolved");
+        let watched = ledger.watched(9).await.expect("read");
+        assert_eq!(watched.iter().map(|one| one.record.join("")).collect::<Vec<_>>(), ["4711"], "others: {others}");
+        assert_eq!(ledger.stranded().await.expect("counted"), 0, "it is no longer a batch of which nothing is known");
+        ledger.polled(&watched[0], &Polled::Created).await.expect("kept");
+    }
+    // What is entered from now on waits until it is handed over.
+    settle(&outbox, entered("2", None), done("C1")).await;
+    assert!(ledger.watched(9).await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn a_line_more_touches_no_other_line_of_its_batch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    settle(&outbox, entered("1", Some("1")), done("C1")).await;
+    run(&ledger, "CREATE TRIGGER touched BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'touched'); END").await;
+    for line in ["2", "3"] {
+        settle(&outbox, entered("1", Some(line)), done("C1")).await;
+    }
+    assert_eq!(entries(&ledger).await, 3);
+}
