@@ -83,6 +83,12 @@ pub(super) const VERSION: &str = "2.14.3";
 impl Verb {
     pub fn as_str(self) -> &'static str {
         match self {
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Process, Self::Confirm];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == text)
+    }
+
             Self::Sync => "Sync",
             Self::Process => "Process",
             Self::Confirm => "Confirm",
@@ -93,6 +99,12 @@ impl Verb {
 impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
+    pub const ALL: [Self; 4] = [Self::Add, Self::Replace, Self::Change, Self::Delete];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+
             Self::Add => "Add",
             Self::Replace => "Replace",
             Self::Change => "Change",

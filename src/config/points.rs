@@ -239,9 +239,7 @@ fn filter(reader: &mut Reader, key: &dyn Fn(&str) -> String, documents: &[String
     let known = |text: &str| all.iter().chain(documents).find(|name| *name == text).cloned();
     let company = |text: &str| Company::parse(text).ok().map(|company| company.to_string());
     let division = |text: &str| Division::parse(text).ok().map(|division| division.as_str().to_owned());
-    let actions = [Action::Add, Action::Replace, Action::Change, Action::Delete];
-    let action =
-        |text: &str| actions.iter().map(|action| action.as_str()).find(|name| *name == text).map(str::to_owned);
+    let action = |text: &str| Action::parse(text).map(|action| action.as_str().to_owned());
     let mut list = |name: &str, right: &str, parse: &dyn Fn(&str) -> Option<String>| {
         reader.many(&key(name), right, parse).unwrap_or_default()
     };

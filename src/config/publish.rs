@@ -192,7 +192,7 @@ fn rule(reader: &mut Reader, nouns: &[Mapping], key: &dyn Fn(&str) -> String) ->
             _ => None,
         }),
         action: reader.one(&key("action"), "Add, Replace or Change", |text| {
-            [Action::Add, Action::Replace, Action::Change].into_iter().find(|action| action.as_str() == text)
+            Action::parse(text).filter(|action| *action != Action::Delete)
         }),
         entity: reader.one(&key("entity"), "company or division", |text| match text {
             "company" => Some(Entity::Company),

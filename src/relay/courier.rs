@@ -7,8 +7,8 @@
 
 use super::backoff::wait;
 use super::health::{Health, Tried};
-use crate::bod::{Action, Verb};
-use crate::outbox::{self, Attempt, Delivery, Ledger, Room, State};
+use super::parcel::{About, parcel};
+use crate::outbox::{Attempt, Delivery, Ledger, Room, State};
 use crate::points::{Blame, Message, Point};
 use crate::telemetry::Metrics;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -202,7 +202,8 @@ impl Courier {
             _ => point.asks(&kept.made.xml),
         };
         let id = message_id(&kept.made.bod_id);
-        let delivered = point.deliver(&message(point, kept, &id, &xml)).await;
+        let parcel = Message { id: &id, ..parcel(point, About::kept(kept), &kept.made, &xml) };
+        let delivered = point.deliver(&parcel).await;
         let took = begun.elapsed();
         let name = kept.name();
         let (mut blame, mut asked) = (Blame::Unclear, Duration::ZERO);
@@ -256,35 +257,6 @@ fn message_id(bod_id: &str) -> String {
             let _ = write!(id, "{byte:02x}");
             id
         }),
-    }
-}
-
-fn message<'a>(point: &'a Point, kept: &'a outbox::Kept, id: &'a str, xml: &'a str) -> Message<'a> {
-    let made = &kept.made;
-    let action =
-        [Action::Add, Action::Change, Action::Delete].into_iter().find(|action| action.as_str() == made.action);
-    Message {
-        id,
-        bod_id: &made.bod_id,
-        verb: match kept.verb.as_str() {
-            "Process" => Verb::Process,
-            "Confirm" => Verb::Confirm,
-            _ => Verb::Sync,
-        },
-        noun: &kept.noun,
-        action: action.unwrap_or(Action::Replace),
-        tenant: &made.tenant,
-        from: &made.lid,
-        to: point.receiver(),
-        company: &kept.company,
-        division: &made.division,
-        entity: &made.entity,
-        location: &made.location,
-        document_id: &made.document_id,
-        variation: made.variation,
-        created: &made.created,
-        correlation: &kept.cause,
-        xml,
     }
 }
 

@@ -52,7 +52,7 @@ impl Maker {
         variation: u64,
     ) -> Result<Vec<Edition>, NotMade> {
         let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
-        let verb = if due.verb == "Process" { Verb::Process } else { Verb::Sync };
+        let verb = Verb::parse(&due.verb).unwrap_or(Verb::Sync);
         let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
         let bound = mapping.bind(&known).map_err(Error::Unbound)?;
         let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
@@ -100,7 +100,7 @@ impl Maker {
             let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
             return Ok(Edition { division: of, messages, told_at: before.told_at.to_vec() });
         }
-        let Ways { points, left, told_at } = ways(&self.points, due, before.told_at, &made, reading.verb, action);
+        let Ways { points, left, told_at } = ways(&self.points, due, before.told_at, &made);
         let mut messages = vec![Message { made: Box::new(made), points }];
         if !left.is_empty() {
             let points = left.into_iter().map(|point| (point, None)).collect();

@@ -13,6 +13,7 @@ mod holds;
 mod look;
 mod maker;
 mod poll;
+mod parcel;
 mod proven;
 mod publisher;
 mod question;

@@ -1,8 +1,9 @@
 //! Which points a document goes to: those that want it, and in their way those that have its record and want it no longer.
 
+use super::parcel::{About, action, parcel};
 use crate::bod::{Action, OnLeave, Verb};
 use crate::outbox::{DueDocument, Made};
-use crate::points::{Message, Point};
+use crate::points::Point;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ways {
@@ -15,42 +16,18 @@ pub(super) struct Ways {
 }
 
 /// `told_at`: the points that have it.
-pub(super) fn ways(
-    points: &[Point],
-    due: &DueDocument,
-    told_at: &[String],
-    made: &Made,
-    verb: Verb,
-    action: Action,
-) -> Ways {
+pub(super) fn ways(points: &[Point], due: &DueDocument, told_at: &[String], made: &Made) -> Ways {
     let company = due.company.to_string();
+    let about = About::due(due, &company);
     let mut ways = Ways::default();
     for point in points {
-        let message = Message {
-            id: &made.bod_id,
-            bod_id: &made.bod_id,
-            verb,
-            noun: &due.noun,
-            action,
-            tenant: &made.tenant,
-            from: &made.lid,
-            to: point.receiver(),
-            company: &company,
-            division: &made.division,
-            entity: &made.entity,
-            location: &made.location,
-            document_id: &made.document_id,
-            variation: made.variation,
-            created: &made.created,
-            correlation: &due.cause,
-            xml: &made.xml,
-        };
         let had_it = told_at.iter().any(|known| known == point.name());
+        let action = action(made);
         let deleted = action == Action::Delete;
         // What is gone may have nothing left for a condition to look at: whoever has it is told all the same.
         let told = deleted && had_it && point.takes(action);
-        let kept_away = point.wants(&message).err().filter(|_| !told);
-        ways.add(point.name(), kept_away, had_it, deleted, of(verb, point.on_leave()));
+        let kept_away = point.wants(&parcel(point, about, made, &made.xml)).err().filter(|_| !told);
+        ways.add(point.name(), kept_away, had_it, deleted, of(about.verb(), point.on_leave()));
     }
     ways
 }
