@@ -179,8 +179,11 @@ impl Compiler<'_> {
             }
         }
         let span = raw.transaction.span();
-        let (list, fields) = (raw.list, Vec::new());
-        self.reads.push(Read { name: name.into(), program, transaction, inputs, list, join: None, fields, span });
+        let (list, optional, join, fields) = (raw.list, raw.optional, None, Vec::new());
+        if optional && !list {
+            self.fault(&span, format!("{name} is optional and no list"), "only a list can be left out");
+        }
+        self.reads.push(Read { name: name.into(), program, transaction, inputs, list, optional, join, fields, span });
         if let Some(to) = &raw.joins {
             self.join(raw, to);
         }

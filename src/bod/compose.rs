@@ -75,20 +75,22 @@ pub struct Composed {
     pub replaced: usize,
 }
 
+/// The place of a field that this M3 does not give.
+const NOWHERE: usize = usize::MAX;
 pub(super) const NAMESPACE: &str = "http://schema.infor.com/InforOAGIS/2";
 /// Of the standard, and of Infor's nouns.
 pub(super) const RELEASE: &str = "9.2";
 pub(super) const VERSION: &str = "2.14.3";
 
 impl Verb {
-    pub fn as_str(self) -> &'static str {
-        match self {
     pub const ALL: [Self; 3] = [Self::Sync, Self::Process, Self::Confirm];
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == text)
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Sync => "Sync",
             Self::Process => "Process",
             Self::Confirm => "Confirm",
@@ -97,14 +99,14 @@ impl Verb {
 }
 
 impl Action {
-    pub fn as_str(self) -> &'static str {
-        match self {
     pub const ALL: [Self; 4] = [Self::Add, Self::Replace, Self::Change, Self::Delete];
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == text)
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Add => "Add",
             Self::Replace => "Replace",
             Self::Change => "Change",
@@ -133,9 +135,18 @@ impl Mapping {
         let name = format!("{}/{}", read.program, read.transaction);
         let mut fault = |span, message, hint: &str| faults.push(Fault::at(&self.source, span, message, hint));
         let Some(layout) = layout else {
-            fault(&read.span, format!("M3 has no transaction {name}"), "see what the program offers under /metadata");
+            if !read.optional {
+                fault(
+                    &read.span,
+                    format!("M3 has no transaction {name}"),
+                    "see what the program offers under /metadata",
+                );
+            }
             return Vec::new();
         };
+        if read.optional && layout.output.fields().is_empty() {
+            return vec![NOWHERE; read.fields.len()];
+        }
         if layout.multi != read.list {
             let what = if layout.multi { "a list" } else { "no list" };
             fault(&read.span, format!("{name} is {what}"), "say list = true for a list, and only there");
@@ -149,6 +160,7 @@ impl Mapping {
         for (field, span) in &read.fields {
             match layout.output.position(*field) {
                 Some(position) => positions.push(position),
+                None if read.optional => positions.push(NOWHERE),
                 None => fault(span, format!("{name} gives no field {field}"), "see its fields under /metadata"),
             }
         }

@@ -93,6 +93,9 @@ pub(super) struct RawRead {
 }
 
 #[derive(Debug, Deserialize)]
+    /// What can't be read is as if M3 had answered nothing.
+    #[serde(default)]
+    pub(super) optional: bool,
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWrite {
     pub(super) transaction: Spanned<String>,

@@ -33,7 +33,13 @@ impl Mapping {
     pub fn fit(&self, layouts: Layouts<'_>) -> Fit {
         let mut fitter = Fitter { mapping: self, layouts, fit: Fit::default() };
         for read in &self.reads {
-            if let Some(layout) = fitter.layout(read.program, read.transaction) {
+            // What may be missing is not missed.
+            let found = if read.optional {
+                layouts(read.program, read.transaction)
+            } else {
+                fitter.layout(read.program, read.transaction)
+            };
+            if let Some(layout) = found {
                 self.bind_read(read, Some(&layout), &mut fitter.fit.faults);
             }
         }

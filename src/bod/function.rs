@@ -33,8 +33,8 @@ pub(super) enum Function {
 }
 
 /// The names that a mapping file may use, for a hint.
-pub(super) const NAMES: &str =
-    "date, instant, nonzero, flag, days, upper, lower, times(N), map(TABLE), plus(VALUE), append(VALUE), or(VALUE)";
+pub(super) const NAMES: &str = "date, instant, nonzero, flag, days, upper, lower, times(N), map(TABLE), plus(VALUE), append(VALUE), prepend(VALUE), \
+    or(VALUE)";
 
 impl Function {
     pub(super) fn apply<'a>(&'a self, text: Cow<'a, str>) -> Cow<'a, str> {

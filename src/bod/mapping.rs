@@ -35,6 +35,7 @@ pub struct Read {
     pub(super) inputs: Vec<(FieldName, Value)>,
     pub(super) list: bool,
     pub(super) join: Option<Join>,
+    pub(super) optional: bool,
     /// The fields that are wanted, each with the place where it was first named.
     pub(super) fields: Vec<(FieldName, Range<usize>)>,
     pub(super) span: Range<usize>,
@@ -223,6 +224,16 @@ impl Read {
     pub fn is_of_the_record(&self) -> bool {
         let given = |(_, value): &(FieldName, Value)| matches!(value.term, Term::Key(_) | Term::Word(_));
         !self.list && self.inputs.iter().all(given)
+    }
+
+    /// A document is made without it where M3 has no such transaction, or refuses it to whoever reads.
+    pub fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// The same for every record of a company.
+    pub fn is_of_the_company(&self) -> bool {
+        self.list && self.inputs.is_empty()
     }
 
     /// The columns that the document needs.

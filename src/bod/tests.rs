@@ -207,6 +207,31 @@ fn an_amount_without_a_currency_is_not_written_and_neither_is_what_m3_left_blank
 }
 
 #[test]
+fn a_list_that_this_m3_does_not_have_may_be_left_out_where_the_mapping_says_so() {
+    let head = layout("PPS200MI", "GetHead", false, "PUNO", "PUNO PUSL NTAM:N CUCD PUDT:D REMK WHLO");
+    let line = layout("PPS200MI", "LstLine", true, "PUNO", "PNLI:N PNLS:N ITNO ITDS");
+    let wide = layout("PPS200MI", "LstLine2", true, "", "");
+    let optional = ORDER.replace("joins = \"line\"", "optional = true\njoins = \"line\"");
+    let [must, may] = [ORDER, optional.as_str()].map(|text| Mapping::parse(&source(text)).expect("a mapping"));
+    for wide in [None, Some(&wide)] {
+        assert!(must.bind(&[Some(&head), Some(&line), wide]).is_err());
+        assert!(may.bind(&[Some(&head), Some(&line), wide]).is_ok());
+    }
+    let bound = may.bind(&[Some(&head), Some(&line), Some(&wide)]).expect("it is bound");
+    let (heads, lines) =
+        ([record(&head, &[("PUNO", "1")])], [record(&line, &[("PNLI", "1"), ("ITNO", "A1"), ("ITDS", "Bolt")])]);
+    let rows = [
+        Rows { layout: &head, records: &heads },
+        Rows { layout: &line, records: &lines },
+        Rows { layout: &wide, records: &[] },
+    ];
+    let document = bound.compose(&envelope(&["1"]), &rows).xml;
+    assert!(document.contains("<Description>Bolt</Description>"), "{document}");
+    let no_list = ORDER.replace("name = \"head\"", "name = \"head\"\noptional = true");
+    assert!(faults(&no_list).contains("head is optional and no list"), "{}", faults(&no_list));
+}
+
+#[test]
 fn what_xml_forbids_is_replaced_and_counted_and_poisons_nothing() {
     let composed = composed("EUR", "a\u{1}b");
     assert_eq!(composed.replaced, 1);

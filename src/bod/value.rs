@@ -7,6 +7,7 @@
 //! line.PNLI | times(1000) | plus(line.PNLS)
 //! head.PITD | or(head.ITDS)          the first that is not blank
 //! key.CUNO | append('_') | append(key.ADID)
+//! site.DIVI | prepend('_') | prepend(doc.company)     before a text that is not blank
 //! ```
 //! A condition is a value (not blank), or `value == 'x'`, `value != 'x'`, `value in ('x', 'y')`.
 
@@ -54,6 +55,8 @@ pub(super) enum Step {
     Plus(Value),
     /// Behind a text that is not blank.
     Append(Value),
+    /// Before a text that is not blank.
+    Prepend(Value),
     Or(Value),
 }
 
@@ -99,7 +102,7 @@ impl Value {
         for step in &self.steps {
             match step {
                 Step::Apply(_) => {}
-                Step::Plus(other) | Step::Append(other) | Step::Or(other) => other.fields(found),
+                Step::Plus(other) | Step::Append(other) | Step::Prepend(other) | Step::Or(other) => other.fields(found),
             }
         }
     }
@@ -113,7 +116,7 @@ impl Value {
         match self.steps.last() {
             Some(Step::Apply(function)) => wanted(function),
             Some(Step::Or(other)) => other.is_constant() || other.ends_in(wanted),
-            Some(Step::Plus(_) | Step::Append(_)) | None => false,
+            Some(Step::Plus(_) | Step::Append(_) | Step::Prepend(_)) | None => false,
         }
     }
 }
@@ -273,13 +276,14 @@ impl Reader {
                 let known = names.tables().get(&table).cloned();
                 Function::Map(known.ok_or_else(|| format!("there is no table {table:?}; write [table.{table}]"))?)
             }
-            "plus" | "or" | "append" => {
+            "plus" | "or" | "append" | "prepend" => {
                 self.expect(&Token::Open, &name)?;
                 let other = self.value(names)?;
                 self.expect(&Token::Close, &name)?;
                 return Ok(match name.as_str() {
                     "plus" => Step::Plus(other),
                     "append" => Step::Append(other),
+                    "prepend" => Step::Prepend(other),
                     _ => Step::Or(other),
                 });
             }

@@ -165,8 +165,9 @@ impl<'a> Writer<'a> {
             text = match step {
                 Step::Apply(function) => function.apply(text),
                 Step::Plus(other) => function::plus(text, self.value(other)),
-                Step::Append(_) if text.is_empty() => text,
+                Step::Append(_) | Step::Prepend(_) if text.is_empty() => text,
                 Step::Append(other) => Cow::Owned(text.into_owned() + &self.value(other)),
+                Step::Prepend(other) => Cow::Owned(self.value(other).into_owned() + &text),
                 Step::Or(other) if text.is_empty() => self.value(other),
                 Step::Or(_) => text,
             };

@@ -6,9 +6,10 @@ use crate::bod::{Bound, Mapping, Read, Rows};
 use crate::catalog::{self, Catalog};
 use crate::m3;
 use crate::model::{
-    Call, ClientId, DateForm, Effect, FieldName, Input, M3User, Place, ProgramName, Record, TransactionLayout,
-    TransactionName, Value,
+    Call, ClientId, Company, DateForm, Division, Effect, FieldName, Input, Layout, M3User, Place, ProgramName, Record,
+    TransactionLayout, TransactionName, Value,
 };
+use moka::sync::Cache;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +20,22 @@ pub struct Reader {
     m3: m3::Client,
     catalog: Catalog,
     user: M3User,
+    /// Lists of a whole company, each with the layout that it was read with.
+    lists: Cache<(ProgramName, TransactionName, Company, Division), Part>,
 }
+
+/// What one transaction gave, with the layout that it was read with.
+type Part = (Arc<TransactionLayout>, Arc<Vec<Record>>);
 
 /// What was read, in the order of the mapping's reads.
 #[derive(Debug, Default)]
 pub struct Back {
-    parts: Vec<(Arc<TransactionLayout>, Vec<Record>)>,
+    parts: Vec<Part>,
 }
 
 impl Back {
     pub fn rows(&self) -> Vec<Rows<'_>> {
-        self.parts.iter().map(|(layout, records)| Rows { layout, records }).collect()
+        self.parts.iter().map(|(layout, records)| Rows { layout, records: records.as_slice() }).collect()
     }
 
     /// M3's own count of the changes of the record, where the first read gives it.
@@ -56,7 +62,7 @@ impl Back {
             let values = fields.map(|field| (field.name.to_string(), record.value(field).into_owned()));
             values.filter(|(_, value)| !value.is_empty()).collect()
         };
-        let of = |(read, (layout, records)): (&Read, &(Arc<TransactionLayout>, Vec<Record>))| -> Vec<_> {
+        let of = |(read, (layout, records)): (&Read, &Part)| -> Vec<_> {
             records.iter().map(|record| values(read, layout, record)).collect()
         };
         let image: Vec<Vec<_>> = mapping.reads().iter().zip(&self.parts).map(of).collect();
@@ -74,7 +80,7 @@ impl Back {
             .flatten()
             .zip(image)
             .map(|(layout, records)| {
-                (layout.clone(), records.into_iter().map(|values| record(layout, values)).collect())
+                (layout.clone(), Arc::new(records.into_iter().map(|values| record(layout, values)).collect()))
             })
             .collect();
         (parts.len() == layouts.len()).then_some(Self { parts })
@@ -84,10 +90,13 @@ impl Back {
 /// Records of one list: an order of more lines has no document, and says so.
 const MOST_RECORDS: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Lists that are kept, and how long: what they tell (which division a warehouse is of) changes about never.
+const LISTS: u64 = 64;
+const KEPT: Duration = Duration::from_secs(600);
 
 impl Reader {
     pub fn new(m3: m3::Client, catalog: Catalog, user: M3User) -> Self {
-        Self { m3, catalog, user }
+        Self { m3, catalog, user, lists: Cache::builder().max_capacity(LISTS).time_to_live(KEPT).build() }
     }
 
     /// The layouts that a mapping's reads have in this M3, in their order.
@@ -96,6 +105,11 @@ impl Reader {
         for read in mapping.reads() {
             layouts.push(match self.catalog.layout(read.program(), read.transaction()).await {
                 Ok(layout) => Some(layout),
+                Err(catalog::Error::ProgramNotFound(_) | catalog::Error::TransactionNotFound { .. })
+                    if read.is_optional() =>
+                {
+                    Some(Arc::new(without(read)))
+                }
                 // A fault of the mapping, told with its place.
                 Err(catalog::Error::ProgramNotFound(_) | catalog::Error::TransactionNotFound { .. }) => None,
                 Err(error) => return Err(error.into()),
@@ -113,12 +127,35 @@ impl Reader {
         key: &[&str],
     ) -> Result<Back, Error> {
         let mut back = Back { parts: Vec::new() };
-        for (at, layout) in layouts.iter().flatten().enumerate() {
+        for ((at, layout), read) in layouts.iter().flatten().enumerate().zip(bound.mapping().reads()) {
             let inputs = bound.inputs(at, key, place.division.as_str(), &back.rows());
-            let records = self.ask(at == 0, layout, place, &inputs).await?;
-            back.parts.push((layout.clone(), records));
+            let asked = if layout.output.fields().is_empty() {
+                Ok(Arc::default())
+            } else if read.is_of_the_company() {
+                self.once(read, layout, place).await
+            } else {
+                self.ask(at == 0, layout, place, &inputs).await.map(Arc::new)
+            };
+            back.parts.push((layout.clone(), left_out(read, asked)?));
         }
         Ok(back)
+    }
+
+    /// A list that is the same for every record is read once in a while, and so is that M3 refuses it.
+    async fn once(
+        &self,
+        read: &Read,
+        layout: &Arc<TransactionLayout>,
+        place: Place,
+    ) -> Result<Arc<Vec<Record>>, Error> {
+        let name = (layout.program, layout.name, place.company, place.division);
+        if let Some((_, records)) = self.lists.get(&name).filter(|(of, _)| Arc::ptr_eq(of, layout)) {
+            return Ok(records);
+        }
+        let asked = self.ask(false, layout, place, &[]).await.map(Arc::new);
+        let records = left_out(read, asked)?;
+        self.lists.insert(name, (layout.clone(), records.clone()));
+        Ok(records)
     }
 
     /// One record of a transaction that a mapping only asks how far M3 is.
@@ -146,7 +183,7 @@ impl Reader {
     ) -> Result<Back, Error> {
         let layout = self.catalog.layout(program, transaction).await?;
         let records = self.ask(true, &layout, place, given).await?;
-        Ok(Back { parts: vec![(layout, records)] })
+        Ok(Back { parts: vec![(layout, Arc::new(records))] })
     }
 
     /// Every record of a list, each field by its name.
@@ -196,6 +233,24 @@ impl Reader {
         }
         Ok(records)
     }
+}
+
+/// What M3 refuses of an optional read is nothing.
+fn left_out(read: &Read, asked: Result<Arc<Vec<Record>>, Error>) -> Result<Arc<Vec<Record>>, Error> {
+    match asked {
+        Err(Error::Refused { program, transaction, message, .. }) if read.is_optional() => {
+            tracing::warn!(%program, %transaction, reason = message, "documents are made without it: M3 refuses it");
+            Ok(Arc::default())
+        }
+        asked => asked,
+    }
+}
+
+/// What stands for a transaction that M3 doesn't have: it gives no field, and is not asked.
+fn without(read: &Read) -> TransactionLayout {
+    let (input, output) = (Layout::new(Vec::new()), Layout::new(Vec::new()));
+    let (program, name, multi) = (read.program(), read.transaction(), read.is_list());
+    TransactionLayout { program, name, description: "".into(), multi, input, output }
 }
 
 fn values(layout: &TransactionLayout, record: &Record) -> HashMap<String, String> {
