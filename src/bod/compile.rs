@@ -95,6 +95,7 @@ impl Compiler<'_> {
             self.spanned_value(file.location.as_ref()).or_else(|| base.and_then(|base| base.location.clone()));
         let only = file.only.as_ref().and_then(|text| self.condition(text.get_ref(), text.span()));
         let only = only.or_else(|| base.and_then(|base| base.only.clone()));
+        let off = file.off.or(base.map(|base| base.off)).unwrap_or_default();
         let root = self.document(file, base);
         let custom = has_custom(&root);
         let (source, key, reads) = (self.source.clone(), self.key.clone(), self.reads.clone());
@@ -107,6 +108,7 @@ impl Compiler<'_> {
             division,
             location,
             only,
+            off,
             reads,
             writes,
             watches,

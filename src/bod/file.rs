@@ -37,6 +37,9 @@ pub(super) struct Written {
     pub(super) division: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) location: Option<Spanned<String>>,
+    /// It is off where no row of the publisher's table says otherwise.
+    #[serde(default)]
+    pub(super) off: Option<bool>,
     /// A record that this doesn't hold for has no document.
     #[serde(default)]
     pub(super) only: Option<Spanned<String>>,
@@ -90,12 +93,12 @@ pub(super) struct RawRead {
     pub(super) joins: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) on: Vec<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize)]
     /// What can't be read is as if M3 had answered nothing.
     #[serde(default)]
     pub(super) optional: bool,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawWrite {
     pub(super) transaction: Spanned<String>,

@@ -17,6 +17,7 @@ pub struct Mapping {
     pub(super) division: Option<Value>,
     pub(super) location: Option<Value>,
     pub(super) only: Option<Condition>,
+    pub(super) off: bool,
     pub(super) reads: Vec<Read>,
     pub(super) writes: Vec<Write>,
     pub(super) watches: Vec<Watch>,
@@ -34,8 +35,8 @@ pub struct Read {
     pub(super) transaction: TransactionName,
     pub(super) inputs: Vec<(FieldName, Value)>,
     pub(super) list: bool,
-    pub(super) join: Option<Join>,
     pub(super) optional: bool,
+    pub(super) join: Option<Join>,
     /// The fields that are wanted, each with the place where it was first named.
     pub(super) fields: Vec<(FieldName, Range<usize>)>,
     pub(super) span: Range<usize>,
@@ -182,6 +183,11 @@ impl Mapping {
         self.references.iter().find(|one| (one.program, one.transaction) == (program, transaction))
     }
 
+    /// It is published only where a row of the publisher's table says so.
+    pub fn is_off(&self) -> bool {
+        self.off
+    }
+
     /// The document is a division's, not the company's.
     pub fn is_by_division(&self) -> bool {
         self.by_division
@@ -220,12 +226,6 @@ impl Read {
         self.list
     }
 
-    /// It shows the document's own record: it is asked by the document's key and by nothing that another read gave.
-    pub fn is_of_the_record(&self) -> bool {
-        let given = |(_, value): &(FieldName, Value)| matches!(value.term, Term::Key(_) | Term::Word(_));
-        !self.list && self.inputs.iter().all(given)
-    }
-
     /// A document is made without it where M3 has no such transaction, or refuses it to whoever reads.
     pub fn is_optional(&self) -> bool {
         self.optional
@@ -234,6 +234,12 @@ impl Read {
     /// The same for every record of a company.
     pub fn is_of_the_company(&self) -> bool {
         self.list && self.inputs.is_empty()
+    }
+
+    /// It shows the document's own record: it is asked by the document's key and by nothing that another read gave.
+    pub fn is_of_the_record(&self) -> bool {
+        let given = |(_, value): &(FieldName, Value)| matches!(value.term, Term::Key(_) | Term::Word(_));
+        !self.list && self.inputs.iter().all(given)
     }
 
     /// The columns that the document needs.

@@ -3,7 +3,7 @@
 use super::fault::{Fault, Source};
 use super::mapping::Mapping;
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("ItemMaster.toml", include_str!("mappings/ItemMaster.toml")),
     ("CustomerPartyMaster.toml", include_str!("mappings/CustomerPartyMaster.toml")),
     ("ShipToPartyMaster.toml", include_str!("mappings/ShipToPartyMaster.toml")),
@@ -12,6 +12,7 @@ const FILES: [(&str, &str); 9] = [
     ("SupplierPartyMaster.toml", include_str!("mappings/SupplierPartyMaster.toml")),
     ("PurchaseOrder.toml", include_str!("mappings/PurchaseOrder.toml")),
     ("SalesOrder.toml", include_str!("mappings/SalesOrder.toml")),
+    ("CodeDefinition.toml", include_str!("mappings/CodeDefinition.toml")),
     ("ChartOfAccounts.toml", include_str!("mappings/ChartOfAccounts.toml")),
 ];
 

@@ -246,7 +246,7 @@ fn the_shipped_mappings_have_no_fault() {
         nouns.as_deref(),
         Ok(
             "ItemMaster CustomerPartyMaster ShipToPartyMaster BillToPartyMaster PayFromPartyMaster SupplierPartyMaster \
-            PurchaseOrder SalesOrder ChartOfAccounts"
+            PurchaseOrder SalesOrder CodeDefinition ChartOfAccounts"
         )
     );
 }

@@ -282,11 +282,14 @@ async fn coverage(settings: &Settings, program: Option<&str>, as_json: bool) -> 
         writes.extend(mapping.watches().iter().map(|watch| (watch.program, watch.transaction)));
     }
     writes.extend(known(settings).await?.into_iter().filter(|(p, t)| Effect::of(*p, *t).is_write()));
+    let on = |mapping: &&Mapping| !settings.publish.is_off(&format!("Sync.{}", mapping.noun()));
     let (mut told, mut all) = (0, 0);
     for (of, name) in writes.into_iter().filter(|(of, _)| program.is_none_or(|program| of.as_str() == program)) {
-        let nouns: Vec<&str> = mappings.iter().filter(|mapping| tells(mapping, of, name)).map(Mapping::noun).collect();
+        let nouns: Vec<&str> =
+            mappings.iter().filter(on).filter(|mapping| tells(mapping, of, name)).map(Mapping::noun).collect();
         // As it is asked for: of all that tell of it the strictest.
-        let proof = mappings.iter().filter_map(|mapping| mapping.write(of, name)).map(|write| write.proof).min();
+        let proof =
+            mappings.iter().filter(on).filter_map(|mapping| mapping.write(of, name)).map(|write| write.proof).min();
         let proof = proof.map(Proof::as_str);
         all += 1;
         told += usize::from(!nouns.is_empty());

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod courier;
+mod coverage;
 mod divisions;
 mod editions;
 mod error;
@@ -12,8 +13,8 @@ mod health;
 mod holds;
 mod look;
 mod maker;
-mod poll;
 mod parcel;
+mod poll;
 mod proven;
 mod publisher;
 mod question;

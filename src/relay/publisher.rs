@@ -1,8 +1,7 @@
 //! What is published, how, and for which companies and divisions: what M3 has in its own publisher's table.
 
-use crate::bod::{Action, ConfirmationCode, Deletes, Mapping, Watch, shipped};
-use crate::model::{Company, FieldName, M3User, Place, ProgramName, TransactionName};
-use crate::outbox::{Coverage, Step, Told};
+use crate::bod::{Action, ConfirmationCode, Mapping, shipped};
+use crate::model::{Company, M3User, Place};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,8 +130,9 @@ impl Settings {
     }
 
     pub fn plan(&self, document: &str, company: Company, division: &str) -> Plan {
+        let named = self.is_off_unless_named(document);
         let mut plan = Plan {
-            mode: Mode::Publish,
+            mode: if named { Mode::Off } else { Mode::Publish },
             action: Action::Replace,
             entity: None,
             location: Location::Record,
@@ -143,7 +143,9 @@ impl Settings {
         };
         for rule in self.rows(document, company) {
             if rule.division.as_deref().is_none_or(|named| named == division) {
-                plan.mode = rule.mode.unwrap_or(plan.mode);
+                if rule.document.is_some() || !named {
+                    plan.mode = rule.mode.unwrap_or(plan.mode);
+                }
                 plan.action = rule.action.unwrap_or(plan.action);
                 plan.entity = rule.entity.or(plan.entity);
                 plan.location = rule.location.clone().unwrap_or(plan.location);
@@ -198,10 +200,17 @@ impl Settings {
         })
     }
 
+    /// Its mapping has it off, and a row that speaks of every document does not mean it.
+    fn is_off_unless_named(&self, document: &str) -> bool {
+        let noun = document.split_once('.').map_or(document, |(_, noun)| noun);
+        self.mappings.iter().any(|mapping| mapping.noun() == noun && mapping.is_off())
+    }
+
     /// Off everywhere: no intent is opened for it.
-    fn is_off(&self, document: &str) -> bool {
-        let of = |rule: &&Rule| rule.document.as_deref().is_none_or(|named| named == document);
-        let mut off = false;
+    pub fn is_off(&self, document: &str) -> bool {
+        let mut off = self.is_off_unless_named(document);
+        let named = off;
+        let of = |rule: &&Rule| rule.document.as_deref().map_or(!named, |name| name == document);
         for rule in self.rules.iter().filter(of) {
             let everywhere = rule.company.is_none() && rule.division.is_none();
             match rule.mode {
@@ -212,72 +221,12 @@ impl Settings {
         }
         off
     }
-
-    /// The writes that a document tells of.
-    pub fn coverage(&self) -> Coverage {
-        let mut coverage = Coverage::default();
-        if !self.enabled {
-            return coverage;
-        }
-        for mapping in self.mappings.iter() {
-            for write in mapping.writes() {
-                let verbs: &[&str] =
-                    if is_approval(write.program, write.transaction) { &["Sync", "Process"] } else { &["Sync"] };
-                for verb in verbs.iter().filter(|verb| !self.is_off(&format!("{verb}.{}", mapping.noun()))) {
-                    let told = Told {
-                        noun: mapping.noun().into(),
-                        verb: (*verb).into(),
-                        key: write.key.clone(),
-                        deletes: write.deletes == Deletes::Itself,
-                        by_division: mapping.is_named_by_division(),
-                        step: Step::Writes,
-                        call: "".into(),
-                    };
-                    coverage.add(write.program, write.transaction, told);
-                }
-            }
-            if !self.is_off(&format!("Sync.{}", mapping.noun())) {
-                mapping.watches().iter().for_each(|watch| enter(&mut coverage, mapping, watch));
-            }
-        }
-        coverage
-    }
-}
-
-/// A batch entry is told when M3 has created what was entered; until then it is watched.
-fn enter(coverage: &mut Coverage, mapping: &Mapping, watch: &Watch) {
-    let told = |key: &[FieldName], step| Told {
-        noun: mapping.noun().into(),
-        verb: "Sync".into(),
-        key: key.to_vec(),
-        deletes: false,
-        by_division: false,
-        step,
-        call: format!("{}/{}", watch.program, watch.transaction).into(),
-    };
-    for (program, transaction) in &watch.enters {
-        coverage.add(
-            *program,
-            *transaction,
-            told(mapping.key(), Step::Enters(watch.batch, watch.parts.as_ref().map(|parts| parts.field))),
-        );
-    }
-    let over = match watch.enters.is_empty() {
-        true => told(mapping.key(), Step::Confirms(watch.batch)),
-        false => told(&[], Step::HandsOver(watch.batch)),
-    };
-    coverage.add(watch.program, watch.transaction, over);
-}
-
-/// An order that was approved is also a request to its supplier.
-fn is_approval(program: ProgramName, transaction: TransactionName) -> bool {
-    (program.as_str(), transaction.as_str()) == ("PPS200MI", "ApprovePO")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Division;
+    use crate::model::{Division, ProgramName, TransactionName};
 
     fn rule(document: Option<&str>, company: Option<u16>, mode: Mode) -> Rule {
         let company = company.map(|number| Company::new(number).expect("a company"));
@@ -352,6 +301,23 @@ mod tests {
         assert!(!asks(vec![by_division(Mode::Off), of_division("AAA", Mode::Publish, None)], "ItemMaster"));
         assert!(!asks(vec![], "PurchaseOrder"), "an order says its division");
         assert!(!asks(vec![], "ChartOfAccounts"), "an account is named by its division");
+    }
+
+    #[test]
+    fn what_is_off_by_its_mapping_is_switched_on_by_a_row_that_names_it_alone() {
+        const NAME: &str = "Sync.CodeDefinition";
+        let mode = |rules: Vec<Rule>| {
+            let settings = Settings { rules, ..Settings::trial() };
+            let (program, transaction) = (ProgramName::parse("CRS630MI"), TransactionName::parse("UpdAccountID"));
+            let told = settings.coverage();
+            let told = told.of(program.expect("a name"), transaction.expect("a name")).len();
+            (settings.plan(NAME, Company::new(100).expect("a company"), "AAA").mode, settings.is_off(NAME), told)
+        };
+        assert_eq!(mode(vec![]), (Mode::Off, true, 1), "an account has a document all the same");
+        assert_eq!(mode(vec![rule(None, None, Mode::Publish)]), (Mode::Off, true, 1));
+        assert_eq!(mode(vec![rule(Some(NAME), None, Mode::Publish)]), (Mode::Publish, false, 2));
+        assert_eq!(mode(vec![rule(Some(NAME), Some(100), Mode::Shadow)]), (Mode::Shadow, false, 2));
+        assert_eq!(mode(vec![rule(Some(NAME), Some(200), Mode::Publish)]), (Mode::Off, false, 2));
     }
 
     #[test]

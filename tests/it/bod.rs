@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-const NOUNS: [(&str, &[&str]); 9] = [
+const NOUNS: [(&str, &[&str]); 10] = [
     ("ItemMaster", &["ITNO=A00001"]),
     ("CustomerPartyMaster", &["CUNO=C00001"]),
     ("ShipToPartyMaster", &["CUNO=C00005", "ADRT=1", "ADID=WH1"]),
@@ -19,6 +19,7 @@ const NOUNS: [(&str, &[&str]); 9] = [
     ("PurchaseOrder", &["PUNO=2000001"]),
     ("SalesOrder", &["ORNO=1000001"]),
     ("ChartOfAccounts", &["AITP=1", "AITM=1000"]),
+    ("CodeDefinition", &["AITP=2", "AITM=1600"]),
 ];
 
 /// The command, over the state of a gateway that runs.
@@ -51,7 +52,9 @@ async fn every_noun_is_read_back_whole_and_valid() {
         let ended = preview(&house, &[&["preview", noun], key].concat()).await;
         let document = text(&ended.stdout);
         assert!(ended.status.success(), "{noun}: {}", text(&ended.stderr));
-        assert_eq!(text(&ended.stderr), "", "{noun} has no flaw and lost no character");
+        let off = "Sync.CodeDefinition is switched off here: this is what it would be\n";
+        let noted = if noun == "CodeDefinition" { off } else { "" };
+        assert_eq!(text(&ended.stderr), noted, "{noun} has no flaw and lost no character");
         assert_snapshot!(noun, timeless(&document));
         let file = house.state.path().join(format!("{noun}.xml"));
         std::fs::write(&file, &document).expect("a file");
@@ -101,7 +104,8 @@ async fn a_write_names_its_document_and_a_delete_is_one() {
         (vec!["MMS060MI/SetBalIdAloc"], "no mapping names it"),
         (vec!["ItemMaster"], "ITNO is missing: it names the document"),
         (vec!["ItemMaster", "ITNO=NOSUCH"], "MMS200MI/Get: "),
-        (vec!["ChartOfAccounts", "AITP=2", "AITM=1000"], ""),
+        (vec!["ChartOfAccounts", "AITP=2", "AITM=1600"], "records like this one have no ChartOfAccounts"),
+        (vec!["CodeDefinition", "AITP=1", "AITM=1000"], "records like this one have no CodeDefinition"),
     ];
     for (words, why) in refused {
         let ended = of(words.clone()).await;

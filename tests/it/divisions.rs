@@ -162,3 +162,66 @@ mode = "shadow"
     assert_eq!(whose(&preview(&["--division", "BBB"]).await), ["+100_BBB"]);
     house.stop().await;
 }
+
+/// Whose the locations of an item are, in their order.
+fn locations(document: &str) -> Vec<&str> {
+    let of = |location: &'static str| move |part: &&str| part.contains(location);
+    let parts: Vec<&str> = document.split("<Facility><IDs>").skip(1).collect();
+    assert!(parts.iter().all(|part| of("<ID accountingEntity=")(part)), "{document}");
+    parts.iter().map(|part| part.split('"').nth(1).unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_warehouse_of_an_item_is_its_divisions_and_the_header_the_companys() {
+    let (house, caller) = publishing(|_| {}).await;
+    named(&house, &caller, "One").await;
+    named(&house, &caller, "Two").await;
+    for document in told(&house, "A00001", 2).await {
+        assert_eq!(place(&document, "AccountingEntityID"), "100");
+        assert_eq!(locations(&document), ["100_AAA", "100_AAA", "100_BBB"], "{document}");
+        assert_eq!(document.matches("<ItemLocation><ItemID><ID accountingEntity=\"100_").count(), 3, "{document}");
+    }
+    let asked = house.asked();
+    let lists = asked.iter().filter(|call| call.contains("LstWarehouses")).count();
+    assert_eq!(lists, 1, "what is the same for every item is not asked for each: {asked:?}");
+}
+
+#[tokio::test]
+async fn where_m3_does_not_say_whose_a_warehouse_is_it_is_the_headers() {
+    let refuses =
+        r#"{"rules":[{"program":"MMS005MI","action":{"nok":{"id":"XAU0008","field":"","text":"No authority"}}}]}"#;
+    let (house, caller) = publishing(|_| {}).await;
+    house.faults(refuses);
+    named(&house, &caller, "Refused").await;
+    let document = told(&house, "A00001", 1).await.remove(0);
+    assert_eq!(locations(&document), ["100"; 3], "{document}");
+    // Of one of them it says nothing.
+    let (house, caller) = publishing(by_division).await;
+    let one = r#"{"WHLO":"003","DIVI":"BBB"}"#;
+    house.faults(&format!(r#"{{"rules":[{{"program":"MMS005MI","action":{{"answer":{{"records":[{one}]}}}}}}]}}"#));
+    named(&house, &caller, "Some").await;
+    for document in told(&house, "A00001", 2).await {
+        let header = place(&document, "AccountingEntityID");
+        assert_eq!(locations(&document), [header, header, "100_BBB"], "{document}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_a_dimension_is_told_where_a_row_says_so_and_is_no_account() {
+    let on = Rule { document: Some("Sync.CodeDefinition".into()), mode: Some(Mode::Publish), ..Rule::default() };
+    for (rules, many) in [(vec![], 0), (vec![on], 1)] {
+        let (house, caller) = publishing(|settings| settings.publish.rules = rules).await;
+        done(&caller, "CRS630MI/UpdAccountID?AITP=2&AITM=1600&TX40=Marketing").await;
+        quiet(&house).await;
+        let told = documents(&house, "2-1600");
+        assert_eq!(told.len(), many, "{told:?}");
+        for document in &told {
+            assert!(document.contains("<SyncCodeDefinition ") && document.contains(">Marketing<"), "{document}");
+            assert!(document.contains("<CodeValue listID=\"Accounting Dimension2\">1600</CodeValue>"), "{document}");
+        }
+        done(&caller, "CRS630MI/UpdAccountID?AITP=1&AITM=1000&TX40=Cash").await;
+        quiet(&house).await;
+        let told = documents(&house, "1-1000");
+        assert!(told.len() == 1 && told[0].contains("<SyncChartOfAccounts "), "{told:?}");
+    }
+}
