@@ -29,6 +29,7 @@ use crate::translate::{self, Asked, Continuation, Shape, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -299,7 +300,7 @@ impl Exchange {
         // What must stand in the log and in the outbox stands there before M3 sees anything.
         let begun = intent::written(&self.outbox, &call, visit, &mut ticket).await.map_err(Sent::Refused)?;
         if !call.effect.is_write() {
-            return match self.m3.call(&call).await {
+            return match self.m3.call(&call).instrument(flow::span(&call, &intent)).await {
                 Ok(reply) => {
                     let reported = reply.outcome_reported();
                     Ok((Flow::direct(reply), reported))

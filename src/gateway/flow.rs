@@ -13,6 +13,7 @@ use crate::tasks::Tasks;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, Span};
 
 #[derive(Debug)]
 pub(super) enum Flow {
@@ -80,6 +81,12 @@ fn broken_down() -> m3::Error {
     m3::Error::Lost { sent: true, source: Arc::new(std::io::ErrorKind::BrokenPipe.into()) }
 }
 
+/// A call on its way to M3, under the name by which its document and its deliveries are known.
+pub(super) fn span(call: &Call, intent: &str) -> Span {
+    let (program, transaction) = (call.layout.program, call.layout.name);
+    tracing::debug_span!("m3.call", correlation = intent, %program, %transaction)
+}
+
 /// Runs a write on a tracked task, and waits for the first word of its answer.
 pub(super) async fn write(
     m3: m3::Client,
@@ -91,7 +98,8 @@ pub(super) async fn write(
 ) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
-    tasks.spawn(async move {
+    let span = span(&call, &intent);
+    let sent = async move {
         let (program, transaction) = (call.layout.program, call.layout.name);
         let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
         // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.
@@ -124,7 +132,8 @@ pub(super) async fn write(
                 }
             }
         }
-    });
+    };
+    tasks.spawn(sent.instrument(span));
     match tokio::time::timeout(wait, first).await {
         Ok(Ok(begun)) => Ok(begun.map(|reported| (Flow::Task(rest), reported))),
         // The task ended without a word: it panicked, or the process is going down.

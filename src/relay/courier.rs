@@ -22,6 +22,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Messages to one point beside each other.
@@ -124,7 +126,17 @@ impl Courier {
                 });
             }
             while let Some(next) = if under_way.len() < BESIDE { queue.pop_front() } else { None } {
-                under_way.push(self.attempt(point, next));
+                let (made, kept) = (&next.kept.made, &next.kept);
+                let span = tracing::debug_span!(
+                    "relay.deliver",
+                    correlation = kept.cause,
+                    noun = kept.noun,
+                    verb = kept.verb,
+                    bod_id = made.bod_id,
+                    point = point.name(),
+                    outcome = Empty,
+                );
+                under_way.push(self.attempt(point, next).instrument(span));
             }
             if turning.is_terminated() {
                 let hungry = queue.len() <= LOW && (look || !ended.is_empty());
@@ -219,6 +231,7 @@ impl Courier {
                 (State::Pending, wait(tries, LONGEST).max(asked), failure.reason)
             }
         };
+        Span::current().record("outcome", state.as_str());
         let attempt = Attempt { message: kept.id, state, counts: true, wait, took, words, answer_within };
         let (bod_id, cause) = (kept.made.bod_id.clone(), kept.cause.clone());
         Ended { record: delivery.record, tries, attempt, blame, asked, name, bod_id, cause }

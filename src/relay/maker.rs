@@ -20,6 +20,8 @@ use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 /// Records that are read beside each other.
 pub(super) const BESIDE: usize = 8;
@@ -145,8 +147,19 @@ impl Maker {
 
     /// What became of it, and whether M3 was away.
     async fn document(self: &Arc<Self>, due: DueDocument) -> (DueDocument, Ending, bool) {
+        let span = tracing::debug_span!(
+            "relay.make", correlation = due.cause, noun = due.noun, verb = due.verb, company = %due.company,
+            bod_id = Empty, outcome = Empty,
+        );
+        self.told(due).instrument(span).await
+    }
+
+    async fn told(self: &Arc<Self>, due: DueDocument) -> (DueDocument, Ending, bool) {
         let name = format!("{}.{}", due.verb, due.noun);
-        let counted = |outcome: &str| self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
+        let counted = |outcome: &str| {
+            Span::current().record("outcome", outcome);
+            self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
+        };
         let kind = format!("{}/{}", due.company, due.noun);
         let (mut counts, mut parked, mut left) = (true, due.tries + 1 >= self.settings.tries, None);
         let (why, away) = match self.make(&due, &name).await {
@@ -154,7 +167,10 @@ impl Maker {
                 self.holds().went_well(&kind);
                 counted("made");
                 if let Ending::Made { editions, .. } = &ending {
-                    for Message { made, .. } in editions.iter().flat_map(|edition| &edition.messages) {
+                    let messages = || editions.iter().flat_map(|edition| &edition.messages);
+                    let ids: Vec<&str> = messages().map(|one| one.made.bod_id.as_str()).collect();
+                    Span::current().record("bod_id", ids.join(" "));
+                    for Message { made, .. } in messages() {
                         tracing::info!(document = name, company = %due.company, entity = made.entity, bod_id = made.bod_id, variation = made.variation, cause = due.cause, "a document was made");
                     }
                 }

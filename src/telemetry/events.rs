@@ -8,6 +8,7 @@ use crate::model::plain_lines;
 use std::io::{self, Write};
 use std::time::Duration;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::fmt::{MakeWriter, fmt};
 
 /// Why the log cannot be set up: the settings' fault, the machine's, or a second call.
@@ -49,7 +50,9 @@ pub fn install(level: &str) -> Result<EventLog, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })?;
     let out = Out::new("event-log", io::stdout(), QUEUE, EVENT_LINES_DROPPED.clone()).map_err(LogError::Thread)?;
     let builder = fmt().with_env_filter(filter).with_writer(Teller(out.clone())).json().flatten_event(true);
-    builder.with_current_span(false).try_init().map_err(|_| LogError::Again)?;
+    // Spans are of the level debug: whoever asks for that sees how long each step took, and under which correlation.
+    let builder = builder.with_span_list(false).with_span_events(FmtSpan::CLOSE);
+    builder.try_init().map_err(|_| LogError::Again)?;
     Ok(EventLog(out))
 }
 

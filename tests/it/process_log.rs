@@ -213,7 +213,7 @@ async fn one_id_leads_from_the_call_through_m3_to_its_document_and_its_delivery(
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    let mut process = Process::start(at, &[]).await;
+    let mut process = Process::start(at, &[("MI_GATEWAY__LOG__LEVEL", "mi_gateway=debug")]).await;
     let token = token(at).await;
     let call = "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=TRACED&ITDS=Traced";
     let request = Request::get(format!("{}/m3api-rest/v2/execute/{call}", process.word("public_url")))
@@ -244,6 +244,20 @@ async fn one_id_leads_from_the_call_through_m3_to_its_document_and_its_delivery(
     let gone = find(&|line| line["message"] == "a document was delivered");
     assert_eq!((&made["cause"], &gone["cause"]), (&id.as_str().into(), &id.as_str().into()));
     assert_eq!(made["bod_id"], gone["bod_id"]);
+    // Each step on the way is a span that has ended, under the one correlation.
+    let span = |name: &str| {
+        let ended = |line: &&Value| line["message"] == "close" && line["span"]["name"] == name;
+        let mut all = lines.iter().filter(ended).map(|line| &line["span"]);
+        all.find(|span| span["correlation"] == id.as_str()).unwrap_or_else(|| panic!("{name}: {log}"))
+    };
+    assert_eq!(span("m3.call")["transaction"], "AddItmViaItmTyp");
+    let (make, deliver) = (span("relay.make"), span("relay.deliver"));
+    assert_eq!(
+        (&make["noun"], &make["outcome"], &make["bod_id"]),
+        (&"ItemMaster".into(), &"made".into(), &made["bod_id"])
+    );
+    assert_eq!((&deliver["outcome"], &deliver["bod_id"]), (&"delivered".into(), &made["bod_id"]));
+    assert_eq!(deliver["point"], gone["point"]);
     let document = written(&at.join(".mi-gateway/bods"));
     for word in [&id, made["bod_id"].as_str().expect("an id")] {
         assert!(document.contains(word), "{word} in {document}");
