@@ -28,6 +28,7 @@ mod shipped;
 mod tree;
 mod validate;
 mod value;
+mod words;
 mod write;
 mod xml;
 
@@ -45,6 +46,7 @@ pub use proof::{Deed, Proof, Reference};
 pub use schema::schema;
 pub use shipped::shipped;
 pub use validate::{Flaw, validate};
+pub use words::words;
 
 #[cfg(test)]
 mod tests;

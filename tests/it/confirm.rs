@@ -138,3 +138,52 @@ async fn an_acknowledge_answers_a_request_and_no_other_document() {
     assert!(told.contains("BODSuccessMessage") && told.contains("of-wms-7"), "{told}");
     fabric.house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_form_may_be_xml_and_is_bounded_as_json_is() {
+    let fabric = Fabric::start().await;
+    let bod_id = fabric.item("AS-XML").await;
+    let packed =
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, deflated(accepted(&bod_id).as_bytes()));
+    let message = |message: &str, content: &str| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><message><documentName>Confirm.BOD</documentName>\
+             <messageId>{message}</messageId><fromLogicalId>{WMS}</fromLogicalId><toLogicalId>lid://default</toLogicalId>\
+             <document>{content}</document></message>"
+        )
+    };
+    let sent = async |kind: &'static str, body: String| {
+        let headers = [("content-type", kind), TENANT];
+        fabric.wms.send(Method::POST, "/service/v2/message", &headers, body.into()).await
+    };
+    let good = format!("<value>{packed}</value><encoding>DEFLATE</encoding><characterSet>UTF-8</characterSet>");
+    let refused = [
+        ("application/xml", message("m-1", "<value>not packed</value><encoding>DEFLATE</encoding>"), 400),
+        ("application/xml", message("m-1", ""), 400),
+        (
+            "application/xml",
+            message("m-1", &good).replace("<message>", "<!DOCTYPE m [<!ENTITY x \"y\">]><message>"),
+            400,
+        ),
+        ("application/xml", message("m-1", &good.repeat(2)), 400),
+        ("application/xml", "no xml".to_owned(), 400),
+        ("text/plain", message("m-1", &good), 415),
+    ];
+    for (kind, body, status) in refused {
+        let reply = sent(kind, body.clone()).await;
+        assert_eq!(reply.status.as_u16(), status, "{body}: {}", reply.text());
+    }
+    let way = fabric.way(&bod_id).await;
+    assert_eq!(states(&way), "sent delivered", "nothing came of these");
+    let reply = sent("text/xml; charset=utf-8", message("m-1", &good)).await;
+    assert_eq!((reply.status, reply.json()["status"].as_str()), (StatusCode::CREATED, Some("OK")), "{}", reply.text());
+    // The document itself as text, escaped, of another message: a later word changes nothing.
+    let bare = rejected(&bod_id, "Late").replace('&', "&amp;").replace('<', "&lt;");
+    assert_eq!(
+        sent("application/xml", message("m-2", &format!("<value>{bare}</value>"))).await.status,
+        StatusCode::CREATED
+    );
+    let way = fabric.way(&bod_id).await;
+    assert_eq!(text(&way, "state"), "confirmed", "{way}");
+    fabric.house.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One message as it was read: its bounds hold, and nothing of it is believed yet.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub(super) struct Head {
     pub(super) to_logical_id: String,
     pub(super) encoding: Option<String>,
     pub(super) character_set: Option<String>,
-    /// Of the JSON form alone.
+    /// Of the form in one part alone.
     pub(super) document: Option<Content>,
 }
 
@@ -40,6 +41,26 @@ pub(super) struct Content {
     pub(super) value: String,
     pub(super) encoding: Option<String>,
     pub(super) character_set: Option<String>,
+}
+
+impl Head {
+    /// Of a message in XML, whose elements are named as the members of the JSON form are.
+    pub(super) fn of_words(mut words: BTreeMap<String, String>) -> Self {
+        let mut word = |name: &str| words.remove(name).map(|text| text.trim().to_owned());
+        let head = Self {
+            tenant_id: word("tenantId"),
+            document_name: word("documentName").unwrap_or_default(),
+            message_id: word("messageId").unwrap_or_default(),
+            from_logical_id: word("fromLogicalId").unwrap_or_default(),
+            to_logical_id: word("toLogicalId").unwrap_or_default(),
+            encoding: word("encoding"),
+            character_set: word("characterSet"),
+            document: None,
+        };
+        let (encoding, character_set) = (word("document/encoding"), word("document/characterSet"));
+        let value = words.remove("document/value");
+        Self { document: value.map(|value| Content { value, encoding, character_set }), ..head }
+    }
 }
 
 const MOST_MESSAGE_ID: usize = 250;

@@ -87,8 +87,8 @@ pub(super) enum ImsCall {
     Multipart {
         accepted: u16,
     },
-    /// As JSON.
-    Json,
+    /// In one part, as JSON or XML.
+    Single,
 }
 
 impl ImsCall {
@@ -101,7 +101,7 @@ impl ImsCall {
             "v2/discovery" | "v3/discovery" => Self::Discovery,
             "v2/multipartMessage" => Self::Multipart { accepted: 201 },
             "v3/multipartMessage" | "v3/message/multipart" => Self::Multipart { accepted: 202 },
-            "v2/message" => Self::Json,
+            "v2/message" => Self::Single,
             _ => return None,
         })
     }
@@ -140,7 +140,7 @@ impl Inbound {
         };
         let (method, allow) = match call {
             ImsCall::Ping | ImsCall::Versions | ImsCall::Protocol => (Method::GET, "GET"),
-            ImsCall::Discovery | ImsCall::Multipart { .. } | ImsCall::Json => (Method::POST, "POST"),
+            ImsCall::Discovery | ImsCall::Multipart { .. } | ImsCall::Single => (Method::POST, "POST"),
         };
         if request.method() != method {
             let detail = format!("This call of the messaging service is a {allow}.");
@@ -158,7 +158,7 @@ impl Inbound {
                 Ok(()) => surface::discovery(visit, &self.settings.logical_id),
                 Err(problem) => self.not_for(&who, visit, problem),
             },
-            ImsCall::Multipart { .. } | ImsCall::Json => self.message(call, request, who, visit).await,
+            ImsCall::Multipart { .. } | ImsCall::Single => self.message(call, request, who, visit).await,
         }
     }
 

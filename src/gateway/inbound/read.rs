@@ -1,10 +1,11 @@
-//! A message from its body: in two parts, or as JSON. Read as it comes, and never more of it than may be.
+//! A message from its body: in two parts, or in one as JSON or XML. Read as it comes, and never more of it than may be.
 
 use super::super::body::{Body, Fault, ReadFault, has_media_type, read, read_fault};
 use super::super::layers::limits::too_large;
 use super::super::problem::{Kind, Problem};
 use super::ImsCall;
 use super::message::{Head, Message, packing};
+use crate::bod::words;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -25,7 +26,7 @@ const MOST_BOUNDARY: usize = 70;
 
 pub(super) async fn message(call: ImsCall, headers: &HeaderMap, body: Body, most: usize) -> Result<Message, Problem> {
     match call {
-        ImsCall::Json => json(headers, body, most).await,
+        ImsCall::Single => single(headers, body, most).await,
         _ => multipart(headers, body, most).await,
     }
 }
@@ -112,21 +113,29 @@ fn parsed(text: &[u8]) -> Result<Head, Problem> {
     serde_json::from_slice(text).map_err(|error| unreadable(format!("The message's headers can't be read: {error}.")))
 }
 
-async fn json(headers: &HeaderMap, body: Body, most: usize) -> Result<Message, Problem> {
-    if !has_media_type(headers, &["application/json", "text/json"]) {
-        return Err(Problem::new(Kind::MediaTypeUnsupported, "The call has a body of application/json."));
+fn of_xml(text: &[u8]) -> Result<Head, Problem> {
+    let text = std::str::from_utf8(text).map_err(|_| unreadable("The message is no UTF-8."))?;
+    let words = words(text).map_err(|why| unreadable(format!("The message can't be read. {why}")))?;
+    Ok(Head::of_words(words))
+}
+
+async fn single(headers: &HeaderMap, body: Body, most: usize) -> Result<Message, Problem> {
+    let is_xml = has_media_type(headers, &["application/xml", "text/xml"]);
+    if !is_xml && !has_media_type(headers, &["application/json", "text/json"]) {
+        let detail = "The call has a body of application/json or application/xml.";
+        return Err(Problem::new(Kind::MediaTypeUnsupported, detail));
     }
     let text = read(body, most).await.map_err(|fault| match fault {
         ReadFault::TooLarge => too_large(most),
         ReadFault::Broken => unreadable("The message broke off."),
     })?;
-    let mut head = parsed(&text)?;
+    let mut head = if is_xml { of_xml(&text)? } else { parsed(&text)? };
     let Some(content) = head.document.take() else { return Err(unreadable("The message has no document.")) };
     let packed = packing(content.encoding.as_deref(), content.character_set.as_deref()).map_err(unreadable)?;
     let payload = match packed {
         super::message::Packing::None => content.value.into_bytes(),
         super::message::Packing::Deflate => STANDARD
-            .decode(content.value.as_bytes())
+            .decode(content.value.trim().as_bytes())
             .map_err(|_| unreadable("The document's value is deflated and not in base64."))?,
     };
     Ok(Message { head, payload: payload.into(), packing: packed })
