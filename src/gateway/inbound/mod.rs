@@ -14,7 +14,7 @@ mod surface;
 mod take;
 
 use super::Parts;
-use super::body::{Request, Response};
+use super::body::{Fault, Request, Response};
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
 use crate::audit;
@@ -22,7 +22,12 @@ use crate::model::{ClientId, Principal, TenantId};
 use crate::outbox::Ledger;
 use crate::policies::Active;
 use crate::telemetry::Metrics;
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
+use http_body::Frame;
+use http_body_util::{BodyExt, Limited, StreamBody};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -105,6 +110,20 @@ impl ImsCall {
             _ => return None,
         })
     }
+}
+
+/// What a message in two parts says, by the reader of the service: its name and its payload. `pieces`: its body as it came,
+/// `most`: bytes of it. `Err`: what its sender is told. For laws that hold whatever comes.
+pub fn read_parts(content_type: &str, pieces: Vec<Bytes>, most: usize) -> Result<(String, Bytes), String> {
+    let mut headers = HeaderMap::new();
+    let kind = HeaderValue::from_str(content_type).map_err(|error| error.to_string())?;
+    headers.insert(CONTENT_TYPE, kind);
+    let frames = pieces.into_iter().map(|piece| Ok::<_, Fault>(Frame::data(piece)));
+    let body = Limited::new(StreamBody::new(futures_util::stream::iter(frames)), most);
+    let body = body.map_err(Fault::new).boxed_unsync();
+    let read = read::message(ImsCall::Multipart { accepted: 202 }, &headers, body, most);
+    let read = read.now_or_never().ok_or("It waits, and all of it is there.")?;
+    read.map(|message| (message.head.document_name, message.payload)).map_err(|problem| problem.detail.into_owned())
 }
 
 /// Messages that are read beside each other: each may take all the room that one has.

@@ -4,6 +4,7 @@ use mi_gateway::auth::{Assertion, ClientKeys, KeySet, Metadata, proof_well_forme
 use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::{Announced, Heads, ProxyStep, proxy_step};
+use mi_gateway::gateway::read_parts;
 use mi_gateway::issuer::{basic_readable, form_readable};
 use mi_gateway::limit::Plan;
 use mi_gateway::m3::{Found, RestReader, read_frame};
@@ -209,6 +210,32 @@ pub fn inbound(bytes: &[u8]) {
     // An id has 255 characters at most; a longer one may be cut.
     let (again, id) = (answer.original.bod_id, seen.area.bod_id);
     assert!(again.is_empty() || id.len() > 255 || again.chars().count() == id.chars().count(), "{again:?} for {id:?}");
+}
+
+/// The first line's length is how the bytes arrive; the rest is a body in two parts. However it arrives it is the same
+/// message or the same refusal, what it holds stands in it as it is, and nothing is longer than it may be.
+pub fn parts(bytes: &[u8]) {
+    const MOST: usize = 4_096;
+    let (first, body) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+    let read = |piece: usize| {
+        let pieces = body.chunks(piece.max(1)).map(bytes::Bytes::copy_from_slice).collect();
+        read_parts("multipart/form-data; boundary=frontier", pieces, MOST)
+    };
+    let (whole, torn) = (read(body.len()), read(first.len()));
+    for read in [&whole, &torn] {
+        match read {
+            Ok((name, payload)) => {
+                assert!(payload.len() <= MOST && name.len() <= MOST, "it is longer than it may be");
+                assert!(payload.is_empty() || body.windows(payload.len()).any(|part| part == payload), "not what came");
+            }
+            Err(why) => assert!(!why.is_empty()),
+        }
+    }
+    // What stands behind the last part counts where it came with it.
+    if body.len() <= MOST {
+        // And what is wrong with it may be seen earlier or later.
+        assert_eq!(whole.ok(), torn.ok());
+    }
 }
 
 /// A mapping file is understood or has faults, alone and over the shipped ones.

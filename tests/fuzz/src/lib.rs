@@ -8,7 +8,7 @@ mod foreign;
 
 pub use foreign::{
     answers, assertions, bods, bulk, bundles, documents, forms, frames, heads, inbound, issuers, keysets, layouts,
-    mappings, proofs, proxies, replies, requests, settings, tokens, traceparent,
+    mappings, parts, proofs, proxies, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -43,6 +43,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("bundles", bundles),
     ("inbound", inbound),
     ("mappings", mappings),
+    ("parts", parts),
     ("proxies", proxies),
     ("exports", exports),
 ];
