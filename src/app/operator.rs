@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) fn actions(catalog: &Catalog, m3: &m3::Client, mock: Option<&Mock>, policies: &Arc<Active>) -> Vec<Action> {
-    let mut actions = vec![clear(catalog.clone(), m3.clone())];
+    let mut actions = vec![clear(catalog.clone(), m3.clone()), programs(catalog.clone()), pull(catalog.clone())];
     if let Some(shadow) = policies.shadow().cloned() {
         actions.push(Action::new(Method::GET, "/policy/shadow", move |_| {
             let report = shadow.report();
@@ -35,6 +35,34 @@ pub(super) fn actions(catalog: &Catalog, m3: &m3::Client, mock: Option<&Mock>, p
         }));
     }
     actions
+}
+
+fn programs(catalog: Catalog) -> Action {
+    Action::new(Method::POST, "/catalog/programs", move |_| {
+        let catalog = catalog.clone();
+        async move {
+            let programs = catalog.programs().await.map_err(|error| ActionError::Unable(error.to_string()))?;
+            Ok(json!({ "programs": programs.iter().map(|facts| facts.name.as_str()).collect::<Vec<_>>() }))
+        }
+    })
+}
+
+/// `{"program": "CRS610MI"}`: all that M3 has of it is learnt, and kept once it has answered.
+fn pull(catalog: Catalog) -> Action {
+    Action::new(Method::POST, "/catalog/pull", move |body: Value| {
+        let catalog = catalog.clone();
+        async move {
+            let named = body["program"].as_str().map(ProgramName::parse).and_then(Result::ok);
+            let refused = || ActionError::Refused("program must be the name of an MI program".into());
+            let program = named.ok_or_else(refused)?;
+            let pulled = catalog.pull(program).await.map_err(|error| ActionError::Unable(error.to_string()))?;
+            catalog
+                .save()
+                .await
+                .map_err(|error| ActionError::Unable(format!("the catalog can't be saved: {error}")))?;
+            Ok(pulled.shown(program))
+        }
+    })
 }
 
 fn shown(mock: &Mock) -> Result<Value, ActionError> {

@@ -53,34 +53,34 @@ pub enum Error {
 }
 
 #[derive(Debug, Clone)]
-pub struct Catalog(Arc<Inner>);
+pub struct Catalog(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     settings: Settings,
     fetch: Fetch,
-    layouts: Cache<Key, Arc<Entry>>,
-    programs: Cache<ProgramName, Arc<Listed>>,
+    pub(super) layouts: Cache<Key, Arc<Entry>>,
+    pub(super) programs: Cache<ProgramName, Arc<Listed>>,
     /// Programs that M3 lists nothing for, or refuses to: believed as briefly as `unknown`.
-    empty: Cache<ProgramName, ()>,
+    pub(super) empty: Cache<ProgramName, ()>,
     /// One entry: the names of all programs.
     names: Cache<(), Arc<Vec<ProgramFacts>>>,
-    unknown: Cache<Key, Error>,
+    pub(super) unknown: Cache<Key, Error>,
     metrics: Arc<Metrics>,
     tasks: Tasks,
     /// Something to write to disk.
-    changed: tokio::sync::Notify,
+    pub(super) changed: tokio::sync::Notify,
     /// Held while the copy is written.
     writing: tokio::sync::Mutex<()>,
-    learnt: AtomicBool,
-    moved: AtomicBool,
+    pub(super) learnt: AtomicBool,
+    pub(super) moved: AtomicBool,
 }
 
 type Key = (ProgramName, TransactionName);
 
 #[derive(Debug)]
-struct Entry {
-    layout: Arc<TransactionLayout>,
+pub(super) struct Entry {
+    pub(super) layout: Arc<TransactionLayout>,
     since: Instant,
     /// From disk: served, and asked for again.
     old: bool,
@@ -90,7 +90,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(layout: impl Into<Arc<TransactionLayout>>, old: bool) -> Arc<Self> {
+    pub(super) fn new(layout: impl Into<Arc<TransactionLayout>>, old: bool) -> Arc<Self> {
         let (refreshing, pause) = (AtomicBool::new(false), AtomicU64::new(0));
         Arc::new(Self { layout: layout.into(), since: Instant::now(), old, refreshing, pause })
     }
@@ -102,7 +102,7 @@ impl Entry {
 
 /// What M3 lists of one program.
 #[derive(Debug)]
-struct Listed {
+pub(super) struct Listed {
     facts: Arc<[TransactionFacts]>,
     since: Instant,
 }
@@ -293,7 +293,7 @@ impl Catalog {
         self.0.changed.notify_one();
     }
 
-    async fn fetch(&self, key: Key) -> Result<Arc<Entry>, Error> {
+    pub(super) async fn fetch(&self, key: Key) -> Result<Arc<Entry>, Error> {
         let (program, transaction) = key;
         let unavailable = |source| {
             self.0.metrics.catalog.with_label_values(&["failed"]).inc();

@@ -7,8 +7,10 @@
 
 mod cache;
 mod fetch;
+mod pull;
 mod saved;
 
 pub use cache::{Catalog, Error, Settings};
 pub use fetch::TransactionFacts;
+pub use pull::Pulled;
 pub use saved::read as read_saved;

@@ -5,6 +5,7 @@
 mod args;
 mod audit;
 mod bod;
+mod catalog;
 mod certs;
 mod check;
 mod client;
@@ -54,6 +55,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(words) => check::check(config, &words).await,
         Command::Client(words) => client::client(config, words).await,
         Command::Keys(words) => keys::keys(config, &words).await,
+        Command::Catalog(words) => catalog::catalog(config, words).await,
         Command::Policy(words) => policy::policy(config, &words).await,
         Command::Audit(words) => audit::audit(config, words).await,
         Command::Limits(words) => limits::limits(config, words).await,

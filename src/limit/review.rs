@@ -79,7 +79,7 @@ impl Review<'_> {
         let costs = plan.costs.programs.iter().map(|(name, table)| (*name, table.at));
         for (program, at) in of_programs.chain(costs).collect::<Vec<_>>() {
             if !programs.contains(&program) {
-                let hint = "correct the name, or call it once through the gateway, which saves its layout";
+                let hint = "correct the name, or fetch its layout: mi-gateway catalog pull";
                 self.warn(at, "limit-unknown-program", format!("{program} is no program that is known here"), hint);
             }
         }
@@ -89,7 +89,7 @@ impl Review<'_> {
         for (call, at) in of_calls.chain(costs).collect::<Vec<_>>() {
             if !self.known.calls.contains(&call) {
                 let (program, name) = call;
-                let hint = "correct the name, or call it once through the gateway, which saves its layout";
+                let hint = "correct the name, or fetch its layout: mi-gateway catalog pull";
                 let message = format!("{program}/{name} is no transaction that is known here");
                 self.warn(at, "limit-unknown-transaction", message, hint);
             }

@@ -27,7 +27,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub(super) fn asker(&self) -> Asker<'_> {
+    pub fn asker(&self) -> Asker<'_> {
         Asker { client: &self.client, groups: &self.groups, scopes: &self.scopes, claims: &self.claims }
     }
 }
@@ -55,9 +55,7 @@ pub enum Wrong {
     Call(#[from] RequestFault),
     #[error("the call would be refused before any rule is asked: {0}")]
     Fault(Fault),
-    #[error(
-        "the layout of {program}/{transaction} is not known here; call it once through the gateway, which saves it"
-    )]
+    #[error("the layout of {program}/{transaction} is not known here; fetch it: mi-gateway catalog pull {program}")]
     Unknown { program: ProgramName, transaction: TransactionName },
     #[error("no company is known for the call; name it as `cono`, or give the client one")]
     NoCompany,

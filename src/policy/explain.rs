@@ -80,12 +80,20 @@ impl Set {
         let principals = self.principals_of(ask.asker);
         let speak = |rule: &&Rule| rule.scope.speaks_of(&principals) && rule.scope.reaches(&narrow.target);
         let mut rules = self.book.rules.iter().filter(speak);
-        let decided = |rule: &Rule| decision.rules.contains(&rule.id) && rule.reads.place_alone();
+        let certain = |rule: &Rule| rule.reads.place_alone() && rule.expires_at.is_none();
+        let decided = |rule: &&Rule| decision.rules.contains(&rule.id);
+        let deciding = || self.book.rules.iter().filter(decided);
         match decision.reason {
-            Reason::Allowed => {
-                self.book.rules.iter().any(decided) && !rules.any(|rule| !rule.permit && !rule.reads.place_alone())
+            // Where forbids speak too, those that decide lift some of them: each has its own.
+            Reason::Allowed => match self.book.rules.iter().filter(speak).any(|rule| !rule.permit) {
+                false => deciding().any(certain),
+                true => deciding().all(certain) && !rules.any(|rule| !rule.permit && !rule.reads.place_alone()),
+            },
+            // One that a permit lifts, whatever that asks for, may be lifted.
+            Reason::Forbidden => {
+                let lifters: Vec<&Rule> = rules.filter(|rule| rule.permit).collect();
+                deciding().any(|rule| certain(rule) && !lifters.iter().any(|permit| permit.lifts.contains(&rule.id)))
             }
-            Reason::Forbidden => self.book.rules.iter().any(decided),
             Reason::NoPermit => !rules.any(|rule| rule.permit && !rule.reads.place_alone()),
             Reason::NoZone => true,
             Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable => false,

@@ -198,11 +198,12 @@ fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warning
                 rule.id
             );
             let warning = Fault::at(source, rule.offset, message).code("unverified");
-            warnings.push(warning.hint("fetch the layout into the catalog"));
+            warnings.push(warning.hint(format!("fetch it: mi-gateway catalog pull {program}")));
         } else {
             let message = format!("{}: the layout of {program}/{transaction} is unknown", rule.id);
             let warning = Fault::at(source, rule.offset, message).code("unverified");
-            warnings.push(warning.hint("is the name spelt as M3 spells it?"));
+            let hint = "fetch it: mi-gateway catalog pull";
+            warnings.push(warning.hint(format!("{hint} {program}; or is the name not spelt as M3 spells it?")));
         }
     }
 }

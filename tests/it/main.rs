@@ -51,6 +51,7 @@ mod quotas;
 mod receiver;
 mod refusals;
 mod rest;
+mod rights;
 mod scan;
 mod sdk;
 mod signer;

@@ -24,6 +24,8 @@ mod operator;
 mod orders;
 #[path = "process_outbox.rs"]
 mod outbox;
+#[path = "process_pull.rs"]
+mod pull;
 #[path = "process_sealed.rs"]
 mod sealed;
 #[path = "process_secrets.rs"]

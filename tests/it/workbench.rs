@@ -107,8 +107,8 @@ fn an_access_review_is_a_table_and_a_change_of_rules_says_what_it_gives_and_take
         text(&policy(folder.path(), &["who-can", "MMS200MI/DltItm", "--place", "100", "--place", "200"]).stdout);
     assert_eq!(
         table,
-        "client,program,transaction,effect,company,division,may\n\
-         (group demo),MMS200MI,DltItm,write,100,,always\n"
+        "client,program,transaction,effect,company,division,may,rules,reveals\n\
+         (group demo),MMS200MI,DltItm,write,100,,always,demo-writes,\n"
     );
     let after = folder.path().join("after");
     fs::create_dir(&after).expect("a folder");
@@ -286,7 +286,7 @@ fn an_access_review_tells_of_clients_of_other_issuers_with_the_scopes_that_their
         let dir = rules.display().to_string();
         let ended = policy(folder.path(), &["who-can", "CRS610MI/GetBasicData", "--dir", &dir]);
         let table = text(&ended.stdout);
-        let line = "web-shop@https://login.example.com/,CRS610MI,GetBasicData,read,100,,sometimes";
+        let line = "web-shop@https://login.example.com/,CRS610MI,GetBasicData,read,*,*,sometimes,shop,";
         assert!(table.contains(line), "its tokens may bring the scope: {table}{}", text(&ended.stderr));
         let who = "web-shop@https://login.example.com/";
         let words = ["explain", "--client", who, "CRS610MI/GetBasicData?CUNO=C1", "--dir", &dir];

@@ -15,6 +15,7 @@ pub(super) use policy::{
 
 pub(super) use super::stop_args::{Block, Lift, Revoke, TokenThen};
 use super::stops::this_user;
+use crate::model::ProgramName;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +49,9 @@ pub(super) enum Command {
     /// Manage the keys that the embedded issuer signs tokens with.
     #[command(subcommand)]
     Keys(Keys),
+    /// Learn what M3 has, so that rules and mappings over programs that nobody has called yet can be checked.
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// Ask what the policy rules decide, and why; test them, compare two sets, list who may do what.
     #[command(subcommand)]
     Policy(Policy),
@@ -106,6 +110,21 @@ impl By {
     pub(super) fn name(&self) -> String {
         self.by.clone().unwrap_or_else(this_user)
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Catalog {
+    /// Fetch the layouts of programs from M3 and keep them. A running gateway is asked to; without one it is done here.
+    /// Ends with 1 when M3 lists something and does not describe it.
+    Pull {
+        /// MI programs, like CRS610MI; without any all that M3 lists, which takes minutes.
+        #[arg(value_name = "PROGRAM")]
+        #[arg(value_parser = |text: &str| ProgramName::parse(text).map_err(|error| error.to_string()))]
+        programs: Vec<ProgramName>,
+        /// One JSON object a program.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod cases;
 mod check;
 mod limited;
 mod past;
+mod rights;
 mod shadow;
 mod versions;
 
@@ -19,14 +20,14 @@ use crate::config::{Backend, Settings};
 use crate::issuer::Clients;
 use crate::mock_m3::Metadata;
 use crate::model::{
-    Claim, ClaimKind, ClientId, Company, Division, Effect, Place, ProgramName, TransactionLayout, TransactionName,
+    Claim, ClaimKind, ClientId, Company, Division, Effect, Place, ProgramName, Standing, TransactionLayout,
+    TransactionName,
 };
-use crate::policies::{self, Answer, Caller, Files, May, Question, Wrong};
+use crate::policies::{self, Answer, Caller, Files, Question, Wrong};
 use crate::policy::{Set, Site};
 use answer::{explained, missed, told};
 use jiff::Timestamp;
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -43,6 +44,8 @@ struct Bench {
     site: Site,
     layouts: Known,
     callers: Vec<Caller>,
+    /// Where each of them may work whatever the rules say.
+    standings: HashMap<ClientId, Standing>,
 }
 
 pub(super) async fn policy(config: Option<&Path>, words: &args::Policy) -> Result<ExitCode, Failure> {
@@ -70,8 +73,10 @@ impl Bench {
         let settings = settings(config)?;
         let site = settings.site(&public_url(&settings));
         let layouts = layouts(&settings).await?;
-        let callers = callers(&settings, &site.issuer).await?;
-        Ok(Self { settings, site, layouts, callers })
+        let known = known(&settings, &site.issuer).await?;
+        let standings = known.iter().map(|(caller, standing)| (caller.client.clone(), standing.clone())).collect();
+        let callers = known.into_iter().map(|(caller, _)| caller).collect();
+        Ok(Self { settings, site, layouts, callers, standings })
     }
 
     /// The set of a folder, or of the one in the settings.
@@ -158,94 +163,6 @@ impl Bench {
         // For scripts: 0 allowed, 1 refused.
         Ok(if answer.decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-
-    fn who_can(&self, words: &args::PolicyWhoCan) -> Result<ExitCode, Failure> {
-        let (set, _) = self.set(words.dir.as_deref())?;
-        let places = places(&words.place)?;
-        if !words.json {
-            show::line("client,program,transaction,effect,company,division,may");
-        }
-        for ((who, program, name, place), may) in self.rights(&set, &places, words.what.as_deref()) {
-            let effect = Effect::of(program, name).to_string();
-            let Place { company, division } = place;
-            if words.json {
-                let shown = json!({ "client": who, "program": program.as_str(), "transaction": name.as_str(),
-                    "effect": effect, "company": company.number(), "division": division.as_str(), "may": word(may) });
-                show::line(&shown.to_string());
-            } else {
-                show::line(&format!("{},{program},{name},{effect},{company},{division},{}", quoted(&who), word(may)));
-            }
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn diff(&self, words: &args::PolicyDiff) -> Result<ExitCode, Failure> {
-        let places = places(&words.place)?;
-        let rights = |dir: &Path| -> Result<BTreeMap<_, _>, Failure> {
-            let (set, _) = self.set(Some(dir))?;
-            Ok(self.rights(&set, &places, None).into_iter().collect())
-        };
-        let (before, after) = (rights(&words.before)?, rights(&words.after)?);
-        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-        let mut differences = 0;
-        for key in keys {
-            let of = |rights: &BTreeMap<_, May>| rights.get(key).copied().unwrap_or(May::Never);
-            let (old, new) = (of(&before), of(&after));
-            if old == new {
-                continue;
-            }
-            differences += 1;
-            let (who, program, name, Place { company, division }) = key;
-            if words.json {
-                let shown = json!({ "client": who, "program": program.as_str(), "transaction": name.as_str(),
-                    "company": company.number(), "division": division.as_str(), "before": word(old), "after": word(new) });
-                show::line(&shown.to_string());
-            } else {
-                let sign = if new > old { '+' } else { '-' };
-                let place = if division.is_blank() { company.to_string() } else { format!("{company}/{division}") };
-                show::line(&format!("{sign} {who}: {program}/{name} in {place}: {} → {}", word(old), word(new)));
-            }
-        }
-        if !words.json && differences == 0 {
-            show::note("The two sets give every client the same.");
-        }
-        Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    /// Everybody's rights that are not `never`, in the order of clients, programs, transactions and places.
-    fn rights(&self, set: &Set, places: &[Place], what: Option<&str>) -> Vec<(Right, May)> {
-        let now = unix_seconds();
-        let group = |name: &str| {
-            let client = ClientId { issuer: self.site.issuer.as_str().into(), id: "".into() };
-            let mut caller = nobody(&format!("(group {name})"), client);
-            caller.groups.push(name.into());
-            caller
-        };
-        let callers: Vec<Caller> =
-            self.callers.iter().cloned().chain(set.named_groups().into_iter().map(group)).collect();
-        let wanted = |layout: &TransactionLayout| {
-            let pair = format!("{}/{}", layout.program, layout.name);
-            what.is_none_or(|what| pair == what || layout.program.as_str() == what)
-        };
-        let mut layouts: Vec<_> = self.layouts.values().filter(|layout| wanted(layout)).collect();
-        layouts.sort_by_key(|layout| (layout.program, layout.name));
-        let mut rights = Vec::new();
-        for caller in &callers {
-            let own =
-                caller.company.map(|company| Place { company, division: caller.division.unwrap_or(Division::BLANK) });
-            let fallback: Vec<Place> = own.into_iter().collect();
-            let places = if places.is_empty() { &fallback } else { places };
-            for layout in &layouts {
-                for place in places {
-                    let may = policies::may(set, caller, layout, *place, now);
-                    if may != May::Never {
-                        rights.push(((caller.name.clone(), layout.program, layout.name, *place), may));
-                    }
-                }
-            }
-        }
-        rights
-    }
 }
 
 fn layout(known: &Known, program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
@@ -256,20 +173,10 @@ fn layout(known: &Known, program: ProgramName, name: TransactionName) -> Option<
     })
 }
 
-type Right = (String, ProgramName, TransactionName, Place);
-
 fn nobody(name: &str, client: ClientId) -> Caller {
     let (groups, scopes, claims) = (Vec::new(), Vec::new(), Vec::new());
     let (name, more_scopes) = (name.to_owned(), false);
     Caller { name, client, groups, scopes, more_scopes, claims, user: None, company: None, division: None }
-}
-
-fn word(may: May) -> &'static str {
-    match may {
-        May::Never => "never",
-        May::Sometimes => "sometimes",
-        May::Always => "always",
-    }
 }
 
 /// A cell of a table with commas. A spreadsheet would run what begins like a formula.
@@ -318,40 +225,41 @@ fn required(settings: &Settings, issuer: &str) -> Vec<Box<str>> {
     of.map(|foreign| foreign.scopes.iter().map(|scope| scope.as_str().into()).collect()).unwrap_or_default()
 }
 
-/// The clients that are registered here, and those of other issuers that the settings know.
 pub(super) async fn callers(settings: &Settings, issuer: &str) -> Result<Vec<Caller>, Failure> {
-    let mut callers = Vec::new();
+    Ok(known(settings, issuer).await?.into_iter().map(|(caller, _)| caller).collect())
+}
+
+/// The clients that are registered here, and those of other issuers that the settings know.
+async fn known(settings: &Settings, issuer: &str) -> Result<Vec<(Caller, Standing)>, Failure> {
+    let mut known = Vec::new();
+    let caller = |name: String, client: ClientId, groups: Vec<Box<str>>, standing: &Standing| Caller {
+        name,
+        client,
+        groups,
+        scopes: Vec::new(),
+        more_scopes: false,
+        claims: Vec::new(),
+        user: standing.user.clone(),
+        company: standing.company,
+        division: standing.division,
+    };
     // Asking must not make a store where there is none.
     if let Some(own) = settings.tokens.as_ref().filter(|_| settings.state.is_dir()) {
         let store = store(settings).await?;
         let clients = Clients::open(&store, own.hash_cost).await.map_err(issuer_failed)?;
         for client in clients.list().await.map_err(issuer_failed)?.iter().filter(|client| !client.revoked()) {
             let id = ClientId { issuer: issuer.into(), id: client.id.clone() };
-            let standing = &client.standing;
-            callers.push(Caller {
-                name: client.name.clone(),
-                client: id,
-                groups: client.groups.to_vec(),
-                scopes: client.scopes.to_vec(),
-                more_scopes: false,
-                claims: Vec::new(),
-                user: standing.user.clone(),
-                company: standing.company,
-                division: standing.division,
-            });
+            let one = caller(client.name.clone(), id, client.groups.to_vec(), &client.standing);
+            known.push((Caller { scopes: client.scopes.to_vec(), ..one }, Standing::clone(&client.standing)));
         }
     }
-    callers.extend(settings.clients.iter().map(|foreign| Caller {
-        name: format!("{}@{}", foreign.client.id, foreign.client.issuer),
-        client: foreign.client.clone(),
-        groups: foreign.groups.iter().map(|group| group.as_str().into()).collect(),
+    for foreign in &settings.clients {
+        let name = format!("{}@{}", foreign.client.id, foreign.client.issuer);
+        let groups = foreign.groups.iter().map(|group| group.as_str().into()).collect();
+        let one = caller(name, foreign.client.clone(), groups, &foreign.standing);
         // Without those that its issuer's tokens must have it gets nowhere.
-        scopes: required(settings, &foreign.client.issuer),
-        more_scopes: true,
-        claims: Vec::new(),
-        user: foreign.standing.user.clone(),
-        company: foreign.standing.company,
-        division: foreign.standing.division,
-    }));
-    Ok(callers)
+        let scopes = required(settings, &foreign.client.issuer);
+        known.push((Caller { scopes, more_scopes: true, ..one }, Standing::clone(&foreign.standing)));
+    }
+    Ok(known)
 }

@@ -1,0 +1,173 @@
+//! Access reviews: who may do what where, and what a change of rules gives and takes. What isn't told here is signed for.
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The command in a folder of its own, with settings that bind a client of another issuer to company 300.
+fn policy(folder: &Path, words: &[&str]) -> Output {
+    let settings = "[[issuers]]\nissuer = \"https://login.example.com/\"\naudience = \"https://m3.example.com\"\n\
+        [[clients]]\nissuer = \"https://login.example.com/\"\nid = \"bound\"\nm3_user = \"WEBSHOP\"\ngroups = [\"sales\"]\n\
+        companies = [300]\n";
+    fs::write(folder.join("gateway.toml"), settings).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mi-gateway"));
+    command.current_dir(folder).arg("policy").args(words).output().expect("the command can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn rules(folder: &Path, name: &str, text: &str) -> String {
+    let at = folder.join(name);
+    fs::create_dir_all(&at).expect("a folder");
+    fs::write(at.join("a.cedar"), text).expect("a file");
+    at.display().to_string()
+}
+
+fn who_can(text_of_rules: &str, what: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = rules(folder.path(), "rules", text_of_rules);
+    let ended = policy(folder.path(), &["who-can", what, "--dir", &dir]);
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+    text(&ended.stdout).lines().skip(1).map(|line| format!("{line}\n")).collect()
+}
+
+/// Exit code and what is told.
+fn diff(before: &str, after: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (before, after) = (rules(folder.path(), "before", before), rules(folder.path(), "after", after));
+    let ended = policy(folder.path(), &["diff", &before, &after]);
+    (ended.status.code(), text(&ended.stdout) + &text(&ended.stderr))
+}
+
+const ITEM: &str = "resource in Program::\"MMS200MI\"";
+const READS: &str = "@id(\"reads\") permit (principal in Group::\"sales\", action in Action::\"read\", resource in Program::\"CRS610MI\");\n";
+
+#[test]
+fn whoever_says_no_place_is_asked_for_in_every_place_that_the_rules_tell_apart() {
+    let rule = |company: &str| {
+        format!(
+            "@id(\"deletes\") permit (principal in Group::\"sales\", action == Action::\"MMS200MI/DltItm\", resource) {company};"
+        )
+    };
+    let table = who_can(&rule(""), "MMS200MI/DltItm");
+    assert_eq!(
+        table,
+        "(group sales),MMS200MI,DltItm,write,*,*,always,deletes,\n\
+         bound@https://login.example.com/,MMS200MI,DltItm,write,300,,always,deletes,\n\
+         bound@https://login.example.com/,MMS200MI,DltItm,write,300,*,always,deletes,\n",
+        "a group of nobody's company, and a client that the settings bind to one"
+    );
+    let table = who_can(&rule("when { context.company == 200 && context.division == \"AAA\" }"), "MMS200MI/DltItm");
+    assert_eq!(table, "(group sales),MMS200MI,DltItm,write,200,AAA,always,deletes,\n");
+    let table = who_can(&rule("when { context.company > 500 }"), "MMS200MI/DltItm");
+    assert_eq!(
+        table,
+        "(group sales),MMS200MI,DltItm,write,*,*,sometimes,deletes,\n\
+         (group sales),MMS200MI,DltItm,write,300,,never,deletes,\n\
+         (group sales),MMS200MI,DltItm,write,300,*,never,deletes,\n",
+        "in some of the others, and not where the other client is bound to"
+    );
+    let closed =
+        "@id(\"closed\") forbid (principal, action in Action::\"write\", resource) when { context.company == 100 };";
+    let table = who_can(&(rule("") + closed), "MMS200MI/DltItm");
+    assert!(table.contains("(group sales),MMS200MI,DltItm,write,100,,never,closed deletes,\n"), "{table}");
+    assert!(table.contains("(group sales),MMS200MI,DltItm,write,*,*,always,closed deletes,\n"), "{table}");
+}
+
+#[test]
+fn what_a_group_gains_is_told_though_nobody_has_a_company() {
+    let more =
+        format!("{READS}@id(\"all\") permit (principal in Group::\"temps\", action in Action::\"write\", {ITEM});\n");
+    let (code, told) = diff(READS, &more);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("+ (group temps): MMS200MI/DltItm in every place: never → always"), "{told}");
+    let (code, told) = diff(READS, READS);
+    assert!(code == Some(0) && told.contains("give every client the same"), "{told}");
+}
+
+#[test]
+fn a_wider_value_a_longer_day_or_another_network_is_no_less_a_change() {
+    let rule = |condition: &str, marks: &str| {
+        format!(
+            "@id(\"adds\") @owner(\"sales\") {marks} permit (principal in Group::\"sales\", action == Action::\"OIS100MI/AddOrderHead\", resource)
+               when {{ {condition} }};"
+        )
+    };
+    for (before, after) in [
+        (
+            "context.fields has CUNO && context.fields.CUNO == \"C1\"",
+            "context.fields has CUNO && context.fields.CUNO like \"C*\"",
+        ),
+        ("context.address.isInRange(ip(\"10.0.0.0/24\"))", "context.address.isInRange(ip(\"10.0.0.0/8\"))"),
+        ("context.minute < 600", "context.minute < 1200"),
+    ] {
+        let (code, told) = diff(&rule(before, ""), &rule(after, ""));
+        assert_eq!(code, Some(1), "{after}: {told}");
+        assert!(
+            told.contains("~ (group sales): OIS100MI/AddOrderHead")
+                && told.contains("sometimes on other terms (adds → adds)"),
+            "{told}"
+        );
+    }
+    let (code, told) = diff(&rule("true", "@expires(\"2099-01-01\")"), &rule("true", "@expires(\"2199-01-01\")"));
+    assert!(code == Some(1) && told.contains("on other terms"), "a day more: {told}");
+    // Another name for the same rule gives nobody anything.
+    let (code, told) =
+        diff(&rule("context.minute < 600", ""), &rule("context.minute < 600", "").replace("adds", "other"));
+    assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn a_guardrail_that_a_permit_lifts_under_conditions_and_a_field_that_it_shows_are_told() {
+    let guarded =
+        format!("{READS}@id(\"no-deletes\") forbid (principal, action == Action::\"MMS200MI/DltItm\", resource);\n");
+    let lifted = format!(
+        "{guarded}@id(\"but-here\") @owner(\"o\") @expires(\"2099-01-01\") @lifts(\"no-deletes\") permit (principal in Group::\"sales\", \
+         action == Action::\"MMS200MI/DltItm\", resource) when {{ context.address.isInRange(ip(\"10.0.0.0/8\")) }};\n"
+    );
+    let (code, told) = diff(&guarded, &lifted);
+    assert!(
+        code == Some(1) && told.contains("+ (group sales): MMS200MI/DltItm in every place: never → sometimes"),
+        "{told}"
+    );
+    assert!(
+        who_can(&lifted, "MMS200MI/DltItm").contains("sometimes,but-here no-deletes,"),
+        "{}",
+        who_can(&lifted, "MMS200MI/DltItm")
+    );
+    let supplier = |marks: &str| {
+        format!(
+            "@id(\"suppliers\") @owner(\"o\") {marks} permit (principal in Group::\"sales\", action == Action::\"CRS620MI/GetBasicData\", resource);"
+        )
+    };
+    let (code, told) = diff(&supplier(""), &supplier("@reveals(\"PWMT\")"));
+    assert!(code == Some(1) && told.contains("CRS620MI/GetBasicData in every place: always, shows +PWMT"), "{told}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = rules(folder.path(), "rules", &supplier("@reveals(\"PWMT\")"));
+    let ended = policy(folder.path(), &["who-can", "CRS620MI/GetBasicData", "--dir", &dir, "--json"]);
+    let line: Value = serde_json::from_str(text(&ended.stdout).lines().next().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&line["reveals"][0], &line["company"], &line["may"]),
+        (&"PWMT".into(), &Value::Null, &"always".into()),
+        "{line}"
+    );
+}
+
+#[test]
+fn nothing_is_said_of_rights_where_no_layout_is_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = rules(folder.path(), "rules", READS);
+    let m3 = [("BACKEND", "socket"), ("ADDRESS", "127.0.0.1:9"), ("USER", "MVX"), ("PASSWORD", "hush")];
+    let ended = Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
+        .current_dir(folder.path())
+        .envs(m3.map(|(key, value)| (format!("MI_GATEWAY__M3__{key}"), value)))
+        .args(["policy", "diff", &dir, &dir])
+        .output()
+        .expect("the command can be started");
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "nothing known is not nothing changed: {said}");
+    assert!(said.contains("knows no transaction") && said.contains("mi-gateway catalog pull"), "{said}");
+}
