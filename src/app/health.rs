@@ -93,9 +93,20 @@ impl Watched {
         self.health.note("policy shadow", self.policies.shadow().map(|shadow| shadow.note()));
     }
 
+    /// Nobody calls what is only read for rules: without this its layout would never be learnt, and they would deny.
+    async fn learn(&self) {
+        for (program, transaction) in self.policies.set().unlearnt() {
+            if let Err(error) = self.catalog.layout(program, transaction).await {
+                tracing::warn!(%program, %transaction, %error, "the layout of a transaction that facts.toml names could not be learnt");
+            }
+        }
+    }
+
     pub(super) fn watch(self, tasks: &Tasks) {
         tasks.spawn_until_stop(async move {
             loop {
+                // Each waits for M3, and is given up for this once rather than waited for.
+                let _ = tokio::time::timeout(EVERY, self.learn()).await;
                 let good = self.look().await;
                 tokio::time::sleep(if good { EVERY } else { SOON }).await;
             }

@@ -123,6 +123,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         stops: tokens.stoplist.stops(),
         tasks: writes.clone(),
         group_users: Arc::new(settings.group_users.clone()),
+        guard_user: settings.guard_user.clone(),
         seal: gateway::Seal::ensure(&settings.state).map_err(Error::Seal)?,
     };
     let inside = inside(&settings, &parts, &public_url);

@@ -4,7 +4,7 @@ use super::key::Key;
 use super::settings::{Fields, Settings};
 use crate::clock::unix_micros;
 use crate::model::{
-    Claim, ClaimValue, ClientId, Effect, Input, M3User, Place, ProgramName, TenantId, TransactionLayout,
+    Claim, ClaimValue, ClientId, Effect, FieldName, Input, M3User, Place, ProgramName, TenantId, TransactionLayout,
     TransactionName, Value, is_key, is_sensitive,
 };
 use jiff::Timestamp;
@@ -63,12 +63,23 @@ pub struct Decision<'a> {
     pub effect: Option<Effect>,
     pub place: Option<Place>,
     pub inputs: Option<(&'a TransactionLayout, &'a [Input])>,
+    /// What was read of M3 before, where the decision hung on it.
+    pub record: Option<FactRecord<'a>>,
     pub step: Step,
     pub allowed: bool,
     pub reason: &'a str,
     pub rules: &'a [Arc<str>],
     /// From the first question to this answer.
     pub micros: u64,
+}
+
+/// A record that was read, or was to be read, before the decision.
+#[derive(Debug, Clone, Copy)]
+pub struct FactRecord<'a> {
+    /// What is read by what: `PPS200MI/GetHead PUNO=PUNO`.
+    pub by: &'a str,
+    /// Its values by name, or the word for why there are none.
+    pub told: Result<&'a [(FieldName, Box<str>)], &'static str>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +120,14 @@ struct Shown<'a> {
     /// Names of fields that were sent, and whose values are not here or stand as hashes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     untold: Vec<String>,
+    /// Of the record that was read before the decision, or the word for why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_by: Option<&'a str>,
+    /// Names of its fields that stand as hashes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untold_record: Vec<&'a str>,
     step: Step,
     verdict: &'static str,
     reason: &'a str,
@@ -140,6 +159,9 @@ impl Decision<'_> {
             division: self.place.map(|place| place.division.to_string()),
             fields: self.fields(settings, key),
             untold: self.untold(settings),
+            record: self.record.map(|record| record.shown(settings, key)),
+            record_by: self.record.map(|record| record.by),
+            untold_record: self.record.map(|record| record.untold(settings)).unwrap_or_default(),
             step: self.step,
             verdict: if self.allowed { "allow" } else { "deny" },
             reason: self.reason,
@@ -193,6 +215,28 @@ impl Decision<'_> {
         let names = inputs.iter().filter_map(|input| layout.input.fields().get(usize::from(input.at)));
         let names = names.map(|field| field.name.to_string());
         names.filter(|name| is_secret(settings, name) || !is_told(settings, name)).collect()
+    }
+}
+
+impl<'a> FactRecord<'a> {
+    /// Amounts and statuses that a decision was made on stand in its line, keys or not; secrets as hashes.
+    fn shown(&self, settings: &Settings, key: &Key) -> serde_json::Value {
+        match self.told {
+            Err(word) => word.into(),
+            Ok(values) => {
+                let told = values.iter().map(|(name, text)| {
+                    let name = name.as_str();
+                    let value = if is_secret(settings, name) { key.hashed(name, text) } else { text.to_string() };
+                    (name.to_owned(), value.into())
+                });
+                serde_json::Value::Object(told.collect())
+            }
+        }
+    }
+
+    fn untold(&self, settings: &Settings) -> Vec<&'a str> {
+        let names = self.told.into_iter().flatten().map(|(name, _)| name.as_str());
+        names.filter(|name| is_secret(settings, name)).collect()
     }
 }
 

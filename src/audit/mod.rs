@@ -26,7 +26,7 @@ mod verify;
 mod writer;
 
 pub use cut::Cut;
-pub use decision::{Decision, DecisionId, Step};
+pub use decision::{Decision, DecisionId, FactRecord, Step};
 pub use error::Error;
 pub use find::{Filter, find};
 pub use key::{Key, PublicKey};

@@ -28,6 +28,7 @@ fn write(client: &ClientId) -> Decision<'_> {
         effect: Some(Effect::Write),
         place: None,
         inputs: None,
+        record: None,
         step: Step::Values,
         allowed: true,
         reason: "allowed",

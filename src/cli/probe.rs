@@ -38,10 +38,22 @@ pub(super) async fn probe(settings: &Settings, found: &mut Found) {
                 "M3 at {} answers as {} in company {} division {:?}, build {}",
                 client.address, who.user, who.place.company, who.place.division, who.build
             ));
+            guard(settings, &m3, found).await;
             let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics, tasks).await;
             clients(settings, Reader::new(m3, catalog, who.user), who.place, found).await;
         }
         Err(error) => found.fault(client.address.clone(), "M3", error.to_string(), "see the keys of [m3]"),
+    }
+}
+
+/// Who reads records for rules has to be let in by M3.
+async fn guard(settings: &Settings, m3: &m3::Client, found: &mut Found) {
+    let Some(user) = &settings.guard_user else { return };
+    match m3.home(user).await {
+        Ok(_) => found.good.push(format!("M3 lets the guard user {user} in")),
+        Err(error) => {
+            found.fault("check --probe", "policy.guard_user", error.to_string(), "see [m3.users], and MNS150")
+        }
     }
 }
 

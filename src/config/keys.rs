@@ -66,6 +66,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
             .unwrap_or_default(),
         shadow: path(reader, "policy.shadow"),
         zones: zones(reader),
+        guard_user: m3::user_of(reader, "policy.guard_user", &backend),
         catalog,
         backend,
         group_users,

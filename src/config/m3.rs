@@ -248,6 +248,21 @@ fn over_rest(reader: &mut Reader, given: Given, rest: Option<m3::RestSettings>) 
     Backend::Real(Box::new(client))
 }
 
+/// Somebody whom M3 lets in, for what the gateway asks by itself.
+pub(super) fn user_of(reader: &mut Reader, key: &str, backend: &Backend) -> Option<M3User> {
+    let user = reader.one(key, "an M3 user of [m3.users]", |text| M3User::parse(text).ok())?;
+    let client = match backend {
+        Backend::Real(client) | Backend::Mock { client, .. } => client,
+    };
+    let by_account = client.rest.as_ref().is_some_and(|rest| rest.names_users);
+    if !client.users.contains_key(&user) && !by_account {
+        let place = reader.place(key);
+        let hint = format!("give his password's file: [m3.users] {user} = \"/etc/mi-gateway/m3-{user}\"");
+        reader.faults.add(place, key, format!("is {user}, who is not among [m3.users]"), hint);
+    }
+    Some(user)
+}
+
 fn group_users(reader: &mut Reader) -> BTreeMap<String, M3User> {
     let mut users = BTreeMap::new();
     for group in reader.below("m3.group_users") {

@@ -1,12 +1,13 @@
 //! The keys of `[outbox]` and `[publish]`.
 
 use super::keys::{flag, number, path, seconds, set};
+use super::m3::user_of;
 use super::points::{confirmation, logical_id};
 use super::reader::Reader;
 use super::secret::first_line;
 use super::settings::Backend;
 use crate::bod::{Action, Mapping, Source, shipped};
-use crate::model::{Company, Division, M3User};
+use crate::model::{Company, Division};
 use crate::outbox::{Seal, Settings};
 use crate::relay;
 use crate::relay::{BodId, Entity, Location, M3S_OWN, Mode, Rule};
@@ -68,7 +69,7 @@ pub(super) fn publish(reader: &mut Reader, backend: &Backend) -> relay::Settings
     );
     set(&mut publish.bod_id, bod_id(reader, "publish.bod_id"));
     set(&mut publish.confirmation, confirmation(reader, "publish.confirmation"));
-    publish.user = user(reader, backend);
+    publish.user = user_of(reader, "publish.user", backend);
     if let Some(folder) = path(reader, "publish.mappings") {
         publish.mappings = Arc::new(mappings(reader, &folder));
     }
@@ -89,22 +90,6 @@ fn bod_id(reader: &mut Reader, key: &str) -> Option<BodId> {
         "infor-nid" => Some(BodId::InforNid),
         _ => None,
     })
-}
-
-/// Somebody whom M3 lets in: records are read back as he sees them.
-fn user(reader: &mut Reader, backend: &Backend) -> Option<M3User> {
-    const KEY: &str = "publish.user";
-    let user = reader.one(KEY, "an M3 user of [m3.users]", |text| M3User::parse(text).ok())?;
-    let client = match backend {
-        Backend::Real(client) | Backend::Mock { client, .. } => client,
-    };
-    let by_account = client.rest.as_ref().is_some_and(|rest| rest.names_users);
-    if !client.users.contains_key(&user) && !by_account {
-        let place = reader.place(KEY);
-        let hint = format!("give his password's file: [m3.users] {user} = \"/etc/mi-gateway/m3-{user}\"");
-        reader.faults.add(place, KEY, format!("is {user}, who is not among [m3.users]"), hint);
-    }
-    Some(user)
 }
 
 fn not_m3s_own(reader: &mut Reader, key: &str, given: Option<&str>, replaces: bool) {

@@ -35,6 +35,8 @@ pub struct Settings {
     pub shadow: Option<PathBuf>,
     /// Where policy hours are another's than UTC.
     pub zones: Zones,
+    /// By whom M3 is asked what rules look at besides the call; `None`: nobody, and such calls are refused.
+    pub guard_user: Option<M3User>,
     pub catalog: catalog::Settings,
     pub backend: Backend,
     /// The M3 user of a group's clients, where they have none of their own.
@@ -212,6 +214,7 @@ impl Settings {
             issuer: issuer.to_owned(),
             claims: declared.map(|(name, kind)| (name.as_str().into(), *kind)).collect(),
             zones: self.zones.clone(),
+            guard_user: self.guard_user.is_some(),
         }
     }
 

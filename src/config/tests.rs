@@ -363,3 +363,12 @@ fn two_files_of_one_noun_are_a_fault_that_names_both() {
     let told = faults(&said).join("\n");
     assert!(told.contains("a.toml") && told.contains("c.toml") && told.contains("ItemMaster"), "{told}");
 }
+
+#[test]
+fn who_reads_records_for_rules_is_somebody_whom_m3_lets_in() {
+    let guard = |name: &str| with(&format!("[policy]\nguard_user = \"{name}\"\n"));
+    let settings = guard("MIREAD").expect("a user of the mock");
+    assert_eq!(settings.guard_user.map(|user| user.to_string()), Some("MIREAD".to_owned()));
+    let told = faults("[policy]\nguard_user = \"MIGUARD\"\n").join("\n");
+    assert!(told.contains("policy.guard_user is MIGUARD, who is not among [m3.users]"), "{told}");
+}

@@ -124,6 +124,7 @@ impl Blocking {
             effect: name.map(|(program, transaction)| Effect::of(program, transaction)),
             place: None,
             inputs: None,
+            record: None,
             step: if name.is_some() { Step::Names } else { Step::Door },
             allowed: false,
             reason,

@@ -1,11 +1,12 @@
 //! One call from words to M3 and back. The order is the promise, and nothing may be moved up past its check:
 //!
-//! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → value-level policy →
+//! effect from the name → blocks → name-level policy → user → catalog → typed inputs → place → the record that rules look at → value-level policy →
 //! limits → its line in the audit log → M3. What the catalog can refuse is refused before M3 is asked where its user is at home. A write runs on a tracked task of its own from the moment M3 may see it.
 //! Does not know: HTTP, or how an answer is written.
 
 use super::blocked::{self, Blocking};
 use super::cursor::{Bound, NoCursor, Seal};
+use super::facts::Facts;
 use super::flow::{self, Flow};
 use super::intent::{self, Begun};
 use super::listing::{Listing, Pen};
@@ -75,6 +76,7 @@ pub(super) struct Exchange {
     pub(super) outbox: Outbox,
     pub(super) blocking: Blocking,
     pub(super) sites: Sites,
+    pub(super) facts: Facts,
 }
 
 /// A call that M3 has begun to answer.
@@ -126,8 +128,8 @@ impl Exchange {
             let mut inputs = translate::placed(typed, &layout, place);
             // Before the decision: what is decided on is where the list really goes on.
             let (left_at, pen) = self.goes_on(asked, who, place, &layout, &mut inputs)?;
-            let weighed = Weighed::new(asked, (who, visit, &user), effect, place, (&layout, &inputs));
-            let decided = self.value_policy(&weighed)?;
+            let mut weighed = Weighed::new(asked, (who, visit, &user), effect, place, (&layout, &inputs));
+            let decided = self.value_policy(&mut weighed).await?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
             let columns = |field| decided.decision.may_show(field);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
@@ -161,7 +163,7 @@ impl Exchange {
                 language: asked.options.language.as_ref().or(who.standing.language.as_ref()).cloned(),
                 patience: if effect.is_write() { self.settings.write_patience } else { self.settings.read_patience },
             };
-            let sieve = self.sieve(&call, who, visit, &decided.set, ticket.id);
+            let sieve = self.sieve(&call, who, visit, &decided, ticket.id);
             let limit = (layout.multi && most > 0).then_some(u64::from(call.max_records));
             match self.send(call, visit, ticket, held.clone()).await {
                 Ok((flow, reported)) => {
@@ -221,6 +223,7 @@ impl Exchange {
             user: None,
             place: None,
             inputs: None,
+            reading: None,
             step: Step::Names,
             allowed: false,
             reason,

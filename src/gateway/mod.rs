@@ -11,6 +11,7 @@ mod body;
 mod cursor;
 mod dialects;
 mod exchange;
+mod facts;
 mod flow;
 mod inbound;
 mod intent;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// The M3 user of a group's clients, where they have none of their own.
     pub group_users: Arc<BTreeMap<String, M3User>>,
+    /// By whom M3 is asked what decisions hang on besides the call.
+    pub guard_user: Option<M3User>,
     /// Seals the places in lists that callers get.
     pub seal: Seal,
 }

@@ -5,6 +5,7 @@ use super::dialects::execute::execute;
 use super::dialects::shelf::Shelf;
 use super::dialects::{bulk, surface};
 use super::exchange::Exchange;
+use super::facts::Facts;
 use super::inbound::Inbound;
 use super::openapi::OpenApi;
 use super::problem::{Kind, Problem};
@@ -32,6 +33,8 @@ struct Rooms {
 
 impl Routes {
     pub(super) fn new(parts: &Parts, settings: &Settings) -> Self {
+        let (catalog, m3, guard) = (parts.catalog.clone(), parts.m3.clone(), parts.guard_user.clone());
+        let sites = Sites::new(catalog.clone(), m3.clone(), guard.clone());
         let exchange = Exchange {
             catalog: parts.catalog.clone(),
             policies: parts.policies.clone(),
@@ -45,7 +48,8 @@ impl Routes {
             audit: parts.audit.clone(),
             outbox: parts.outbox.clone(),
             blocking: blocking(parts),
-            sites: Sites::new(parts.catalog.clone(), parts.m3.clone()),
+            facts: Facts::new(catalog, m3, sites.clone(), guard, parts.metrics.clone()),
+            sites,
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);
         let openapi = OpenApi::new(parts.verifier.resource().url(), parts.issuer.is_some());

@@ -8,14 +8,14 @@
 
 use super::exchange::Exchange;
 use super::sites::{Kind, Site, Sites, Unanswered, Whose};
-use super::verdict::bound_to;
+use super::verdict::{Decided, bound_to};
 use super::visit::Visit;
 use crate::audit::{self, DecisionId};
 use crate::clock::unix_seconds;
 use crate::model::{
     Call, Company, Division, Effect, FieldLayout, FieldName, Input, M3User, Place, Principal, Record, TransactionLayout,
 };
-use crate::policy::{Ask, Asker, Set};
+use crate::policy::{Ask, Asker, FactValues, Set};
 use crate::telemetry::Metrics;
 use crate::translate;
 use serde_json::{Map, json};
@@ -37,6 +37,8 @@ struct Question {
     who: Principal,
     user: M3User,
     inputs: Vec<Input>,
+    /// What was read for the decision serves it in other places too.
+    record: Option<FactValues>,
     effect: Effect,
     address: IpAddr,
     unix_seconds: u64,
@@ -81,13 +83,13 @@ impl Exchange {
         call: &Call,
         who: &Principal,
         visit: &Visit,
-        set: &Arc<Set>,
+        decided: &Decided,
         decision: DecisionId,
     ) -> Option<Sieve> {
         let layout = &call.layout;
         let mut fields = Fields::of(layout, call.effect);
         let of_a_division = fields.division.is_some() || !fields.sites.is_empty();
-        let question = of_a_division.then(|| self.question(call, who, visit, set)).flatten().map(Box::new);
+        let question = of_a_division.then(|| self.question(call, who, visit, decided)).flatten().map(Box::new);
         if question.is_none() {
             fields = Fields { company: fields.company, ..Fields::default() };
         }
@@ -105,15 +107,16 @@ impl Exchange {
         })
     }
 
-    fn question(&self, call: &Call, who: &Principal, visit: &Visit, set: &Arc<Set>) -> Option<Question> {
+    fn question(&self, call: &Call, who: &Principal, visit: &Visit, decided: &Decided) -> Option<Question> {
         let (program, transaction) = (call.layout.program, call.layout.name);
         let looks = !who.standing.divisions.is_empty()
-            || set.looks_at_division(Asker::from(who), program, transaction, call.effect);
+            || decided.set.looks_at_division(Asker::from(who), program, transaction, call.effect);
         looks.then(|| Question {
-            set: set.clone(),
+            set: decided.set.clone(),
             who: who.clone(),
             user: call.user.clone(),
             inputs: call.inputs.clone(),
+            record: decided.record.clone(),
             effect: call.effect,
             address: visit.peer.address,
             unix_seconds: unix_seconds(),
@@ -255,6 +258,7 @@ impl Question {
             m3_user: &self.user,
             layout,
             inputs: &inputs,
+            record: self.record.as_ref(),
             address: self.address,
             unix_seconds: self.unix_seconds,
         };

@@ -1,13 +1,14 @@
 //! A decision on its way into the audit log, and the bounds that the operators set besides the rules.
 
 use super::exchange::Exchange;
+use super::facts::{Missing, Reading};
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
 use crate::clock::unix_seconds;
 use crate::model::{Effect, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName};
 
-use crate::policy::{self, Ask, Asker, Decision, Reason, Set};
+use crate::policy::{self, Ask, Asker, Decision, FactValues, Reason, Set};
 use crate::translate::Asked;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(super) struct Judged<'a> {
     pub(super) user: Option<&'a M3User>,
     pub(super) place: Option<Place>,
     pub(super) inputs: Option<(&'a TransactionLayout, &'a [Input])>,
+    /// Of the record that its rules look at.
+    pub(super) reading: Option<&'a Reading>,
     pub(super) step: Step,
     pub(super) allowed: bool,
     pub(super) reason: &'a str,
@@ -43,6 +46,7 @@ impl Judged<'_> {
             effect: Some(self.effect),
             place: self.place,
             inputs: self.inputs,
+            record: self.reading.map(Reading::told),
             step: self.step,
             allowed: self.allowed,
             reason: self.reason,
@@ -72,6 +76,7 @@ impl Judged<'_> {
                 Kind::PolicyDenied,
                 "A rule of this client reads the local time, and no zone is set for the place that the call works in.",
             ),
+            Reason::FactMissing => Problem::new(Kind::PolicyDenied, self.unread()),
             Reason::Unverifiable => Problem::new(
                 Kind::PolicyDenied,
                 "A rule of this client reads fields of this transaction, whose layout was not known when it was loaded.",
@@ -88,6 +93,18 @@ impl Judged<'_> {
     }
 }
 
+/// Never M3's words: they may be of a record that the caller may not see.
+const UNREAD: &str = "A rule of this client looks at a record of M3, and it could not be read before the decision";
+
+impl Judged<'_> {
+    fn unread(&self) -> String {
+        match self.reading.and_then(Reading::missing) {
+            Some(Missing::NoKey(field)) => format!("{UNREAD}: the call gives no {field}."),
+            _ => format!("{UNREAD}."),
+        }
+    }
+}
+
 /// A call with everything that a rule may look at.
 pub(super) struct Weighed<'a> {
     asked: &'a Asked,
@@ -98,6 +115,7 @@ pub(super) struct Weighed<'a> {
     place: Place,
     layout: &'a Arc<TransactionLayout>,
     inputs: &'a [Input],
+    reading: Option<Reading>,
     at: u64,
 }
 
@@ -105,6 +123,7 @@ pub(super) struct Weighed<'a> {
 pub(super) struct Decided {
     pub(super) set: Arc<Set>,
     pub(super) decision: Decision,
+    pub(super) record: Option<FactValues>,
 }
 
 impl<'a> Weighed<'a> {
@@ -115,10 +134,14 @@ impl<'a> Weighed<'a> {
         place: Place,
         (layout, inputs): (&'a Arc<TransactionLayout>, &'a [Input]),
     ) -> Self {
-        Self { asked, who, visit, user, effect, place, layout, inputs, at: unix_seconds() }
+        Self { asked, who, visit, user, effect, place, layout, inputs, reading: None, at: unix_seconds() }
     }
 
-    fn ask(&self) -> Ask<'_> {
+    pub(super) fn request(&self) -> &impl std::fmt::Display {
+        &self.visit.id
+    }
+
+    pub(super) fn ask(&self) -> Ask<'_> {
         Ask {
             asker: Asker::from(self.who),
             program: self.asked.program,
@@ -128,13 +151,18 @@ impl<'a> Weighed<'a> {
             m3_user: self.user,
             layout: self.layout,
             inputs: self.inputs,
+            record: self.reading.as_ref().and_then(Reading::values),
             address: self.visit.peer.address,
             unix_seconds: self.at,
         }
     }
 
+    fn bound(&self) -> Result<(), Problem> {
+        bound_to(self.who, self.layout, self.inputs, self.place)
+    }
+
     fn judged<'b>(&'b self, decided: &'b Decided, bound: bool) -> Judged<'b> {
-        let Decided { set, decision } = decided;
+        let Decided { set, decision, .. } = decided;
         Judged {
             who: self.who,
             visit: self.visit,
@@ -144,6 +172,7 @@ impl<'a> Weighed<'a> {
             user: Some(self.user),
             place: Some(self.place),
             inputs: Some((self.layout, self.inputs)),
+            reading: self.reading.as_ref(),
             step: if bound { Step::Values } else { Step::Bounds },
             allowed: decision.allowed && bound,
             reason: if bound { decision.reason.word() } else { "bound-elsewhere" },
@@ -154,12 +183,23 @@ impl<'a> Weighed<'a> {
 
 impl Exchange {
     /// What is refused is written down here. What is allowed is not yet: limits have their say before it is.
-    pub(super) fn value_policy(&self, call: &Weighed<'_>) -> Result<Decided, Problem> {
+    pub(super) async fn value_policy(&self, call: &mut Weighed<'_>) -> Result<Decided, Problem> {
         let set = self.policies.set();
+        let mut bound = Ok(());
+        if let Some(fact) = set.wants_record(&call.ask()) {
+            // Whoever is bound to other places has nothing read for him in this one.
+            bound = call.bound();
+            if bound.is_ok() {
+                call.reading = Some(self.read_fact(call, fact).await);
+            }
+        }
         let decision = set.decide(&call.ask());
-        let bound = if decision.allowed { bound_to(call.who, call.layout, call.inputs, call.place) } else { Ok(()) };
+        if decision.allowed {
+            bound = call.bound();
+        }
         self.metrics.policy_decisions.with_label_values(&["values", decision.verdict()]).inc();
-        let decided = Decided { set, decision };
+        let record = call.reading.as_ref().and_then(Reading::values).cloned();
+        let decided = Decided { set, decision, record };
         if decided.decision.allowed && bound.is_ok() {
             return Ok(decided);
         }
@@ -176,7 +216,8 @@ impl Exchange {
     fn written(&self, call: &Weighed<'_>, decided: &Decided, bound: bool) -> Ticket {
         let ticket = call.judged(decided, bound).record(&self.audit);
         if let Some(shadow) = self.policies.shadow() {
-            shadow.values(call.who, &call.ask(), call.layout, &decided.decision, ticket.id);
+            let tried = call.reading.as_ref().map(|reading| reading.fact.text());
+            shadow.values(call.who, &call.ask(), (call.layout, tried), &decided.decision, ticket.id);
         }
         ticket
     }

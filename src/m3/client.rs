@@ -85,6 +85,11 @@ impl Client {
         matches!(self.0.way, Way::Rest(_))
     }
 
+    /// A read may run in another company than was decided, where a session can't prove its own.
+    pub fn accepts_unproven_reads(&self) -> bool {
+        self.0.settings.unproven_reads
+    }
+
     /// How many sessions one client may hold of one user, program and company.
     pub fn share(&self) -> usize {
         self.0.settings.pool.share()

@@ -187,6 +187,7 @@ fn unpack(signed: &[u8]) -> Result<Files, Fault> {
             Some(Kind::Rules) => files.cedar.push(source),
             Some(Kind::Limits) => (files.limits, limits) = (source, true),
             Some(Kind::Manifest) => files.manifest = Some(source),
+            Some(Kind::Facts) => files.facts = Some(source),
             Some(Kind::Cases) => files.cases.push(source),
             None => return bad(format!("{:?} is no file of a policy set", source.name)),
         }
@@ -212,5 +213,6 @@ pub(super) enum Kind {
     Rules,
     Limits,
     Manifest,
+    Facts,
     Cases,
 }

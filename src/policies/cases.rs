@@ -5,7 +5,8 @@
 
 use super::workbench::{Answer, Caller, Question, Wrong, ask, read_call};
 use crate::model::{
-    Claim, ClaimKind, ClientId, Company, Division, M3User, ProgramName, Spot, TransactionLayout, TransactionName,
+    Claim, ClaimKind, ClientId, Company, Division, FieldName, M3User, ProgramName, Spot, TransactionLayout,
+    TransactionName,
 };
 use crate::policy::{Fault, Set, Site, Source};
 use jiff::Timestamp;
@@ -43,6 +44,8 @@ struct Raw {
     division: Option<String>,
     m3_user: Option<String>,
     address: Option<IpAddr>,
+    /// What M3 tells of the record that the rules look at; left out, it can't be read.
+    record: Option<BTreeMap<String, String>>,
     /// RFC 3339; the moment of the test where it is left out.
     at: Option<String>,
     expect: Expect,
@@ -219,7 +222,12 @@ fn question(case: &Raw, site: &Site, unix_seconds: u64) -> Result<Question, Stri
     };
     let asked = read_call(&case.call).map_err(|wrong| wrong.to_string())?;
     let address = case.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    Ok(Question { caller, asked, address, unix_seconds })
+    let field = |(name, text): (&String, &String)| match FieldName::parse(name) {
+        Ok(field) => Ok((field, text.clone())),
+        Err(why) => Err(format!("record: {name:?}: {why}")),
+    };
+    let record = case.record.as_ref().map(|record| record.iter().map(field).collect::<Result<_, _>>()).transpose()?;
+    Ok(Question { caller, asked, record, address, unix_seconds })
 }
 
 fn claim(name: &str, given: &Given, site: &Site) -> Result<Claim, String> {

@@ -40,7 +40,7 @@ pub fn check(
         faults.extend(found);
         Vec::new()
     });
-    let set = Set::load(&files.cedar, site, &**layouts).map_err(|found| {
+    let set = Set::load(&files.rules(), site, &**layouts).map_err(|found| {
         faults.extend(found);
         Error::Faults(std::mem::take(&mut faults))
     })?;

@@ -1,7 +1,7 @@
 //! What lies in the policy folder or in a signed bundle, or was compiled in.
 
 use super::bundle::{self, Kind, MAX_BUNDLE, Sealed, Trust};
-use crate::policy::{Fault, Source};
+use crate::policy::{FACTS, Fault, Source};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ pub struct Files {
     pub limits: Source,
     /// `manifest.toml`, where there is one.
     pub manifest: Option<Source>,
+    /// `facts.toml`, where there is one.
+    pub facts: Option<Source>,
     /// `tests/*.toml`, by name.
     pub cases: Vec<Source>,
     /// The folder doesn't exist; these are the defaults.
@@ -107,12 +109,18 @@ impl Files {
     /// set, and needs a version of its own.
     pub(super) fn same_rules(&self, other: &Self) -> bool {
         let limits = (self.sealed.is_none() && other.sealed.is_none()) || self.limits == other.limits;
-        self.cedar == other.cedar && self.manifest == other.manifest && self.cases == other.cases && limits
+        let manifest = self.manifest == other.manifest && self.facts == other.facts;
+        self.cedar == other.cedar && manifest && self.cases == other.cases && limits
     }
 
     /// Every file, in one order whatever the disk's.
     pub fn all(&self) -> impl Iterator<Item = &Source> {
-        self.cedar.iter().chain([&self.limits]).chain(&self.manifest).chain(&self.cases)
+        self.cedar.iter().chain([&self.limits]).chain(&self.manifest).chain(&self.facts).chain(&self.cases)
+    }
+
+    /// What decides: the Cedar files, and which records they look at.
+    pub fn rules(&self) -> Vec<Source> {
+        self.cedar.iter().chain(&self.facts).cloned().collect()
     }
 
     pub fn embedded() -> Self {
@@ -122,7 +130,15 @@ impl Files {
 
     pub(super) fn nothing() -> Self {
         let limits = Source { name: LIMITS.into(), text: String::new() };
-        Self { cedar: Vec::new(), limits, manifest: None, cases: Vec::new(), embedded: false, sealed: None }
+        Self {
+            cedar: Vec::new(),
+            limits,
+            manifest: None,
+            facts: None,
+            cases: Vec::new(),
+            embedded: false,
+            sealed: None,
+        }
     }
 
     /// What a file of this name is in a set; nothing for one that belongs to none.
@@ -134,6 +150,7 @@ impl Files {
         match name {
             LIMITS => Some(Kind::Limits),
             MANIFEST => Some(Kind::Manifest),
+            FACTS => Some(Kind::Facts),
             name if plain(name, ".cedar") => Some(Kind::Rules),
             name => {
                 let case = name.strip_prefix(TESTS).and_then(|rest| rest.strip_prefix('/'));
@@ -190,7 +207,8 @@ fn folder(dir: &Path) -> Result<Files, Error> {
     let cedar = names.into_iter().map(|name| file(dir, &name)).collect::<Result<_, _>>()?;
     let limits = file_or_none(dir, LIMITS)?.unwrap_or_else(default_limits);
     let manifest = file_or_none(dir, MANIFEST)?;
-    Ok(Files { cedar, limits, manifest, cases: cases(dir)?, embedded: false, sealed: None })
+    let facts = file_or_none(dir, FACTS)?;
+    Ok(Files { cedar, limits, manifest, facts, cases: cases(dir)?, embedded: false, sealed: None })
 }
 
 fn cases(dir: &Path) -> Result<Vec<Source>, Error> {

@@ -62,7 +62,7 @@ pub(super) fn pass(files: &Files, asked: Asked, against: &Against, unix_seconds:
     if asked.in_time && manifest.is_over(unix_seconds) {
         return Err(Error::Over { name: manifest.name });
     }
-    let set = Set::load(&files.cedar, site, &**layouts).map_err(Error::Faults)?;
+    let set = Set::load(&files.rules(), site, &**layouts).map_err(Error::Faults)?;
     limits(&files.limits).map_err(Error::Faults)?;
     if asked.gate == Gate::Tests {
         let cases = cases::read(&files.cases).map_err(Error::Faults)?;

@@ -8,7 +8,7 @@ use crate::model::{
     Claim, ClaimKind, ClientId, Company, Division, Effect, FieldName, M3User, ProgramName, TransactionLayout,
     TransactionName,
 };
-use crate::policy::Set;
+use crate::policy::{Fact, Reason, Set};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -32,6 +32,23 @@ pub struct Past {
     fields: Vec<(FieldName, String)>,
     untold: Vec<FieldName>,
     untold_claims: Vec<Box<str>>,
+    record: Recorded,
+}
+
+/// What the line tells of the record that was read before the decision.
+#[derive(Debug, Clone)]
+enum Recorded {
+    /// None was asked for.
+    Unread,
+    /// It was asked for by this fact, and could not be read.
+    Missing {
+        by: String,
+    },
+    Values {
+        by: String,
+        values: Vec<(FieldName, String)>,
+        untold: Vec<FieldName>,
+    },
 }
 
 /// What another set makes of it.
@@ -70,6 +87,7 @@ impl Past {
             "evaluation-error",
             "no-zone",
             "unverifiable",
+            "fact-missing",
         ];
         let reason = text("reason").filter(|reason| ruled.contains(reason))?;
         if text("kind") != Some("decision") || text("step") == Some("bounds") {
@@ -109,6 +127,7 @@ impl Past {
             fields: fields.collect(),
             untold: list("untold").iter().filter_map(|name| FieldName::parse(name).ok()).collect(),
             untold_claims: list("untold_claims"),
+            record: Recorded::read(line),
         })
     }
 
@@ -135,14 +154,23 @@ impl Past {
             let why = format!("a rule reads {field}, and the log doesn't tell its value (see audit.fields)");
             return Again::Undecidable(why);
         }
-        match self.question(program, transaction).and_then(|question| ask(set, &question, layouts)) {
+        let fact = set.fact(program, transaction).filter(|fact| self.record.is_by(fact));
+        match self.question(program, transaction, fact).and_then(|question| ask(set, &question, layouts)) {
+            Ok(Answer { decision, .. }) if decision.reason == Reason::FactMissing && !self.record.was_missing(fact) => {
+                Again::Undecidable(self.record.lacks(&set.reads_record(asker, program, transaction, effect), fact))
+            }
             Ok(answer) => Again::Decided(Box::new(answer)),
             Err(wrong) => Again::Undecidable(wrong.to_string()),
         }
     }
 
     /// The call as it stood behind `execute/`, as far as the line has it.
-    fn question(&self, program: ProgramName, transaction: TransactionName) -> Result<Question, Wrong> {
+    fn question(
+        &self,
+        program: ProgramName,
+        transaction: TransactionName,
+        fact: Option<&Arc<Fact>>,
+    ) -> Result<Question, Wrong> {
         let coded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut call = format!("{program}/{transaction}");
         if let Some(company) = self.caller.company {
@@ -157,7 +185,57 @@ impl Past {
             call.push_str(&format!("{name}={}", coded(value)));
         }
         let asked = read_call(&call)?;
-        Ok(Question { caller: self.caller.clone(), asked, address: self.address, unix_seconds: self.unix_seconds })
+        let record = fact.and_then(|fact| self.record.values(fact));
+        let (caller, address) = (self.caller.clone(), self.address);
+        Ok(Question { caller, asked, record, address, unix_seconds: self.unix_seconds })
+    }
+}
+
+impl Recorded {
+    fn read(line: &Value) -> Self {
+        let Some(by) = line["record_by"].as_str().map(str::to_owned) else { return Self::Unread };
+        let Some(told) = line["record"].as_object() else { return Self::Missing { by } };
+        let name = |text: &str| FieldName::parse(text).ok();
+        let untold: Vec<FieldName> = line["untold_record"]
+            .as_array()
+            .map(|all| all.iter().filter_map(|one| name(one.as_str()?)).collect())
+            .unwrap_or_default();
+        let values = told.iter().filter_map(|(field, value)| Some((name(field)?, value.as_str()?.to_owned())));
+        let values = values.filter(|(field, _)| !untold.contains(field)).collect();
+        Self::Values { by, values, untold }
+    }
+
+    /// Whether this fact is the one that it was asked for by.
+    fn is_by(&self, fact: &Fact) -> bool {
+        match self {
+            Self::Unread => false,
+            Self::Missing { by } | Self::Values { by, .. } => **fact.text() == **by,
+        }
+    }
+
+    fn was_missing(&self, fact: Option<&Arc<Fact>>) -> bool {
+        matches!(self, Self::Missing { .. }) && fact.is_some()
+    }
+
+    /// As far as the fact has their fields.
+    fn values(&self, fact: &Fact) -> Option<Vec<(FieldName, String)>> {
+        let Self::Values { values, .. } = self else { return None };
+        Some(values.iter().filter(|(field, _)| fact.has(*field)).cloned().collect())
+    }
+
+    /// Why the rules that look at these fields can't be asked again; `fact`: the one that was asked then.
+    fn lacks(&self, looked_at: &[FieldName], fact: Option<&Arc<Fact>>) -> String {
+        let Self::Values { values, untold, .. } = self else {
+            return "a rule looks at a record of M3, and the log has none that was read then".to_owned();
+        };
+        let absent = looked_at.iter().find(|field| values.iter().all(|(name, _)| name != *field));
+        match (fact, absent) {
+            (None, _) | (_, None) => "a rule looks at another record of M3 than the one that was read then".to_owned(),
+            (Some(_), Some(field)) if untold.contains(field) => {
+                format!("a rule looks at {field} of the record, and the log has its hash alone")
+            }
+            (Some(_), Some(field)) => format!("a rule looks at {field} of the record, which was not read then"),
+        }
     }
 }
 

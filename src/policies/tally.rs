@@ -50,6 +50,7 @@ pub(super) struct Tally {
     hash: Option<String>,
     same: u64,
     other: u64,
+    unread: u64,
     rows: BTreeMap<Label, Row>,
     /// Labels that metrics have had since the process began: they are never taken back.
     labels: BTreeSet<Label>,
@@ -64,13 +65,13 @@ const NONE: &str = "(none)";
 impl Tally {
     pub(super) fn new(metrics: &Metrics) -> Self {
         let counted = metrics.policy_shadow_disagreements.clone();
-        Self { hash: None, same: 0, other: 0, rows: BTreeMap::new(), labels: BTreeSet::new(), counted }
+        Self { hash: None, same: 0, other: 0, unread: 0, rows: BTreeMap::new(), labels: BTreeSet::new(), counted }
     }
 
     /// Counts of another set say nothing of this one.
     pub(super) fn begin(&mut self, hash: Option<String>) {
         if self.hash != hash {
-            (self.same, self.other) = (0, 0);
+            (self.same, self.other, self.unread) = (0, 0, 0);
             self.rows.clear();
             self.hash = hash;
         }
@@ -78,6 +79,11 @@ impl Tally {
 
     pub(super) fn agreed(&mut self) {
         self.same += 1;
+    }
+
+    /// The candidate looks at a record of M3 that nobody read.
+    pub(super) fn unread(&mut self) {
+        self.unread += 1;
     }
 
     /// Gives the rule that it was counted by: one that the candidate decides by, else one that decided.
@@ -108,7 +114,8 @@ impl Tally {
             json!({ "pair": pair.word(), "rule": rule, "client": client, "count": row.count,
                 "last_decision": row.decision, "last_call": row.call })
         };
-        json!({ "same": self.same, "otherwise": self.other, "rows": self.rows.iter().map(row).collect::<Vec<_>>() })
+        let rows: Vec<Value> = self.rows.iter().map(row).collect();
+        json!({ "same": self.same, "otherwise": self.other, "unread": self.unread, "rows": rows })
     }
 }
 

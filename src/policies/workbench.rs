@@ -3,9 +3,10 @@
 //! A question goes the way of a call: read, typed by its layout, placed, decided on what would be sent.
 
 use crate::model::{
-    Claim, ClientId, Company, Division, Effect, M3User, Place, ProgramName, TransactionLayout, TransactionName,
+    Claim, ClientId, Company, Division, Effect, FieldName, M3User, Place, ProgramName, TransactionLayout,
+    TransactionName,
 };
-use crate::policy::{Ask, Asker, Decision, Near, Set};
+use crate::policy::{Ask, Asker, Decision, Fact, Near, NoValue, Set};
 use crate::translate::{self, Asked, Fault, RequestFault};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ impl Caller {
 pub struct Question {
     pub caller: Caller,
     pub asked: Asked,
+    /// What M3 would tell of the record that the rules look at; `None`: it can't be read.
+    pub record: Option<Vec<(FieldName, String)>>,
     pub address: IpAddr,
     pub unix_seconds: u64,
 }
@@ -46,6 +49,8 @@ pub struct Answer {
     pub decision: Decision,
     pub place: Place,
     pub near: Vec<Near>,
+    /// The read that is made before the decision.
+    pub reads: Option<Arc<Fact>>,
 }
 
 /// Why there is no decision.
@@ -59,6 +64,10 @@ pub enum Wrong {
     Unknown { program: ProgramName, transaction: TransactionName },
     #[error("no company is known for the call; name it as `cono`, or give the client one")]
     NoCompany,
+    #[error("no record is read for {program}/{transaction}: facts.toml declares none")]
+    NoFact { program: ProgramName, transaction: TransactionName },
+    #[error("the record: {0}")]
+    Record(#[from] NoValue),
 }
 
 const NEAREST: usize = 3;
@@ -74,7 +83,7 @@ pub fn ask(
     question: &Question,
     layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
 ) -> Result<Answer, Wrong> {
-    let Question { caller, asked, address, unix_seconds } = question;
+    let Question { caller, asked, record, address, unix_seconds } = question;
     let (program, transaction) = (asked.program, asked.transaction);
     let layout = layouts(program, transaction).ok_or(Wrong::Unknown { program, transaction })?;
     let wanted = asked.wanted().map_err(Wrong::Fault)?;
@@ -82,6 +91,13 @@ pub fn ask(
     let inherited = caller.division.filter(|_| caller.company == Some(company)).unwrap_or(Division::BLANK);
     let place = Place { company, division: wanted.division.unwrap_or(inherited) };
     let inputs = translate::placed(asked.typed(&layout).map_err(Wrong::Fault)?, &layout, place);
+    let record = match record {
+        None => None,
+        Some(told) => {
+            let fact = set.fact(program, transaction).ok_or(Wrong::NoFact { program, transaction })?;
+            Some(fact.values(told.iter().map(|(field, text)| (*field, text.as_str())))?)
+        }
+    };
     let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
     let ask = Ask {
         asker: caller.asker(),
@@ -92,20 +108,21 @@ pub fn ask(
         m3_user: caller.user.as_ref().unwrap_or(&nobody),
         layout: &layout,
         inputs: &inputs,
+        record: record.as_ref(),
         address: *address,
         unix_seconds: *unix_seconds,
     };
     let decision = set.decide(&ask);
     let by_default = !decision.allowed && decision.rules.is_empty();
     let near = if by_default { set.nearest(&ask, NEAREST) } else { Vec::new() };
-    Ok(Answer { decision, place, near })
+    Ok(Answer { decision, place, near, reads: set.wants_record(&ask) })
 }
 
 /// What a caller may do with a transaction in a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum May {
     Never,
-    /// It depends on values, scopes, the moment or the address.
+    /// It depends on values, a record of M3, scopes, the moment or the address.
     Sometimes,
     Always,
 }
@@ -132,6 +149,7 @@ pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place,
         m3_user: caller.user.as_ref().unwrap_or(&nobody),
         layout,
         inputs: &inputs,
+        record: None,
         address: IpAddr::from([127, 0, 0, 1]),
         unix_seconds: now,
     };

@@ -1,5 +1,6 @@
 //! The question and the answer.
 
+use super::fact::FactValues;
 use crate::model::{
     Claim, ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, TransactionLayout,
     TransactionName, is_sensitive,
@@ -34,6 +35,8 @@ pub struct Ask<'a> {
     pub m3_user: &'a M3User,
     pub layout: &'a TransactionLayout,
     pub inputs: &'a [Input],
+    /// What was read of M3 for this decision, where its rules look at a record.
+    pub record: Option<&'a FactValues>,
     pub address: IpAddr,
     pub unix_seconds: u64,
 }
@@ -53,6 +56,8 @@ pub enum Reason {
     NoZone,
     /// A rule reads fields of this transaction, whose layout was unknown when the rules were loaded.
     Unverifiable,
+    /// The rules named in the decision look at a record of M3, and it was not read.
+    FactMissing,
 }
 
 impl Reason {
@@ -66,6 +71,7 @@ impl Reason {
             Self::ValueNotComparable(_) => "value-not-comparable",
             Self::NoZone => "no-zone",
             Self::Unverifiable => "unverifiable",
+            Self::FactMissing => "fact-missing",
         }
     }
 }
@@ -74,7 +80,8 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub allowed: bool,
-    /// The rules that made it so: the permits, the forbids, or the unverifiable ones.
+    /// The rules that made it so: the permits, the forbids, the unverifiable ones, or those that
+    /// look at a record which was not read.
     pub rules: Arc<[Arc<str>]>,
     pub reason: Reason,
     /// Sensitive fields that the permits reveal.

@@ -4,7 +4,9 @@
 //! Invariant: two asks with the same key have the same context.
 
 use super::ask::{Ask, Asker};
+use super::fact::Fact;
 use super::reads::Reads;
+use super::record;
 use super::zones::{Local, Zones};
 use crate::model::{Claim, ClaimValue, Export, FieldKind, FieldName, Place, Value, is_export_query};
 use cedar_policy::{Context, RestrictedExpression as Expression};
@@ -44,6 +46,7 @@ pub(super) fn context(
     reads: &Reads,
     kinds: &Kinds,
     typed: bool,
+    fact: Option<&Fact>,
     ask: &Ask<'_>,
     place: Place,
     zones: &Zones,
@@ -87,10 +90,29 @@ pub(super) fn context(
         }
         pairs.push(("fields".to_owned(), Expression::new_record(fields).map_err(|_| Unfit::Context)?));
     }
+    if let (true, Some(fact)) = (typed && reads.has(Reads::RECORD), fact) {
+        pairs.extend(of_record(reads, fact, ask)?.map(|record| ("record".to_owned(), record)));
+    }
     if let Some(field) = query_field(ask).filter(|_| typed && reads.has(Reads::QUERY)) {
         pairs.push(("query".to_owned(), query(ask, field)?));
     }
     Context::from_pairs(pairs).map_err(|_| Unfit::Context)
+}
+
+/// Nothing where no record was read: then no rule that looks at one is asked.
+fn of_record(reads: &Reads, fact: &Fact, ask: &Ask<'_>) -> Result<Option<Expression>, Unfit> {
+    let Some(values) = record::told(Some(fact), ask) else { return Ok(None) };
+    let mut pairs = Vec::with_capacity(reads.record.len());
+    for name in &reads.record {
+        let Some(text) = values.of(*name) else { continue };
+        let value = match fact.kind(*name) {
+            Some(FieldKind::Number) => Expression::new_decimal(number::comparable(text).ok_or(Unfit::Field(*name))?),
+            Some(FieldKind::Alphanumeric | FieldKind::Date) => Expression::new_string(text.to_owned()),
+            None => return Err(Unfit::Field(*name)),
+        };
+        pairs.push((name.to_string(), value));
+    }
+    Expression::new_record(pairs).map(Some).map_err(|_| Unfit::Context)
 }
 
 /// The field that holds a query over any table.
@@ -150,7 +172,15 @@ fn field(name: FieldName, kinds: &Kinds, ask: &Ask<'_>) -> Result<Option<Express
 }
 
 /// Adds what the rules read. Every part has a length or a fixed size, so no two asks share a key by accident.
-pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, zones: &Zones, key: &mut Vec<u8>) {
+pub(super) fn key(
+    reads: &Reads,
+    typed: bool,
+    fact: Option<&Fact>,
+    ask: &Ask<'_>,
+    place: Place,
+    zones: &Zones,
+    key: &mut Vec<u8>,
+) {
     if reads.has(Reads::COMPANY) {
         key.extend(place.company.number().to_le_bytes());
     }
@@ -190,6 +220,13 @@ pub(super) fn key(reads: &Reads, typed: bool, ask: &Ask<'_>, place: Place, zones
     if reads.has(Reads::QUERY) {
         text(query_field(ask).and_then(|field| given(ask, field)).map_or("", Value::as_str), key);
     }
+    record::key(reads, fact, ask, |value| match value {
+        None => key.push(0),
+        Some(value) => {
+            key.push(1);
+            text(value, key);
+        }
+    });
     for name in &reads.fields {
         let Some(value) = given(ask, *name) else {
             key.push(0);

@@ -96,7 +96,9 @@ impl Set {
             }
             Reason::NoPermit => !rules.any(|rule| rule.permit && !rule.reads.place_alone()),
             Reason::NoZone => true,
-            Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable => false,
+            Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable | Reason::FactMissing => {
+                false
+            }
         }
     }
 
@@ -138,7 +140,8 @@ impl Set {
 
     fn request(&self, narrow: &Narrow, ask: &Ask<'_>) -> Option<Request> {
         let zones = &self.site.zones;
-        let context = context::context(&narrow.reads, &narrow.kinds, narrow.typed, ask, ask.place, zones).ok()?;
+        let (reads, fact) = (&narrow.reads, narrow.fact.as_deref());
+        let context = context::context(reads, &narrow.kinds, narrow.typed, fact, ask, ask.place, zones).ok()?;
         narrow.request(context)
     }
 }

@@ -3,9 +3,11 @@
 //! Invariant: a set that loads has passed Cedar's strict check against the schema, save rules over layouts that
 //! nobody knew; those are marked, and refuse whatever they speak of.
 
+use super::declare::{FACTS, Facts, declared};
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
 use super::nesting::too_deep;
+use super::reads::Reads;
 use super::rule::Rule;
 use super::schema::{self, Typed};
 use super::set::Layouts;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 pub(super) struct Loaded {
     pub(super) rules: Vec<Rule>,
     pub(super) typed: Typed,
+    pub(super) facts: Facts,
     pub(super) warnings: Vec<Fault>,
 }
 
@@ -30,13 +33,22 @@ pub(super) fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Res
     let mut faults = lifts_that_lift_nothing(&rules, sources);
     let typed = typed(&rules, layouts);
     let mut warnings = Vec::new();
+    let facts = facts(&rules, sources, site, layouts, &mut warnings).unwrap_or_else(|found| {
+        faults.extend(found);
+        None
+    });
     for rule in &mut rules {
         faults.extend(fields_that_are_missing(rule, &typed, sources));
         faults.extend(claims_that_nobody_declares(rule, site, sources));
         warnings.extend(hours_of_nowhere(rule, site, sources));
-        mark_unverifiable(rule, &typed, sources, &mut warnings);
+        if let Some(facts) = &facts {
+            faults.extend(records_that_nobody_reads(rule, facts, sources));
+        }
+        mark_unverifiable(rule, &typed, facts.as_ref(), sources, &mut warnings);
     }
-    let schema = match schema::schema(&typed, &site.claims) {
+    // Rules that look at records can't be checked without them.
+    let Some(facts) = facts else { return Err(sorted(faults)) };
+    let schema = match schema::schema(&typed, &facts, &site.claims) {
         Ok(schema) => schema,
         Err(why) => {
             let source = sources.first().cloned().unwrap_or(Source { name: String::new(), text: String::new() });
@@ -45,7 +57,7 @@ pub(super) fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Res
         }
     };
     check(&rules, &schema, sources, &mut faults, &mut warnings);
-    if faults.is_empty() { Ok(Loaded { rules, typed, warnings }) } else { Err(sorted(faults)) }
+    if faults.is_empty() { Ok(Loaded { rules, typed, facts, warnings }) } else { Err(sorted(faults)) }
 }
 
 fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
@@ -61,7 +73,7 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
     if sources.iter().map(|source| source.text.len()).sum::<usize>() > MAX_TEXT {
         return Err(vec![Fault::at(&sources[0], 0, format!("the files together are larger than {MAX_TEXT} bytes"))]);
     }
-    for (file, source) in sources.iter().enumerate() {
+    for (file, source) in sources.iter().enumerate().filter(|(_, source)| source.name != FACTS) {
         if let Some(offset) = too_deep(&source.text) {
             let fault = Fault::at(source, offset, "the rule nests too deep").code("too-deep");
             faults.push(fault.hint("write several when-clauses or rules, and sets in place of chains of ||"));
@@ -158,6 +170,54 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
     faults
 }
 
+/// What the set's file declares; of a fact that no rule looks at, and of one that nobody may read here, a warning.
+fn facts(
+    rules: &[Rule],
+    sources: &[Source],
+    site: &Site,
+    layouts: Layouts<'_>,
+    warnings: &mut Vec<Fault>,
+) -> Result<Option<Facts>, Vec<Fault>> {
+    let Some(source) = sources.iter().find(|source| source.name == FACTS) else { return Ok(Some(Facts::new())) };
+    let (facts, places) = declared(source, layouts, warnings)?;
+    for (call, at) in places {
+        let looks = |rule: &Rule| rule.reads.has(Reads::RECORD) && rule.typed.contains(&call);
+        if !rules.iter().any(looks) {
+            let message = format!("no rule of {}/{} looks at the record: it is never read", call.0, call.1);
+            let fault = Fault::at(source, at, message).code("unread-fact");
+            warnings.push(fault.hint("write a rule with context.record.NAME, or take the call out"));
+        }
+    }
+    if !facts.is_empty() && !site.guard_user {
+        let message = "no M3 user is set to read records with: calls whose rules look at one are refused";
+        let fault = Fault::at(source, 0, message).code("no-guard-user");
+        warnings
+            .push(fault.hint("give policy.guard_user in the settings, and check with --config where it is not found"));
+    }
+    Ok(Some(facts))
+}
+
+/// A condition on what is not read would look enforced and never be.
+fn records_that_nobody_reads(rule: &Rule, facts: &Facts, sources: &[Source]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let at = |message: String| Fault::at(&sources[rule.file], rule.offset, message);
+    for call in rule.typed.iter().filter(|_| rule.reads.has(Reads::RECORD)) {
+        let name = format!("{}/{}", call.0, call.1);
+        let Some(fact) = facts.get(call) else {
+            let hint = "declare it in facts.toml: [[fact]] with of, read, key and fields";
+            faults.push(at(format!("no record is read for {name}")).code("no-fact").hint(hint));
+            continue;
+        };
+        for field in rule.reads.record.iter().filter(|field| !fact.has(**field)) {
+            let declared: Vec<String> = fact.fields().map(|field| field.to_string()).collect();
+            let hint = format!("facts.toml declares {}; add {field} to its fields", declared.join(", "));
+            let message = format!("the record that is read for {name} has no field {field}");
+            faults.push(at(message).code("unknown-fact-field").hint(hint));
+        }
+    }
+    faults
+}
+
 /// Only what the settings let in is in the context: a rule over another claim would wait for it for ever.
 fn claims_that_nobody_declares(rule: &Rule, site: &Site, sources: &[Source]) -> Vec<Fault> {
     let undeclared = rule.reads.claims.iter().filter(|claim| !site.claims.contains_key(*claim));
@@ -182,8 +242,20 @@ fn hours_of_nowhere(rule: &Rule, site: &Site, sources: &[Source]) -> Option<Faul
     (rule.reads.local_time() && site.zones.is_empty()).then(|| fault.hint(hint))
 }
 
-fn mark_unverifiable(rule: &mut Rule, typed: &Typed, sources: &[Source], warnings: &mut Vec<Fault>) {
+fn mark_unverifiable(
+    rule: &mut Rule,
+    typed: &Typed,
+    facts: Option<&Facts>,
+    sources: &[Source],
+    warnings: &mut Vec<Fault>,
+) {
     for (program, transaction) in &rule.typed {
+        let fact = facts.and_then(|facts| facts.get(&(*program, *transaction)));
+        if rule.reads.has(Reads::RECORD) && fact.is_some_and(|fact| !fact.is_known()) {
+            // Said of the fact already.
+            rule.unverifiable = true;
+            (rule.plain, rule.plain_by_name) = Default::default();
+        }
         if matches!(typed.get(&(*program, *transaction)), Some(Some(_))) {
             continue;
         }

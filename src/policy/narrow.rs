@@ -4,8 +4,11 @@
 
 use super::ask::{Decision, Reason};
 use super::context::Kinds;
+use super::declare::Facts;
+use super::fact::Fact;
 use super::identity::{TYPES, uid};
 use super::judge::{Bench, Book};
+use super::plain::Guard;
 use super::reads::Reads;
 use super::rule::Rule;
 use super::schema::Typed;
@@ -34,6 +37,10 @@ pub(super) struct Narrow {
     pub(super) never_blank: BTreeSet<FieldName>,
     /// Rules that read the local time.
     pub(super) local: Vec<Arc<str>>,
+    /// Rules that look at a record, each with what must hold before it does.
+    pub(super) looking: Vec<(Arc<str>, Arc<Guard>)>,
+    /// By which it is read.
+    pub(super) fact: Option<Arc<Fact>>,
     /// Some permit has a last day.
     pub(super) dated: bool,
     /// Decided already: nothing to evaluate.
@@ -43,7 +50,7 @@ pub(super) struct Narrow {
 impl Narrow {
     pub(super) fn build(
         book: &Book,
-        typed: &Typed,
+        (typed, facts): (&Typed, &Facts),
         principals: &[EntityUid],
         call: (ProgramName, TransactionName, Effect),
         number: u64,
@@ -83,6 +90,11 @@ impl Narrow {
                 Bench::new(known)?
             },
             local: rules.iter().filter(|rule| rule.reads.local_time()).map(|rule| rule.id.clone()).collect(),
+            looking: {
+                let looking = rules.iter().filter(|rule| rule.reads.has(Reads::RECORD));
+                looking.map(|rule| (rule.id.clone(), Arc::clone(&rule.plain))).collect()
+            },
+            fact: facts.get(&(program, transaction)).cloned(),
             reads,
             cedar_reads,
             by_name_reads,

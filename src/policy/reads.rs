@@ -26,6 +26,8 @@ pub(super) struct Reads {
     bits: u16,
     pub(super) fields: BTreeSet<FieldName>,
     pub(super) claims: BTreeSet<Box<str>>,
+    /// Of the record that was read of M3 before.
+    pub(super) record: BTreeSet<FieldName>,
 }
 
 impl Reads {
@@ -43,19 +45,22 @@ impl Reads {
     pub(super) const CLAIMS: u16 = 1 << 10;
     /// What a query over any table asks for.
     pub(super) const QUERY: u16 = 1 << 11;
+    /// Some field of the record, or whether there is one.
+    pub(super) const RECORD: u16 = 1 << 12;
 
     pub(super) fn has(&self, bit: u16) -> bool {
         self.bits & bit != 0
     }
 
     pub(super) fn values_of_the_call(&self) -> bool {
-        self.has(Self::CLEARED | Self::QUERY) || !self.fields.is_empty()
+        self.has(Self::CLEARED | Self::QUERY | Self::RECORD) || !self.fields.is_empty()
     }
 
     pub(super) fn join(&mut self, other: &Self) {
         self.bits |= other.bits;
         self.fields.extend(other.fields.iter().copied());
         self.claims.extend(other.claims.iter().cloned());
+        self.record.extend(other.record.iter().copied());
     }
 
     /// Nothing but where a call runs, or nothing at all.
@@ -78,9 +83,13 @@ impl Reads {
     }
 
     #[cfg(test)]
-    pub(super) fn everything(fields: impl IntoIterator<Item = FieldName>, claims: &[&str]) -> Self {
+    pub(super) fn everything(
+        fields: impl IntoIterator<Item = FieldName>,
+        claims: &[&str],
+        record: impl IntoIterator<Item = FieldName>,
+    ) -> Self {
         let claims = claims.iter().map(|name| (*name).into()).collect();
-        Self { bits: u16::MAX, fields: fields.into_iter().collect(), claims }
+        Self { bits: u16::MAX, fields: fields.into_iter().collect(), claims, record: record.into_iter().collect() }
     }
 
     /// Adds what an expression (Cedar's JSON form) reads; the error is a sentence for the author of the rule.
@@ -131,6 +140,17 @@ impl Reads {
             ["claims", claim, ..] => {
                 self.bits |= Self::CLAIMS;
                 self.claims.insert((*claim).into());
+                Ok(())
+            }
+            ["record"] if only_asked_for => {
+                self.bits |= Self::RECORD;
+                Ok(())
+            }
+            ["record"] => Err("the record can't be used as a whole".into()),
+            ["record", field, ..] => {
+                let name = FieldName::parse(field).map_err(|why| why.to_string())?;
+                self.bits |= Self::RECORD;
+                self.record.insert(name);
                 Ok(())
             }
             [attribute, ..] => match NAMES.iter().find(|(name, _)| name == attribute) {

@@ -69,8 +69,10 @@ impl Rule {
         let split = reading.split(&policy, permit);
         let (lifts, expires_at) = reading.terms(&policy, permit, &scope);
         let reveals = reading.reveals(&policy, permit);
-        if split.reads.values_of_the_call() && (typed.is_empty() || typed.len() != scope.actions().len()) {
-            let fault = reading.fault("the rule reads fields, but its head doesn't say of which transaction");
+        let of_the_call = split.reads.values_of_the_call();
+        if of_the_call && (typed.is_empty() || typed.len() != scope.actions().len()) {
+            let fault =
+                reading.fault("the rule reads fields or a record, but its head doesn't say of which transaction");
             reading.faults.push(fault.hint("write action == Action::\"CRS610MI/ChgBasicData\" in the head"));
         }
         if !reading.faults.is_empty() {
@@ -265,7 +267,7 @@ const CLASSES: [&str; 3] = ["read", "write", "raw"];
 
 const CONTEXT: &str = "the context holds company, division, address, minute, weekday, local_minute, local_weekday, \
                        scopes, claims.NAME, m3_user, and, in a rule that names its transaction as the action, \
-                       fields.NAME and cleared";
+                       fields.NAME, cleared and, where facts.toml declares one, record.NAME";
 
 fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty())

@@ -4,6 +4,7 @@
 //! Does not know: where layouts come from.
 
 use super::context::number;
+use super::declare::Facts;
 use super::identity::pair_text;
 use super::scope::class_name;
 use crate::model::{
@@ -32,7 +33,7 @@ local_weekday: Long, scopes: Set<String>, m3_user: String, claims:";
 pub(super) type Claims = BTreeMap<Box<str>, ClaimKind>;
 
 /// The schema's text: also what a person may want to read.
-pub(super) fn text(typed: &Typed, claims: &Claims) -> String {
+pub(super) fn text(typed: &Typed, facts: &Facts, claims: &Claims) -> String {
     let mut text = HEAD.to_owned();
     let mut seen = String::from("{");
     for (claim, kind) in claims {
@@ -58,13 +59,17 @@ pub(super) fn text(typed: &Typed, claims: &Claims) -> String {
              {seen}, cleared: Set<String>, fields: {{"
         );
         for (field, kind) in fields.iter().flatten() {
-            let kind = match kind {
-                FieldKind::Alphanumeric | FieldKind::Date => "String",
-                FieldKind::Number => number::TYPE,
-            };
-            let _ = write!(text, " \"{field}\"?: {kind},");
+            let _ = write!(text, " \"{field}\"?: {},", cedars(*kind));
         }
         text.push_str(" }");
+        // Of a record that is read every field is there, blank or not; one whose layout nobody knows is not asked for.
+        if let Some(fact) = facts.get(&(*program, *transaction)).filter(|fact| fact.is_known()) {
+            text.push_str(", record: {");
+            for (field, kind) in fact.fields().filter_map(|field| Some((field, fact.kind(field)?))) {
+                let _ = write!(text, " \"{field}\": {},", cedars(kind));
+            }
+            text.push_str(" }");
+        }
         if fields.iter().flatten().any(|(field, _)| is_export_query(*program, field.as_str())) {
             text.push_str(", query: { table: String, columns: Set<String> }");
         }
@@ -73,6 +78,13 @@ pub(super) fn text(typed: &Typed, claims: &Claims) -> String {
     text
 }
 
-pub(super) fn schema(typed: &Typed, claims: &Claims) -> Result<Schema, String> {
-    Schema::from_cedarschema_str(&text(typed, claims)).map(|(schema, _)| schema).map_err(|why| why.to_string())
+fn cedars(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Alphanumeric | FieldKind::Date => "String",
+        FieldKind::Number => number::TYPE,
+    }
+}
+
+pub(super) fn schema(typed: &Typed, facts: &Facts, claims: &Claims) -> Result<Schema, String> {
+    Schema::from_cedarschema_str(&text(typed, facts, claims)).map(|(schema, _)| schema).map_err(|why| why.to_string())
 }

@@ -2,6 +2,7 @@
 
 use super::ask::{Ask, Asker, Decision, Reason};
 use super::context::{self, Unfit};
+use super::declare::Facts;
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
 use super::judge::{Book, Case};
@@ -13,7 +14,7 @@ use super::reads::Reads;
 use super::schema::{self, Typed};
 use super::site::Site;
 use super::zones::Local;
-use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName, is_sensitive};
+use crate::model::{ClientId, Effect, FieldName, Place, ProgramName, TransactionLayout, TransactionName};
 use aws_lc_rs::digest::{SHA256, digest};
 use cedar_policy::{Context, EntityUid, Request};
 use moka::sync::Cache;
@@ -31,14 +32,15 @@ pub struct Set {
     warnings: Vec<Fault>,
     pub(super) book: Book,
     pub(super) typed: Typed,
+    pub(super) facts: Facts,
     pub(super) site: Site,
     /// Clients and groups that some rule names, by their place in `named`. All others are alike.
-    clients: HashMap<ClientId, u32>,
-    groups: HashMap<Box<str>, u32>,
+    pub(super) clients: HashMap<ClientId, u32>,
+    pub(super) groups: HashMap<Box<str>, u32>,
     named: Vec<EntityUid>,
     /// Whether some permit speaks of each of them, and of everybody.
-    may_call: Vec<bool>,
-    all_may_call: bool,
+    pub(super) may_call: Vec<bool>,
+    pub(super) all_may_call: bool,
     narrows: Cache<NarrowKey, Arc<Narrow>>,
     numbers: AtomicU64,
     /// Decisions by everything that their rules read; dropped with the set.
@@ -60,12 +62,14 @@ const MAX_REMEMBERED: u64 = 65_536;
 const MAX_KEY: usize = 512;
 
 impl Set {
+    /// Cedar files, and the set's `facts.toml` where it has one.
     pub fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Result<Self, Vec<Fault>> {
-        let Loaded { rules, typed, warnings } = load(sources, site, layouts)?;
+        let Loaded { rules, typed, facts, warnings } = load(sources, site, layouts)?;
         let mut set = Self {
             hash: hash(sources),
             warnings,
             typed,
+            facts,
             site: site.clone(),
             clients: HashMap::new(),
             groups: HashMap::new(),
@@ -114,55 +118,7 @@ impl Set {
 
     /// The Cedar schema that the rules were checked against.
     pub fn schema_text(&self) -> String {
-        schema::text(&self.typed, &self.site.claims)
-    }
-
-    /// At the door, before anything is known but the token: whether any permit speaks of this client at all.
-    pub fn may_call_anything(&self, asker: Asker<'_>) -> bool {
-        let may = |at: Option<&u32>| at.is_some_and(|at| self.may_call[*at as usize]);
-        self.all_may_call
-            || may(self.clients.get(asker.client))
-            || asker.groups.iter().any(|group| may(self.groups.get(group)))
-    }
-
-    /// Whether something of this program may be called, by a rule over its reads or writes or by one that names a
-    /// transaction of it: what a list of programs may tell.
-    pub fn may_enter(&self, asker: Asker<'_>, program: ProgramName) -> bool {
-        // A read and a write of nobody in particular: what rules over classes say of them holds for any.
-        let classes = ["Get", "Lst", "Chg"].into_iter().filter_map(|name| TransactionName::parse(name).ok());
-        let named = self.typed.keys().filter(|(of, _)| *of == program).map(|(_, name)| *name);
-        let may = |name| self.may_name(asker, program, name, Effect::of(program, name));
-        classes.chain(named).any(may)
-    }
-
-    /// Whether a rule could permit this call, whatever its values: a refusal here needs no catalog and no M3.
-    pub fn may_name(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> bool {
-        self.by_name(asker, program, transaction, effect).allowed
-    }
-
-    /// The same with the rules that it hangs on.
-    pub fn decide_name(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> Decision {
-        self.by_name(asker, program, transaction, effect)
-    }
-
-    /// `may_call_anything` as a decision; no single rule makes it.
-    pub fn decide_door(&self, asker: Asker<'_>) -> Decision {
-        match self.may_call_anything(asker) {
-            true => Decision { allowed: true, reason: Reason::Allowed, ..Decision::by_nobody() },
-            false => Decision::by_nobody(),
-        }
+        schema::text(&self.typed, &self.facts, &self.site.claims)
     }
 
     /// The fields that some rule reads when this client makes this call.
@@ -187,26 +143,6 @@ impl Set {
     ) -> Vec<Box<str>> {
         let narrow = self.narrow(asker, program, transaction, effect);
         narrow.map(|narrow| narrow.reads.claims.iter().cloned().collect()).unwrap_or_default()
-    }
-
-    /// Whether answers may show this field whatever the call's values. `Decision::may_show` knows more: here a
-    /// permit with conditions on values, or with a last day, reveals nothing.
-    pub fn readable(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        field: FieldName,
-    ) -> bool {
-        if !is_sensitive(field.as_str()) {
-            return true;
-        }
-        let decision = self.by_name(asker, program, transaction, Effect::of(program, transaction));
-        let certain = |id: &Arc<str>| {
-            let rule = self.book.rules.iter().find(|rule| rule.id == *id);
-            rule.is_some_and(|r| r.whole_by_name && r.expires_at.is_none() && r.reveals.contains(&field))
-        };
-        decision.allowed && decision.rules.iter().any(certain)
     }
 
     /// Whether this very call is allowed, here and in every other place that its inputs name.
@@ -247,7 +183,8 @@ impl Set {
         if narrow.dated {
             key.extend((ask.unix_seconds / 86_400).to_le_bytes());
         }
-        context::key(&narrow.reads, narrow.typed, ask, place, &self.site.zones, &mut key);
+        let fact = narrow.fact.as_deref();
+        context::key(&narrow.reads, narrow.typed, fact, ask, place, &self.site.zones, &mut key);
         self.remember(key, || self.evaluate(narrow, ask, place))
     }
 
@@ -267,11 +204,19 @@ impl Set {
                 None => return Decision::refused(Reason::NoZone, narrow.local.iter().cloned()),
             },
         };
-        let reads = &narrow.cedar_reads;
-        let context = || context::context(reads, &narrow.kinds, narrow.typed, ask, place, &self.site.zones);
+        let seen = Seen::of(ask, place, local);
+        if narrow.record(ask).is_none() {
+            let looking: Vec<_> = narrow.looking(&seen).cloned().collect();
+            if !looking.is_empty() {
+                return Decision::refused(Reason::FactMissing, looking);
+            }
+        }
+        let (reads, zones) = (&narrow.cedar_reads, &self.site.zones);
+        let fact = narrow.fact.as_deref();
+        let context = || context::context(reads, &narrow.kinds, narrow.typed, fact, ask, place, zones);
         let made = OnceCell::new();
         // A value that can't be compared ends it, whichever rule reads it.
-        if !reads.fields.is_empty() || reads.has(Reads::QUERY) {
+        if !reads.fields.is_empty() || reads.has(Reads::QUERY | Reads::RECORD) {
             match context() {
                 Ok(context) => drop(made.set(narrow.request(context))),
                 Err(Unfit::Field(field)) => return Decision::refused(Reason::ValueNotComparable(field), []),
@@ -279,42 +224,11 @@ impl Set {
             }
         }
         let request = || made.get_or_init(|| context().ok().and_then(|context| narrow.request(context))).clone();
-        let (seen, entities) = (Seen::of(ask, place, local), &narrow.entities);
+        let entities = &narrow.entities;
         self.book.judge(&narrow.bench, &Case { seen, request: &request, entities, now: Some(ask.unix_seconds) })
     }
 
-    fn by_name(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> Decision {
-        let Some(narrow) = self.narrow(asker, program, transaction, effect) else {
-            return Decision::refused(Reason::EvaluationError, []);
-        };
-        if let Some(settled) = narrow.settled.as_ref().filter(|settled| settled.reason != Reason::Unverifiable) {
-            return settled.clone();
-        }
-        let decide = || {
-            let request = || {
-                let context = context::context_by_name(&narrow.by_name_reads, asker.scopes, asker.claims).ok()?;
-                narrow.request(context)
-            };
-            let (seen, entities) = (Seen::by_name(asker, program, transaction), &narrow.entities);
-            self.book.judge(&narrow.by_name, &Case { seen, request: &request, entities, now: None })
-        };
-        if narrow.by_name.is_cheap() {
-            return decide();
-        }
-        let mut key = Vec::with_capacity(64);
-        key.extend(narrow.number.to_le_bytes());
-        key.push(0);
-        context::key_by_token(&narrow.by_name_reads, asker, &mut key);
-        self.remember(key, decide)
-    }
-
-    fn remember(&self, key: Vec<u8>, decide: impl FnOnce() -> Decision) -> Decision {
+    pub(super) fn remember(&self, key: Vec<u8>, decide: impl FnOnce() -> Decision) -> Decision {
         if let Some(known) = self.remembered.get(key.as_slice()) {
             return known;
         }
@@ -338,7 +252,8 @@ impl Set {
         }
         let principals = self.principals(&key.asker);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let built = Narrow::build(&self.book, &self.typed, &principals, (program, transaction, effect), number)?;
+        let built =
+            Narrow::build(&self.book, (&self.typed, &self.facts), &principals, (program, transaction, effect), number)?;
         let built = Arc::new(built);
         self.narrows.insert(key, built.clone());
         Some(built)

@@ -11,6 +11,8 @@ pub struct Site {
     /// Claims of tokens that rules may see.
     pub claims: BTreeMap<Box<str>, ClaimKind>,
     pub zones: Zones,
+    /// An M3 user is set by whom the records are read that rules look at.
+    pub guard_user: bool,
 }
 
 impl Site {

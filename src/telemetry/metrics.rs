@@ -49,6 +49,8 @@ pub struct Metrics {
     /// `hit`, `stale`, `miss`, `negative`, `disk`, `failed`.
     pub catalog: IntCounterVec,
     pub policy_decisions: IntCounterVec,
+    /// Records that were read before a decision, by what came of it: `read`, or the word of the audit log for why not.
+    pub policy_fact_reads: IntCounterVec,
     pub rows_withheld: IntCounterVec,
     pub policy_rules: IntGauge,
     /// The set in force, by name, version and hash: 1.
@@ -57,7 +59,8 @@ pub struct Metrics {
     /// The shadow set that is asked, by name, version and hash: 1.
     pub policy_shadow_set: IntGaugeVec,
     pub policy_shadow_trouble: IntGauge,
-    /// By step (`door`, `name`, `values`) and what the shadow set says to it: `same`, `allow-deny`, `deny-allow`, `reveals`.
+    /// By step (`door`, `name`, `values`) and what the shadow set says to it: `same`, `allow-deny`, `deny-allow`, `reveals`,
+    /// `unread` where it looks at a record of M3 that nobody read.
     pub policy_shadow_decisions: IntCounterVec,
     /// By that, rule and client, the first 500 of them; the rest is `(others)`.
     pub policy_shadow_disagreements: IntCounterVec,
@@ -213,6 +216,11 @@ impl Metrics {
             m3_logons: made.counters("m3_logons_total", "Logons by outcome.", &["outcome"]),
             catalog: made.counters("catalog_total", "Catalog look-ups by result.", &["result"]),
             policy_decisions: made.counters("policy_decisions_total", "Policy decisions.", &["step", "verdict"]),
+            policy_fact_reads: made.counters(
+                "policy_fact_reads_total",
+                "Records that rules look at, read of M3 before the decision.",
+                &["result"],
+            ),
             rows_withheld: made.counters(
                 "rows_withheld_total",
                 "Records of a company or division outside the decision, kept from the caller.",

@@ -23,6 +23,8 @@ mod entries;
 mod evasion;
 mod exports;
 mod fabric;
+mod facts;
+mod facts_told;
 mod failopen;
 mod floors;
 mod forgeries;

@@ -117,6 +117,7 @@ impl Caller {
             m3_user: &self.user,
             layout: &self.layout,
             inputs: &self.inputs,
+            record: None,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             unix_seconds: NOW,
         }

@@ -394,6 +394,7 @@ fn policy(bencher: Bencher<'_, '_>, remembered: bool) {
             m3_user: &user,
             layout: &layout,
             inputs: &inputs,
+            record: None,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             unix_seconds: NOW,
         };
@@ -440,6 +441,7 @@ fn audited(bencher: Bencher<'_, '_>, what: &str) {
             effect: Some(if what == "read" { Effect::Read } else { Effect::Write }),
             place: Some(Place { company: Company::new(100).expect("a company"), division: Division::BLANK }),
             inputs: None,
+            record: None,
             step: audit::Step::Values,
             allowed: true,
             reason: "allowed",

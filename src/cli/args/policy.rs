@@ -133,7 +133,7 @@ pub(in crate::cli) struct PolicyExplain {
     #[arg(long, required_unless_present = "decision")]
     pub(in crate::cli) client: Option<String>,
     /// A decision of the audit log in place of a call: the id of `mi-decision` or of a problem's `decision_id`.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["call", "client", "group", "scope", "claim", "address", "at"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["call", "client", "group", "scope", "claim", "record", "address", "at"])]
     pub(in crate::cli) decision: Option<String>,
     /// The folder of the audit log; without it the one of the settings.
     #[arg(long, value_name = "FOLDER", requires = "decision")]
@@ -147,6 +147,10 @@ pub(in crate::cli) struct PolicyExplain {
     /// A claim of the token, as NAME=VALUE; of a set once for each of its texts.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(in crate::cli) claim: Vec<String>,
+    /// A field of the record that the rules look at, as FIELD=VALUE; may be given more than once. Without it the record
+    /// could not be read.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(in crate::cli) record: Vec<String>,
     /// The caller's address; the machine's own without it.
     #[arg(long)]
     pub(in crate::cli) address: Option<IpAddr>,

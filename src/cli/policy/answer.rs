@@ -3,7 +3,7 @@
 use super::super::show;
 use crate::model::{Effect, Place};
 use crate::policies::{Answer, Question};
-use crate::policy::{Miss, Reason, Set};
+use crate::policy::{Fact, Miss, Reason, Set};
 use serde_json::{Value, json};
 
 pub(super) fn missed(miss: &Miss) -> String {
@@ -31,8 +31,14 @@ pub(super) fn told(set: &Set, answer: &Answer) -> Value {
         "division": answer.place.division.as_str(),
         "rules": rules,
         "nearest": near,
+        "reads": answer.reads.as_ref().map(|fact| json!({ "read": &**fact.text(),
+            "fields": fact.fields().map(|field| field.to_string()).collect::<Vec<_>>() })),
         "set": set.hash(),
     })
+}
+
+fn names(fact: &Fact) -> String {
+    fact.fields().map(|field| field.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn explained(set: &Set, question: &Question, answer: &Answer) {
@@ -53,9 +59,13 @@ pub(super) fn explained(set: &Set, question: &Question, answer: &Answer) {
         Reason::EvaluationError => "a rule failed to evaluate".to_owned(),
         Reason::ValueNotComparable(field) => format!("a rule reads {field} and can't compare its value"),
         Reason::NoZone => "a rule reads the local time, and no zone is set for the place (policy.zones)".to_owned(),
+        Reason::FactMissing => "a rule looks at a record of M3, and none was read (--record FIELD=VALUE)".to_owned(),
         Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
     };
     show::line(&format!("  {because}"));
+    if let Some(fact) = &answer.reads {
+        show::line(&format!("  M3 is asked before: {} for {}", fact.text(), names(fact)));
+    }
     for id in answer.decision.rules.iter() {
         let place = set.spot(id).map(ToString::to_string).unwrap_or_default();
         show::line(&format!("    {id}  {place}"));

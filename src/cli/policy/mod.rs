@@ -20,7 +20,7 @@ use crate::config::{Backend, Settings};
 use crate::issuer::Clients;
 use crate::mock_m3::Metadata;
 use crate::model::{
-    Claim, ClaimKind, ClientId, Company, Division, Effect, Place, ProgramName, Standing, TransactionLayout,
+    Claim, ClaimKind, ClientId, Company, Division, Effect, FieldName, Place, ProgramName, Standing, TransactionLayout,
     TransactionName,
 };
 use crate::policies::{self, Answer, Caller, Files, Question, Wrong};
@@ -83,7 +83,7 @@ impl Bench {
     fn set(&self, dir: Option<&Path>) -> Result<(Set, Files), Failure> {
         let dir = dir.unwrap_or(&self.settings.policies);
         let files = policies::read(dir).map_err(|error| Failure::begin(error.to_string()))?;
-        let set = Set::load(&files.cedar, &self.site, &|program, name| self.layout(program, name));
+        let set = Set::load(&files.rules(), &self.site, &|program, name| self.layout(program, name));
         let set = set.map_err(|faults| {
             let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Failure::begin(format!("the rules of {} can't be used:\n{}", dir.display(), told.join("\n")))
@@ -136,6 +136,17 @@ impl Bench {
         given.into_iter().map(claim).collect()
     }
 
+    /// `FIELD=VALUE`, once for each field; without any the record can't be read.
+    fn record(words: &[String]) -> Result<Option<Vec<(FieldName, String)>>, Failure> {
+        let field = |word: &String| {
+            let wrong = |why: String| Failure::begin(format!("--record {word}: {why}"));
+            let (name, value) = word.split_once('=').ok_or_else(|| wrong("write FIELD=VALUE".to_owned()))?;
+            Ok((FieldName::parse(name).map_err(|fault| wrong(fault.to_string()))?, value.to_owned()))
+        };
+        let record = words.iter().map(field).collect::<Result<Vec<_>, Failure>>()?;
+        Ok((!record.is_empty()).then_some(record))
+    }
+
     fn ask(&self, set: &Set, question: &Question) -> Result<Answer, Wrong> {
         policies::ask(set, question, |program, name| self.layout(program, name))
     }
@@ -153,7 +164,8 @@ impl Bench {
         };
         let mut caller = self.caller(words.client.as_deref().unwrap_or_default(), &words.group, &words.scope);
         caller.claims = self.claims(&words.claim)?;
-        let question = Question { caller, asked, address: words.address.unwrap_or(HERE), unix_seconds };
+        let record = Self::record(&words.record)?;
+        let question = Question { caller, asked, record, address: words.address.unwrap_or(HERE), unix_seconds };
         let answer = self.ask(&set, &question).map_err(|wrong| Failure::begin(wrong.to_string()))?;
         if words.json {
             show::line(&told(&set, &answer).to_string());

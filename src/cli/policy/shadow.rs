@@ -41,6 +41,12 @@ fn shown(told: &Value, number: impl Fn(&Value, &str) -> u64) {
     }
     let (same, otherwise, dropped) = (number(told, "same"), number(told, "otherwise"), number(told, "dropped"));
     show::line(&format!("{same} decisions as they were, {otherwise} otherwise, {dropped} not asked about"));
+    let unread = number(told, "unread");
+    if unread > 0 {
+        show::line(&format!(
+            "{unread} that hang on a record of M3 which nobody read: M3 is asked nothing for a shadow set"
+        ));
+    }
     for row in told["rows"].as_array().into_iter().flatten() {
         let (count, pair, rule, client) =
             (number(row, "count"), text(row, "pair"), text(row, "rule"), text(row, "client"));

@@ -212,6 +212,7 @@ impl Inbound {
             effect: None,
             place: None,
             inputs: None,
+            record: None,
             step: audit::Step::Door,
             allowed: false,
             reason,

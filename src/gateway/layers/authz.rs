@@ -49,6 +49,7 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                     effect: None,
                     place: None,
                     inputs: None,
+                    record: None,
                     step: Step::Door,
                     allowed,
                     reason: if of_documents { "scope-missing" } else { "no-permit" },

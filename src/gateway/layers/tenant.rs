@@ -39,6 +39,7 @@ pub(crate) async fn tenant(state: Tenancy, request: Request) -> ControlFlow<Resp
         effect: None,
         place: None,
         inputs: None,
+        record: None,
         step: Step::Door,
         allowed: false,
         reason: Kind::TenantMismatch.slug(),

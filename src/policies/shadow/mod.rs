@@ -15,7 +15,7 @@ use crate::clock::unix_seconds;
 use crate::model::{
     Claim, ClientId, Effect, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName,
 };
-use crate::policy::{Ask, Asker, Decision, Set};
+use crate::policy::{Ask, Asker, Decision, FactValues, Reason, Set};
 use crate::store::write_private;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -81,6 +81,9 @@ struct Values {
     m3_user: M3User,
     layout: Arc<TransactionLayout>,
     inputs: Vec<Input>,
+    /// What was read for the decision, and by which fact it was tried.
+    record: Option<FactValues>,
+    tried: Option<Arc<str>>,
     address: IpAddr,
     unix_seconds: u64,
 }
@@ -128,7 +131,7 @@ impl Shadow {
         &self,
         who: &Principal,
         ask: &Ask<'_>,
-        layout: &Arc<TransactionLayout>,
+        (layout, tried): (&Arc<TransactionLayout>, Option<&Arc<str>>),
         was: &Decision,
         id: impl fmt::Display,
     ) {
@@ -139,6 +142,8 @@ impl Shadow {
                 m3_user: ask.m3_user.clone(),
                 layout: Arc::clone(layout),
                 inputs: ask.inputs.to_vec(),
+                record: ask.record.cloned(),
+                tried: tried.cloned(),
                 address: ask.address,
                 unix_seconds: ask.unix_seconds,
             };
@@ -270,6 +275,11 @@ impl Shadow {
         let is = question.put(&candidate.set);
         let pair = Pair::of(&question.was, &is);
         let compared = &self.metrics.policy_shadow_decisions;
+        if question.hangs_on_a_record(&candidate.set, &is) {
+            // M3 is asked nothing for a candidate: what it would have decided is not known.
+            compared.with_label_values(&[question.step(), "unread"]).inc();
+            return self.tally.lock().unwrap_or_else(PoisonError::into_inner).unread();
+        }
         compared.with_label_values(&[question.step(), pair.map_or("same", Pair::word)]).inc();
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pair) = pair else { return tally.agreed() };
@@ -340,9 +350,22 @@ impl Question {
                 m3_user: &values.m3_user,
                 layout: &values.layout,
                 inputs: &values.inputs,
+                record: values.record.as_ref(),
                 address: values.address,
                 unix_seconds: values.unix_seconds,
             }),
+        }
+    }
+
+    /// Whether this set's decision is none, for it looks at a record that M3 was not asked for.
+    fn hangs_on_a_record(&self, set: &Set, decision: &Decision) -> bool {
+        let On::Values(values) = &self.on else { return false };
+        let Some(fact) = set.fact(values.layout.program, values.layout.name) else { return false };
+        let tried = values.record.is_none() && values.tried.as_ref() == Some(fact.text());
+        match decision.reason {
+            Reason::FactMissing => !tried,
+            Reason::Unverifiable => !fact.is_known(),
+            _ => false,
         }
     }
 

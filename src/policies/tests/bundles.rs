@@ -264,3 +264,32 @@ fn keys_are_those_of_other_tools_and_a_private_one_is_not_written_over() {
     office.key("one");
     SigningKey::make(&office.path("one")).expect_err("there is one");
 }
+
+const FACTS: &str = "[[fact]]\nof = [\"PPS200MI/ApprovePO\"]\nread = \"PPS200MI/GetHead\"\nkey = { PUNO = \"PUNO\" }\nfields = [\"NTAM\"]\n";
+
+#[test]
+fn the_records_that_rules_look_at_are_part_of_their_set_wherever_it_goes() {
+    let office = Office::new();
+    let without = read(&office.path("rules")).expect("a folder");
+    office.write("facts.toml", FACTS);
+    let with = read(&office.path("rules")).expect("a folder");
+    assert!(!with.same_rules(&without) && with.same_rules(&with.clone()));
+    let opened = open_bundle(office.signed(&["security"]), &office.trust(&["security"], 1)).expect("a bundle");
+    assert_eq!(opened.facts.map(|facts| facts.text), Some(FACTS.to_owned()));
+    office.give_out(&["security"]);
+    let active = office.start(&["security"]).expect("a set");
+    let first = active.set().hash().to_owned();
+    let kept = Kept::at(office.path("kept"));
+    let last = kept.sets().expect("the list").pop().expect("a set");
+    assert_eq!(fs::read_to_string(kept.folder(&last.id).join("facts.toml")).expect("a file"), FACTS);
+
+    office.write("facts.toml", &FACTS.replace("NTAM", "DIVI"));
+    office.version(2);
+    office.give_out(&["security"]);
+    assert_eq!(trouble(&active), "");
+    assert_ne!(active.set().hash(), first, "with other facts it is another set");
+    office.write("facts.toml", "[[fact]]\n");
+    office.version(3);
+    office.give_out(&["security"]);
+    assert!(trouble(&active).contains("facts.toml:1:"), "{}", trouble(&active));
+}

@@ -21,6 +21,7 @@ fn decide(set: &Set, group: &str, call: &str, company: u16) -> Decision {
         m3_user: &M3User::parse("MIGATE").expect("a user"),
         layout: &layout,
         inputs: &[],
+        record: None,
         address: IpAddr::from([127, 0, 0, 1]),
         unix_seconds: 1_795_456_800,
     });

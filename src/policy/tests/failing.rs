@@ -98,8 +98,8 @@ fn failing(set: &Set, ask: &Try) -> Option<Vec<String>> {
     let typed = set.typed.get(&(ask.program, ask.transaction)).cloned().flatten();
     let target = Target::new(ask.program, ask.transaction, ask.effect, typed.is_some());
     let kinds = typed.clone().unwrap_or_default();
-    let reads = Reads::everything(kinds.keys().copied(), &["department", "roles"]);
-    let context = context(&reads, &kinds, typed.is_some(), &ask.ask(), ask.place, &everywhere()).ok()?;
+    let reads = Reads::everything(kinds.keys().copied(), &["department", "roles"], []);
+    let context = context(&reads, &kinds, typed.is_some(), None, &ask.ask(), ask.place, &everywhere()).ok()?;
     let whom = vec![identity::uid(&identity::TYPES.client, &identity::text(&ask.client, LOCAL))];
     let entities = entities(&target, &whom, (ask.program, ask.transaction, ask.effect))?;
     let request = Request::new(whom[0].clone(), target.action, target.resource, context, None).expect("a request");

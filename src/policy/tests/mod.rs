@@ -1,5 +1,5 @@
 use super::identity;
-use super::{Ask, Asker, Decision, Reason, Set, Site, Source};
+use super::{Ask, Asker, Decision, FactValues, Reason, Set, Site, Source};
 use crate::model::{
     Claim, ClaimKind, ClientId, Company, DateForm, Division, Effect, FieldKind, FieldLayout, FieldName, Input, Layout,
     M3User, Place, ProgramName, TransactionLayout, TransactionName, Value,
@@ -12,6 +12,7 @@ use std::sync::Arc;
 mod export;
 mod failing;
 mod faults;
+mod records;
 mod site;
 mod sliced;
 
@@ -97,6 +98,7 @@ struct Try {
     user: M3User,
     layout: Arc<TransactionLayout>,
     inputs: Vec<Input>,
+    record: Option<FactValues>,
     address: IpAddr,
     now: u64,
 }
@@ -115,6 +117,7 @@ fn caller() -> Try {
         user: M3User::parse("MIGATE").expect("a user"),
         layout: layout(program, transaction).expect("a layout"),
         inputs: Vec::new(),
+        record: None,
         address: IpAddr::from([10, 0, 0, 1]),
         now: NOW,
     }
@@ -174,6 +177,7 @@ impl Try {
             m3_user: &self.user,
             layout: &self.layout,
             inputs: &self.inputs,
+            record: self.record.as_ref(),
             address: self.address,
             unix_seconds: self.now,
         }

@@ -20,7 +20,7 @@ pub(super) fn everywhere() -> Zones {
 }
 
 /// The same decision without any of our shortcuts: every rule, every attribute, the client's own name.
-fn whole(set: &Set, schema: &Schema, ask: &Try) -> Option<Decision> {
+pub(super) fn whole(set: &Set, schema: &Schema, ask: &Try) -> Option<Decision> {
     let rules = &set.book.rules;
     let typed = set.typed.get(&(ask.program, ask.transaction));
     let target = Target::new(ask.program, ask.transaction, ask.effect, typed.is_some());
@@ -31,8 +31,10 @@ fn whole(set: &Set, schema: &Schema, ask: &Try) -> Option<Decision> {
     let mut principals = vec![identity::uid(&identity::TYPES.client, &identity::text(&ask.client, LOCAL))];
     principals.extend(ask.groups.iter().map(|group| identity::uid(&identity::TYPES.group, group)));
     let kinds = typed.cloned().flatten().unwrap_or_default();
-    let reads = Reads::everything(kinds.keys().copied(), &["department", "roles"]);
-    let context = context(&reads, &kinds, typed.is_some(), &ask.ask(), ask.place, &everywhere()).ok()?;
+    let fact = set.fact(ask.program, ask.transaction).map(|fact| &**fact);
+    let record = fact.into_iter().flat_map(|fact| fact.fields());
+    let reads = Reads::everything(kinds.keys().copied(), &["department", "roles"], record);
+    let context = context(&reads, &kinds, typed.is_some(), fact, &ask.ask(), ask.place, &everywhere()).ok()?;
     let entities = entities(&target, &principals, (ask.program, ask.transaction, ask.effect))?;
     let checked: Vec<_> = entities.iter().filter(|e| *e.uid().type_name() != identity::TYPES.action).cloned().collect();
     let checked = Entities::from_entities(checked, Some(schema)).expect("entities that the schema knows");
@@ -177,7 +179,7 @@ fn what_is_answered_without_cedar_is_cedars_answer() {
     proptest!(ProptestConfig::with_cases(400), |(text in rules(), asks in prop::collection::vec((tries(), address), 12))| {
         let set = Set::load(&[source(&text)], &Site { zones: everywhere(), ..site() }, &layout);
         let set = set.unwrap_or_else(|faults| panic!("{text}{}", faults[0]));
-        let schema = schema::schema(&set.typed, &set.site.claims).expect("the schema of the set");
+        let schema = schema::schema(&set.typed, &set.facts, &set.site.claims).expect("the schema of the set");
         for (mut ask, address) in asks {
             ask.address = address.parse().expect("an address");
             let whole = whole(&set, &schema, &ask).expect("a context");
@@ -196,7 +198,7 @@ fn what_is_answered_without_cedar_is_cedars_answer() {
 #[test]
 fn a_sliced_decision_is_the_whole_sets_decision() {
     let set = set(MIXED);
-    let schema = schema::schema(&set.typed, &set.site.claims).expect("the schema of the set");
+    let schema = schema::schema(&set.typed, &set.facts, &set.site.claims).expect("the schema of the set");
     proptest!(ProptestConfig::with_cases(1_500), |(ask in tries())| {
         let sliced = ask.of(&set);
         let whole = whole(&set, &schema, &ask).expect("a context");

@@ -11,6 +11,7 @@ use mi_gateway::m3::{Found, RestReader, read_frame};
 use mi_gateway::mock_m3::Faults;
 use mi_gateway::model::{Charset, Conventions, FieldKind, FieldLayout, FieldName, Record};
 use mi_gateway::policies::{Trust, open_bundle, pack};
+use mi_gateway::policy::{self, FACTS, Set, Site};
 use mi_gateway::telemetry::TraceContext;
 use mi_gateway::translate::{
     BULK_LIMITS, BULK_PATH, Bulk, Next, Part, SplitFault, SplitLimits, Splitter, Status, read, slots, status,
@@ -171,6 +172,15 @@ pub fn settings(bytes: &[u8]) {
         assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.place.is_empty() && !fault.hint.is_empty()));
     }
     let _ = Plan::parse("limits.toml", text, "https://localhost");
+    facts(text);
+}
+
+/// What a set says of records is taken whole, or each fault of it stands in its file with a way to mend it.
+fn facts(text: &str) {
+    let source = policy::Source { name: FACTS.into(), text: text.to_owned() };
+    if let Err(faults) = Set::load(&[source], &Site::of("https://localhost"), &|_, _| None) {
+        assert!(!faults.is_empty() && faults.iter().all(|fault| fault.spot.file == FACTS && fault.hint.is_some()));
+    }
 }
 
 /// A bundle that opens is the same set when it is packed again, and nobody has signed what trusted keys have not.
