@@ -18,6 +18,7 @@ mod intent;
 mod layers;
 mod listing;
 mod openapi;
+mod placed;
 mod problem;
 mod rate;
 mod refused;

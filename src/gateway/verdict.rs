@@ -157,11 +157,20 @@ impl<'a> Weighed<'a> {
         }
     }
 
+    /// The same call in another place.
+    pub(super) fn ask_in(&self, place: Place) -> Ask<'_> {
+        Ask { place, ..self.ask() }
+    }
+
+    pub(super) fn who(&self) -> &'a Principal {
+        self.who
+    }
+
     fn bound(&self) -> Result<(), Problem> {
         bound_to(self.who, self.layout, self.inputs, self.place)
     }
 
-    fn judged<'b>(&'b self, decided: &'b Decided, bound: bool) -> Judged<'b> {
+    fn judged<'b>(&'b self, decided: &'b Decided, kept: Kept) -> Judged<'b> {
         let Decided { set, decision, .. } = decided;
         Judged {
             who: self.who,
@@ -173,12 +182,26 @@ impl<'a> Weighed<'a> {
             place: Some(self.place),
             inputs: Some((self.layout, self.inputs)),
             reading: self.reading.as_ref(),
-            step: if bound { Step::Values } else { Step::Bounds },
-            allowed: decision.allowed && bound,
-            reason: if bound { decision.reason.word() } else { "bound-elsewhere" },
+            step: if kept == Kept::All { Step::Values } else { Step::Bounds },
+            allowed: decision.allowed && kept == Kept::All,
+            reason: match kept {
+                Kept::All => decision.reason.word(),
+                Kept::NotBounds => "bound-elsewhere",
+                Kept::NotSites => "site-elsewhere",
+            },
             rules: &decision.rules,
         }
     }
+}
+
+/// What a call that the rules allow keeps to besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    All,
+    /// It works where its client is not let work.
+    NotBounds,
+    /// It writes to a site of a division where it would be refused.
+    NotSites,
 }
 
 impl Exchange {
@@ -200,21 +223,26 @@ impl Exchange {
         self.metrics.policy_decisions.with_label_values(&["values", decision.verdict()]).inc();
         let record = call.reading.as_ref().and_then(Reading::values).cloned();
         let decided = Decided { set, decision, record };
+        let mut kept = if bound.is_ok() { Kept::All } else { Kept::NotBounds };
         if decided.decision.allowed && bound.is_ok() {
-            return Ok(decided);
+            bound = self.by_its_sites(call, &decided.set).await;
+            if bound.is_ok() {
+                return Ok(decided);
+            }
+            kept = Kept::NotSites;
         }
-        let ticket = self.written(call, &decided, bound.is_ok());
+        let ticket = self.written(call, &decided, kept);
         bound.map_err(|problem| problem.decided(ticket.id))?;
-        Err(call.judged(&decided, true).refusal(decided.decision.reason).decided(ticket.id))
+        Err(call.judged(&decided, kept).refusal(decided.decision.reason).decided(ticket.id))
     }
 
     /// The line of a call that goes to M3.
     pub(super) fn allowed(&self, call: &Weighed<'_>, decided: &Decided) -> Ticket {
-        self.written(call, decided, true)
+        self.written(call, decided, Kept::All)
     }
 
-    fn written(&self, call: &Weighed<'_>, decided: &Decided, bound: bool) -> Ticket {
-        let ticket = call.judged(decided, bound).record(&self.audit);
+    fn written(&self, call: &Weighed<'_>, decided: &Decided, kept: Kept) -> Ticket {
+        let ticket = call.judged(decided, kept).record(&self.audit);
         if let Some(shadow) = self.policies.shadow() {
             let tried = call.reading.as_ref().map(|reading| reading.fact.text());
             shadow.values(call.who, &call.ask(), (call.layout, tried), &decided.decision, ticket.id);

@@ -166,9 +166,20 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
             let hint = format!("it has {}", if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") });
             faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("unknown-field").hint(hint));
         }
+        let carried = |name: &&str| kinds.keys().any(|field| field.as_str() == *name);
+        if rule.reads.has(Reads::DIVISION) && !OF_A_DIVISION.iter().any(|name| carried(&name)) {
+            let message = format!(
+                "{program}/{transaction} carries no division: which one it is said to work in is its caller's to say"
+            );
+            let hint = "read it of the record before the decision: context.record.DIVI, with a fact in facts.toml";
+            faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("division-not-carried").hint(hint));
+        }
     }
     faults
 }
+
+/// By these a call says which division it works in; sites are looked up.
+const OF_A_DIVISION: [&str; 8] = ["DIVI", "FACI", "WHLO", "CDIV", "CPDIVI", "DFDI", "FDIV", "FRDI"];
 
 /// What the set's file declares; of a fact that no rule looks at, and of one that nobody may read here, a warning.
 fn facts(

@@ -45,6 +45,7 @@ mod outbox;
 mod outcomes;
 mod outside;
 mod paths;
+mod placed;
 mod places;
 mod process;
 mod publisher;

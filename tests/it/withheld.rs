@@ -14,7 +14,7 @@ const FACILITIES: &str = "MMS200MI/LstFacByItem;divi=AAA?ITNO=A00001";
 const CUSTOMERS: &str = "CRS610MI/LstByNumber";
 
 /// A house whose `branch` is allowed what `when` says, and whose `office` everything.
-async fn house(when: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller, Caller) {
+pub(crate) async fn house(when: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller, Caller) {
     let state = tempfile::tempdir().expect("a temporary folder");
     let rules = state.path().join("rules");
     std::fs::create_dir_all(&rules).expect("a folder");
@@ -41,7 +41,7 @@ async fn house(when: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller
     (house, branch, office)
 }
 
-const OF_AAA: &str = "context.division == \"AAA\"";
+pub(crate) const OF_AAA: &str = "context.division == \"AAA\"";
 
 /// In the head of a short answer, in the trailers of a long one.
 fn told<'a>(reply: &'a Reply, name: &str) -> &'a str {

@@ -63,3 +63,15 @@ fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() 
         assert!((7..=120).contains(&accepted), "{open}{link}: {accepted}");
     }
 }
+
+#[test]
+fn a_division_that_a_transaction_does_not_carry_is_no_condition_of_it() {
+    let rule = |call: &str| {
+        format!("permit (principal, action == Action::\"{call}\", resource) when {{ context.division == \"AAA\" }};")
+    };
+    refused(&rule("PPS200MI/ApprovePO"), "carries no division");
+    let set = |call: &str| Set::load(&[source(&rule(call))], &site(), &layout);
+    for call in ["CRS610MI/ChgFinancial", "MMS200MI/UpdItmWhs"] {
+        assert!(set(call).is_ok(), "{call}: its own field, or a site that is looked up");
+    }
+}
