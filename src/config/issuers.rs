@@ -187,6 +187,7 @@ fn standing(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Standing {
         companies: reader.many(&key("companies"), COMPANY, company).unwrap_or_default(),
         divisions: reader.many(&key("divisions"), DIVISION, division).unwrap_or_default(),
         run_as: reader.many(&key("run_as"), USER, user).unwrap_or_default(),
+        rid_is_key: flag(reader, &key("rid_is_key")).unwrap_or_default(),
     }
 }
 

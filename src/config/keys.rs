@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::secret::first_line;
 use super::settings::{Backend, Certificate, LogSettings, Operations, Settings};
 use crate::auth::{ProofSettings, RequireBound};
+use crate::model::{FieldName, Sensitive};
 use crate::policies::Gate;
 use crate::policy::Zones;
 use crate::{catalog, edge, gateway, issuer};
@@ -37,7 +38,11 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
     let issuers = issuers(reader);
     let (policies, policy_trust) = policy::whence(reader);
     let clients = clients(reader, &issuers);
-    let (outbox, publish) = (outbox(reader, &state), publish(reader, &backend));
+    let sensitive =
+        Sensitive::with(reader.many("privacy.sensitive_fields", "field names, like BACD", field).unwrap_or_default());
+    let mut outbox = outbox(reader, &state);
+    outbox.sensitive = sensitive.clone();
+    let publish = publish(reader, &backend);
     let points = points(reader, &state, trial, &publish);
     let inbound = inbound(reader, &issuers, &points, &publish, &outbox);
     Settings {
@@ -70,7 +75,7 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         catalog,
         backend,
         group_users,
-        audit: audit(reader, &state),
+        audit: audit(reader, &state, &sensitive),
         outbox,
         publish,
         points,
@@ -86,6 +91,10 @@ pub(super) fn settings(reader: &mut Reader) -> Settings {
         secret_files: Vec::new(),
         state,
     }
+}
+
+fn field(text: &str) -> Option<FieldName> {
+    FieldName::parse(text).ok()
 }
 
 /// Names as IANA gives them; their rules come from the system, or were built in where it has none.

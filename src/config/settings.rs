@@ -215,6 +215,7 @@ impl Settings {
             claims: declared.map(|(name, kind)| (name.as_str().into(), *kind)).collect(),
             zones: self.zones.clone(),
             guard_user: self.guard_user.is_some(),
+            sensitive: self.outbox.sensitive.clone(),
         }
     }
 

@@ -104,6 +104,7 @@ impl Exchange {
             learnt.transaction = Some(asked.transaction);
             learnt.effect = Some(effect);
         }
+        intent::called_by_rid(asked, who, visit, effect);
         // What is blocked by hand is refused before any rule is asked.
         match blocked::by_name(self, (asked.program, asked.transaction), who, visit) {
             Some(problem) => return Err(problem.into()),
@@ -131,7 +132,7 @@ impl Exchange {
             let mut weighed = Weighed::new(asked, (who, visit, &user), effect, place, (&layout, &inputs));
             let decided = self.value_policy(&mut weighed).await?;
             // Before M3 is asked: a column that doesn't exist is no reason to fail after a write was done.
-            let columns = |field| decided.decision.may_show(field);
+            let columns = |field| decided.decision.may_show(field, &self.outbox.settings().sensitive);
             let table = Table::new(&asked.options, layout.clone(), shape.trims_by_default(), columns)?;
             // A cursor holds values of the last record: not those that the caller may not see.
             let pen = pen.filter(|pen| pen.bound.continuation().outputs().all(|at| columns(field_of(&layout, at))));

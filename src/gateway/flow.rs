@@ -113,7 +113,7 @@ pub(super) async fn write(
                     if pledge.is_awaited() {
                         early.read(&mut reply).await;
                     }
-                    let kept = intent::kept(&call.layout, &early.records);
+                    let kept = intent::kept(&pledge, &call.layout, &early.records);
                     pledge.settle(&outbox::Outcome::Done { reported, records: kept }).await;
                 }
                 if begun.send(Ok(reported)).is_err() {

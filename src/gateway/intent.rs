@@ -7,9 +7,9 @@ use super::problem::{Kind, Problem};
 use super::refused::{self, Refused};
 use super::visit::Visit;
 use crate::audit::Ticket;
-use crate::model::{Call, FieldName, Record, Refusal, TransactionLayout, is_sensitive};
+use crate::model::{Call, Effect, FieldName, Principal, Record, Refusal, TransactionLayout};
 use crate::outbox::{self, Due, IdempotencyKey, Intent, Opened, Outbox, Outcome, Pledge};
-use crate::translate::Failure;
+use crate::translate::{Asked, Failure};
 use http::HeaderMap;
 use std::time::Duration;
 
@@ -32,6 +32,15 @@ pub(super) fn take_key(headers: &HeaderMap, visit: &Visit) -> Result<(), Problem
     let detail = "The Idempotency-Key is one word of at most 255 printable characters, bare or in quotes, said once.";
     visit.is_called(key.ok_or_else(|| Problem::new(Kind::RequestUnreadable, detail))?);
     Ok(())
+}
+
+/// Where the client is set so, its `_rid` stands for the key that it did not give.
+pub(super) fn called_by_rid(asked: &Asked, who: &Principal, visit: &Visit, effect: Effect) {
+    let rid = asked.rid.as_deref().filter(|_| who.standing.rid_is_key && effect.is_write());
+    let said = || format!("{}/{} {:?} {:?}", asked.program, asked.transaction, asked.options, asked.fields);
+    if let Some(key) = rid.and_then(|rid| IdempotencyKey::of_rid(rid, &said())) {
+        visit.is_called(key);
+    }
 }
 
 /// Returns when the log has the decision and the outbox the intent, each where it has to: one wait for both.
@@ -130,9 +139,9 @@ fn again(outcome: Outcome, layout: &TransactionLayout) -> Result<Begun, Refused>
 }
 
 /// M3's records by field, as the outbox keeps them: what is blank or secret is left out.
-pub(super) fn kept(layout: &TransactionLayout, records: &[Record]) -> Vec<Vec<(String, String)>> {
+pub(super) fn kept(pledge: &Pledge, layout: &TransactionLayout, records: &[Record]) -> Vec<Vec<(String, String)>> {
     let of = |record: &Record| {
-        let fields = layout.output.fields().iter().filter(|field| !is_sensitive(field.name.as_str()));
+        let fields = layout.output.fields().iter().filter(|field| pledge.may_keep(field.name));
         let fields = fields.map(|field| (field.name.to_string(), record.value(field).into_owned()));
         fields.filter(|(_, value)| !value.is_empty()).collect()
     };

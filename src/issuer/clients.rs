@@ -180,8 +180,9 @@ impl Clients {
 fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     sqlx::query(
         "INSERT INTO clients (id, name, tenant, secret_hash, saak, sask_hash, scopes, client_groups, m3_user, company,
-         division, language, companies, divisions, run_as, dpop, generation, created_at, auth, auth_with, bound)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         division, language, companies, divisions, run_as, dpop, generation, created_at, auth, auth_with, bound,
+         rid_is_key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(client.id.to_string())
     .bind(client.name.clone())
@@ -204,6 +205,7 @@ fn insert(client: &Client) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite:
     .bind(client.authentication.written().0)
     .bind(client.authentication.written().1)
     .bind(client.bound)
+    .bind(client.standing.rid_is_key)
 }
 
 /// With commas between, for the blank division is a word too; nothing is the empty list.
@@ -230,6 +232,7 @@ fn standing(row: &SqliteRow) -> Result<Standing, Error> {
         companies: unlisted(row.try_get("companies")?, Company::parse)?,
         divisions: unlisted(row.try_get("divisions")?, Division::parse)?,
         run_as: unlisted(row.try_get("run_as")?, M3User::parse)?,
+        rid_is_key: row.try_get("rid_is_key")?,
     })
 }
 

@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
     ALTER TABLE clients ADD COLUMN auth_with TEXT;
     ALTER TABLE clients ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
 ",
+    "ALTER TABLE clients ADD COLUMN rid_is_key INTEGER NOT NULL DEFAULT 0",
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {

@@ -18,6 +18,8 @@ pub struct Standing {
     pub divisions: Vec<Division>,
     /// Other users that it may run as (`m3user`); empty: none.
     pub run_as: Vec<M3User>,
+    /// A write by GET is called by its `_rid`, as if that were an Idempotency-Key: clients of Infor's make one for each call.
+    pub rid_is_key: bool,
 }
 
 impl Standing {

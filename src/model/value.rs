@@ -169,20 +169,12 @@ pub fn is_key(field: &str) -> bool {
     KEYS.binary_search(&field).is_ok()
 }
 
-/// Fields that hold a secret or a PIN: never logged, never stored, never returned unless a rule names them.
-pub fn is_sensitive(field: &str) -> bool {
-    // Asked for every column of every answer; nearly none begins like these.
-    field.starts_with('P') && SENSITIVE.binary_search(&field).is_ok()
-}
-
 const KEYS: &[&str] = &[
     "ADID", "AIT1", "AIT2", "AIT3", "AIT4", "AIT5", "AIT6", "AIT7", "AITM", "BANO", "BUYE", "CDIV", "CONO", "CPDIVI",
     "CUCD", "CUNO", "CUTP", "DIVI", "EXIN", "FACI", "ITCL", "ITGR", "ITNO", "ITTY", "LANC", "MINM", "MODL", "MSGN",
     "ORNO", "ORTP", "ORTY", "PLGR", "POPN", "PRCD", "PRNO", "PUNO", "PYNO", "RESP", "SMCD", "STAT", "STRT", "SUCL",
     "SUNO", "SUTY", "TEDL", "TEPY", "TRNM", "UNMS", "USID", "WHLO", "WHSL",
 ];
-
-const SENSITIVE: &[&str] = &["PASS", "PASW", "PIN", "PINC", "PSWD", "PWD", "PWM1", "PWM2", "PWMT", "PWRD"];
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use super::seal::{ANYWHERE, Seal};
 use super::status::Status;
 use super::tidy::Ages;
 use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
-use crate::model::{ProgramName, is_sensitive};
+use crate::model::{FieldName, ProgramName, Sensitive};
 use crate::store::{Store, write_private};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -43,14 +43,26 @@ pub struct Settings {
     pub most_bytes: u64,
     /// What content is sealed with.
     pub seal: Seal,
+    /// Fields that are never written down.
+    pub sensitive: Sensitive,
 }
 
 impl Settings {
     pub fn under(folder: PathBuf) -> Self {
         let (day, week) = (Duration::from_secs(86_400), Duration::from_secs(7 * 86_400));
         let (parked, entries) = (90 * day, 90 * day);
-        let (most_bytes, seal) = (MOST_BYTES, Seal::default());
-        Self { folder, required: true, key_lifetime: day, retention: week, parked, entries, most_bytes, seal }
+        let (most_bytes, seal, sensitive) = (MOST_BYTES, Seal::default(), Sensitive::default());
+        Self {
+            folder,
+            required: true,
+            key_lifetime: day,
+            retention: week,
+            parked,
+            entries,
+            most_bytes,
+            seal,
+            sensitive,
+        }
     }
 
     pub fn ages(&self) -> Ages {
@@ -251,11 +263,12 @@ impl Outbox {
 
     fn line(&self, id: i64, intent: &Intent) -> Result<Line, Error> {
         let (program, transaction) = (intent.program.as_str(), intent.transaction.as_str());
-        let whole = intent.fields.iter().all(|(name, _)| !is_sensitive(name.as_str()));
+        let secret = |name: &FieldName| self.0.settings.sensitive.has(*name);
+        let whole = intent.fields.iter().all(|(name, _)| !secret(name));
         let fields: Vec<(&str, &str)> = intent
             .fields
             .iter()
-            .filter(|(name, _)| !is_sensitive(name.as_str()))
+            .filter(|(name, _)| !secret(name))
             .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         let fields = serde_json::to_string(&fields).unwrap_or_default();

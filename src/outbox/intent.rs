@@ -3,6 +3,7 @@
 use super::desk::Outbox;
 use super::writer::Settled;
 use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -22,6 +23,8 @@ impl fmt::Debug for IdempotencyKey {
 }
 
 const LONGEST_KEY: usize = 255;
+/// Before what a key of a header may begin with: the store finds these by it.
+const RID: char = '\u{1}';
 
 impl IdempotencyKey {
     /// Bare, or quoted as a string of a structured field. `None`: empty, too long, or not printable ASCII.
@@ -33,6 +36,14 @@ impl IdempotencyKey {
         };
         let good = !text.is_empty() && text.len() <= LONGEST_KEY && text.bytes().all(|b| (b' '..=b'~').contains(&b));
         good.then(|| Self { text: text.into(), ordinal: 0 })
+    }
+
+    /// Of a `_rid`: it is of this very request (`said`), and no header says the like. `None` for one that can't be a name.
+    pub fn of_rid(rid: &str, said: &str) -> Option<Self> {
+        let good = !rid.is_empty() && rid.len() <= LONGEST_KEY && rid.bytes().all(|b| (b'!'..=b'~').contains(&b));
+        let digest = digest(&SHA256, format!("{rid}\n{said}").as_bytes());
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        good.then(|| Self { text: format!("{RID}{digest}").into(), ordinal: 0 })
     }
 
     /// The same key's transaction of a bulk call.
@@ -214,6 +225,11 @@ impl Pledge {
     /// one else knows.
     pub fn is_awaited(&self) -> bool {
         self.keyed || self.due.iter().any(|due| !due.is_known() || due.lacks_part())
+    }
+
+    /// Nothing secret is written down.
+    pub fn may_keep(&self, field: FieldName) -> bool {
+        !self.outbox.settings().sensitive.has(field)
     }
 
     /// M3 has answered. Returns when that is on the disk, or at once where nothing hangs on it.

@@ -164,4 +164,8 @@ pub(super) const STEPS: &[&str] = &["
         division TEXT NOT NULL, cause TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (noun, company, batch)
     ) STRICT;
     CREATE INDEX handed_by_age ON handed (at);
+",
+    // Keys that clients did not give as such hold for a shorter time.
+    "
+    CREATE INDEX intents_called_by_rid ON intents (opened) WHERE idem_key < ' ';
 "];

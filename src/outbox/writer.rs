@@ -96,6 +96,8 @@ const TOGETHER: usize = 512;
 /// What could not be settled while the disk is full; beyond it the next start asks M3.
 const MOST_LEFT: usize = 65_536;
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long a `_rid` names a write, in milliseconds.
+const RIDS: i64 = 600_000;
 
 pub(super) enum Order {
     Open {
@@ -324,6 +326,12 @@ impl Writer {
              AND state IN ('committed', 'refused')",
         )
         .bind(too_old)
+        .execute(&mut **write)
+        .await?;
+        sqlx::query(
+            "UPDATE intents SET idem_key = NULL WHERE idem_key < ' ' AND opened < ? AND state IN ('committed', 'refused')",
+        )
+        .bind(now() - RIDS)
         .execute(&mut **write)
         .await?;
         Ok(())

@@ -2,8 +2,8 @@
 
 use super::fact::FactValues;
 use crate::model::{
-    Claim, ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, TransactionLayout,
-    TransactionName, is_sensitive,
+    Claim, ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, Sensitive, TransactionLayout,
+    TransactionName,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Decision {
     }
 
     /// Whether the answer may show this field: everything but secrets, and those only where a permit names them.
-    pub fn may_show(&self, field: FieldName) -> bool {
-        self.allowed && (!is_sensitive(field.as_str()) || self.reveals.contains(&field))
+    pub fn may_show(&self, field: FieldName, sensitive: &Sensitive) -> bool {
+        self.allowed && (!sensitive.has(field) || self.reveals.contains(&field))
     }
 }

@@ -7,7 +7,7 @@ use super::context;
 use super::judge::Case;
 use super::plain::Seen;
 use super::set::Set;
-use crate::model::{Effect, FieldName, ProgramName, TransactionName, is_sensitive};
+use crate::model::{Effect, FieldName, ProgramName, TransactionName};
 use std::sync::Arc;
 
 impl Set {
@@ -68,7 +68,7 @@ impl Set {
         transaction: TransactionName,
         field: FieldName,
     ) -> bool {
-        if !is_sensitive(field.as_str()) {
+        if !self.site.sensitive.has(field) {
             return true;
         }
         let decision = self.by_name(asker, program, transaction, Effect::of(program, transaction));

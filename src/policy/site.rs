@@ -1,7 +1,7 @@
 //! What rules take from the house they decide for, besides their files.
 
 use super::zones::Zones;
-use crate::model::ClaimKind;
+use crate::model::{ClaimKind, Sensitive};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Site {
     pub zones: Zones,
     /// An M3 user is set by whom the records are read that rules look at.
     pub guard_user: bool,
+    /// Fields that no answer shows unless a permit names them.
+    pub sensitive: Sensitive,
 }
 
 impl Site {

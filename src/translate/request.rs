@@ -19,6 +19,8 @@ pub struct Asked {
     pub fields: Vec<(FieldName, String)>,
     /// Where a list is to go on (`_cursor`), as the caller had it from us.
     pub cursor: Option<String>,
+    /// What the client calls this request (`_rid`).
+    pub rid: Option<String>,
 }
 
 /// A request that can't be read; the caller's fault, always.
@@ -53,6 +55,7 @@ pub fn read(tail: &str, query: Option<&str>) -> Result<Asked, RequestFault> {
         options: Options::default(),
         fields: vec![],
         cursor: None,
+        rid: None,
     };
     let mut seen = Seen::default();
     for (name, value) in &target.matrix {
@@ -122,6 +125,9 @@ fn take(asked: &mut Asked, seen: &mut Seen, name: &str, value: &str, query: bool
             None => Ok(()),
             Some(_) => Err(RequestFault::Twice { name: name.to_owned() }),
         };
+    }
+    if name == "_rid" && asked.rid.is_none() {
+        asked.rid = decode(value, query).ok().map(Cow::into_owned);
     }
     let Some(name) = option(&mut asked.options, seen, name, value, query)? else { return Ok(()) };
     let shown = || name.chars().take(SHOWN).collect::<String>();

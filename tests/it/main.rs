@@ -47,6 +47,7 @@ mod outside;
 mod paths;
 mod placed;
 mod places;
+mod privacy;
 mod process;
 mod publisher;
 mod publishing;

@@ -2,6 +2,7 @@
 
 use crate::house::{Caller, House, Reply, sockets_alone};
 use http::{Method, StatusCode};
+use mi_gateway::model::{M3User, Standing};
 use std::time::Duration;
 
 async fn keyed(caller: &Caller, key: &str, call: &str) -> Reply {
@@ -65,6 +66,26 @@ async fn a_key_stands_for_one_request_of_one_client() {
     // A read has no use for a key.
     let read = "CRS610MI/GetBasicData?CUNO=C00001";
     assert_eq!(keyed(&demo, "mine", read).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_balancer_repeats_is_done_once_where_the_rid_is_the_key() {
+    let house = House::start().await;
+    let standing = Standing { user: M3User::parse("MIDEMO").ok(), rid_is_key: true, ..Standing::default() };
+    house.running.add_client_with("by-rid", &[], &["demo"], standing).await.expect("a client");
+    let (by_rid, demo) = (house.caller("by-rid").await, house.demo().await);
+    let call = format!("{ADD}&_rid=r1");
+    let (first, again) = (by_rid.m3(&call).await, by_rid.m3(&call).await);
+    assert_eq!((first.status, first.text()), (again.status, again.text()));
+    assert_eq!(first.json()["nrOfSuccessfullTransactions"], 1, "{}", first.text());
+    assert_eq!(times(&house, "AddItmViaItmTyp"), 1);
+    // Another call with it, or the same with another: requests of their own.
+    let other = by_rid.m3(&call.replace("ONCE", "TWICE")).await;
+    assert_eq!(other.json()["nrOfSuccessfullTransactions"], 1, "{}", other.text());
+    assert_eq!(by_rid.m3(&call.replace("r1", "r2")).await.error().0, "ServerReturnedNOK", "it is there already");
+    // Whoever is not set so has it ignored.
+    assert_eq!(demo.m3(&call).await.error().0, "ServerReturnedNOK");
+    assert_eq!(times(&house, "AddItmViaItmTyp"), 4);
 }
 
 #[tokio::test]

@@ -216,6 +216,10 @@ pub(super) struct ClientAdd {
     /// Another M3 user that the option m3user may name; may be given more than once.
     #[arg(long, value_name = "USER")]
     pub(super) run_as: Vec<String>,
+    /// A write by GET that comes again with the same `_rid` within ten minutes is not done again: for clients that make a
+    /// `_rid` anew for each call, and balancers and browsers that repeat a GET.
+    #[arg(long)]
+    pub(super) rid_is_key: bool,
     /// Give it tokens that are bound to a key of its own (DPoP, RFC 9449), and no others.
     #[arg(long)]
     pub(super) dpop: bool,

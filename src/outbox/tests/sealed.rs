@@ -109,9 +109,9 @@ async fn without_the_secret_nothing_starts_and_nothing_is_changed() {
     fill(&outbox).await;
     stop(outbox).await;
     for (own, former) in [(None, &[][..]), (Some("b"), &[]), (None, &["b"])] {
-        let refused = start(folder.path(), own, former).await.err().expect("refused").to_string();
+        let refused = start(folder.path(), own, former).await.expect_err("refused").to_string();
         assert!(refused.contains("another secret") && refused.contains("former"), "{refused}");
-        let beside = Ledger::open(&settings(folder.path(), own, former)).await.err().expect("refused").to_string();
+        let beside = Ledger::open(&settings(folder.path(), own, former)).await.expect_err("refused").to_string();
         assert!(beside.contains("start the gateway once"), "{beside}");
     }
     // The store was told of the others, and of no content under them: the right one is taken as it was.
@@ -135,7 +135,7 @@ async fn a_change_that_is_cut_short_goes_on_at_the_next_start() {
     sqlx::query("UPDATE messages SET xml = ?").bind(xml).execute(&mut *write).await.expect("sealed");
     write.commit().await.expect("commits");
     store.close().await;
-    let refused = start(folder.path(), None, &[]).await.err().expect("refused");
+    let refused = start(folder.path(), None, &[]).await.expect_err("refused");
     assert!(matches!(refused, Error::Sealed { .. }), "{refused}");
     let outbox = start(folder.path(), Some("a"), &[]).await.expect("starts");
     is_whole(&outbox).await;

@@ -371,8 +371,10 @@ fn secrets_are_shown_only_where_a_permit_names_them() {
     let revealing = set(&format!("@reveals(\"PWMT\") {READS}"));
     for (set, shown) in [(&plain, false), (&revealing, true)] {
         let decision = caller().of(set);
-        assert_eq!(decision.may_show(field("PWMT")), shown);
-        assert!(decision.may_show(field("CUNM")) && !decision.may_show(field("PWM1")));
+        assert_eq!(decision.may_show(field("PWMT"), &site().sensitive), shown);
+        assert!(
+            decision.may_show(field("CUNM"), &site().sensitive) && !decision.may_show(field("PWM1"), &site().sensitive)
+        );
         // The rule has a condition on the company, so the name alone reveals nothing.
         assert!(!set.readable(caller().asker(), caller().program, caller().transaction, field("PWMT")));
         assert!(set.readable(caller().asker(), caller().program, caller().transaction, field("CUNM")));

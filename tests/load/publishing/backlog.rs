@@ -4,7 +4,7 @@ use crate::common::inside::Inside;
 use crate::deliveries::point;
 use crate::held::{Held, hold};
 use mi_gateway::mock_m3;
-use mi_gateway::outbox::{Ledger, Wanted};
+use mi_gateway::outbox::{Ledger, Settings, Wanted};
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(crate) async fn measure() {
     println!("{MESSAGES} messages pending, of {} documents, their target away", MESSAGES / 4);
     println!("  memory            {:>9.1} MiB, and {:.1} MiB with nothing pending", full.0, empty.0);
     println!("  processor         {:>9.2} % of one core, and {:.2} % with nothing pending", full.1, empty.1);
-    let ledger = Ledger::open(&outbox).await.expect("the outbox");
+    let ledger = Ledger::open(&Settings::under(outbox.clone())).await.expect("the outbox");
     for (what, state) in [("newest hundred", None), ("hundred pending", Some("pending")), ("parked", Some("parked"))] {
         let wanted = Wanted { state: state.map(str::to_owned), most: 100, ..Wanted::default() };
         let clock = Instant::now();
