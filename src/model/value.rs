@@ -193,8 +193,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted_for_the_search() {
-        assert!(KEYS.is_sorted() && SENSITIVE.is_sorted());
-        assert!(SENSITIVE.iter().all(|name| name.starts_with('P')));
+        assert!(KEYS.is_sorted());
     }
 
     #[test]

@@ -166,8 +166,8 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
             let hint = format!("it has {}", if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") });
             faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("unknown-field").hint(hint));
         }
-        let carried = |name: &&str| kinds.keys().any(|field| field.as_str() == *name);
-        if rule.reads.has(Reads::DIVISION) && !OF_A_DIVISION.iter().any(|name| carried(&name)) {
+        let carried = kinds.keys().any(|field| OF_A_DIVISION.contains(&field.as_str()));
+        if rule.reads.has(Reads::DIVISION) && !carried {
             let message = format!(
                 "{program}/{transaction} carries no division: which one it is said to work in is its caller's to say"
             );

@@ -61,8 +61,8 @@ impl Maker {
             return Err(NotMade::Nothing("the record is gone"));
         }
         // What is gone is told to whoever has it, and needs nothing to be seen of it.
-        let had = !due.told_at.is_empty() || due.editions.iter().any(|known| !known.told_at.is_empty());
-        if !(gone && had) && !bound.has_document(&key, &rows) {
+        let told = gone && (!due.told_at.is_empty() || due.editions.iter().any(|known| !known.told_at.is_empty()));
+        if !(told || bound.has_document(&key, &rows)) {
             return Err(NotMade::Nothing("records like this one have no document"));
         }
         let reading = Reading { due, name, verb, bound: &bound, rows: &rows, key: &key, gone };

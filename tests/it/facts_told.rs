@@ -91,7 +91,7 @@ fn the_workbench_knows_of_records() {
     assert!(small.contains("ALLOWED"), "{small}");
     assert!(explain(&["--record", "SUNO=1"]).contains("the fact has no field SUNO"));
     let table = text(&policy(state.path(), &["who-can", "PPS200MI/ApprovePO", "--place", "100"]));
-    assert!(table.contains("(group buyers),PPS200MI,ApprovePO,write,100,,sometimes\n"), "{table}");
+    assert!(table.contains("(group buyers),PPS200MI,ApprovePO,write,100,,sometimes,approve-small,\n"), "{table}");
     std::fs::write(state.path().join("rules/facts.toml"), FACTS.replace("\"NTAM\"", "\"NTAMX\"")).expect("a file");
     let ended = policy(state.path(), &["check", "--json"]);
     let told = text(&ended);

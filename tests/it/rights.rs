@@ -60,8 +60,9 @@ fn whoever_says_no_place_is_asked_for_in_every_place_that_the_rules_tell_apart()
          bound@https://login.example.com/,MMS200MI,DltItm,write,300,*,always,deletes,\n",
         "a group of nobody's company, and a client that the settings bind to one"
     );
-    let table = who_can(&rule("when { context.company == 200 && context.division == \"AAA\" }"), "MMS200MI/DltItm");
-    assert_eq!(table, "(group sales),MMS200MI,DltItm,write,200,AAA,always,deletes,\n");
+    let divided = rule("when { context.company == 200 && context.division == \"AAA\" }");
+    let table = who_can(&divided.replace("DltItm", "UpdItmWhs"), "MMS200MI/UpdItmWhs");
+    assert_eq!(table, "(group sales),MMS200MI,UpdItmWhs,write,200,AAA,always,deletes,\n");
     let table = who_can(&rule("when { context.company > 500 }"), "MMS200MI/DltItm");
     assert_eq!(
         table,

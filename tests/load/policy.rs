@@ -240,7 +240,7 @@ fn shadow(folder: &Path) {
     let times = (0..ASKED).map(|at| {
         let ask = caller.ask(FORBIDS, 1 + (at % 700) as u16);
         let decision = active.set().decide(&ask);
-        timed(|| shadow.values(&who, &ask, &caller.layout, &decision, at))
+        timed(|| shadow.values(&who, &ask, (&caller.layout, None), &decision, at))
     });
     let (middle, p99, _) = percentiles(times.collect());
     let dropped = metrics.policy_shadow_dropped.get();

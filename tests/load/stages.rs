@@ -261,7 +261,7 @@ fn proof_of_a_known_token(bencher: Bencher<'_, '_>, algorithm: &str) {
         })
         .bench_local_values(|proof| {
             let proof = Shown::One(&proof);
-            let with = Presented { scheme: Scheme::Dpop, proof, certificate: None, method: "GET", path: "/call" };
+            let with = Presented { scheme: Scheme::Dpop, proof, path: "/call", ..Presented::BEARER };
             let verified = verifier.verify(&token, &with, NOW).now_or_never().expect("local keys are not waited for");
             black_box(verified.expect("a good proof"));
         });

@@ -251,7 +251,7 @@ fn rules() -> impl Strategy<Value = String> {
         "context has record",
         "context.weekday == 1 || context.record.PUDT == \"20260101\"",
         "context.fields has PUNO && context.fields.PUNO == \"2000003\"",
-        "!(context.division == \"\")",
+        "!(context.company == 200)",
     ]);
     let head = prop::sample::select(vec!["permit", "forbid"]);
     let rule = (head, prop::collection::vec((any::<bool>(), condition), 0..3)).prop_map(|(head, clauses)| {

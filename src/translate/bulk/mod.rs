@@ -359,7 +359,7 @@ fn item(program: ProgramName, options: &Options, columns_given: bool, raw: &[u8]
         }
     }
     let asked = match (TransactionName::parse(&name), fault) {
-        (Ok(transaction), None) => Ok(Asked { program, transaction, options, fields, cursor }),
+        (Ok(transaction), None) => Ok(Asked { program, transaction, options, fields, cursor, rid: None }),
         (Ok(_), Some(fault)) => Err(fault),
         (Err(_), _) => Err(Fault {
             kind: FaultKind::TransactionNotFound,
