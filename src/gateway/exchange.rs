@@ -104,7 +104,7 @@ impl Exchange {
             learnt.transaction = Some(asked.transaction);
             learnt.effect = Some(effect);
         }
-        intent::called_by_rid(asked, who, visit, effect);
+        intent::called_by_rid(&self.outbox, asked, who, visit, effect);
         // What is blocked by hand is refused before any rule is asked.
         match blocked::by_name(self, (asked.program, asked.transaction), who, visit) {
             Some(problem) => return Err(problem.into()),

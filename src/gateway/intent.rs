@@ -35,10 +35,10 @@ pub(super) fn take_key(headers: &HeaderMap, visit: &Visit) -> Result<(), Problem
 }
 
 /// Where the client is set so, its `_rid` stands for the key that it did not give.
-pub(super) fn called_by_rid(asked: &Asked, who: &Principal, visit: &Visit, effect: Effect) {
+pub(super) fn called_by_rid(outbox: &Outbox, asked: &Asked, who: &Principal, visit: &Visit, effect: Effect) {
     let rid = asked.rid.as_deref().filter(|_| who.standing.rid_is_key && effect.is_write());
     let said = || format!("{}/{} {:?} {:?}", asked.program, asked.transaction, asked.options, asked.fields);
-    if let Some(key) = rid.and_then(|rid| IdempotencyKey::of_rid(rid, &said())) {
+    if let Some(key) = rid.and_then(|rid| outbox.key_of_rid(rid, &said())) {
         visit.is_called(key);
     }
 }

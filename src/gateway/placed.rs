@@ -7,9 +7,11 @@
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::sites::{Kind as Of, Whose};
-use super::verdict::Weighed;
-use crate::model::{Effect, Place, Value};
-use crate::policy::Set;
+use super::verdict::{Weighed, bound_to};
+use crate::model::{Effect, Input, Place, TransactionLayout, Value};
+use crate::policy::{Ask, Fact, Set};
+use crate::translate;
+use std::sync::Arc;
 
 const SITES: [(&str, Of); 2] = [("FACI", Of::Facility), ("WHLO", Of::Warehouse)];
 /// Where sites themselves are written: one that M3 doesn't know yet is about to be made.
@@ -17,36 +19,30 @@ const MASTERS: [&str; 2] = ["CRS008MI", "MMS005MI"];
 
 impl Exchange {
     /// For a call that is allowed where it says it works.
-    pub(super) async fn by_its_sites(&self, call: &Weighed<'_>, set: &Set) -> Result<(), Problem> {
+    pub(super) async fn by_its_sites(&self, call: &mut Weighed<'_>, set: &Set) -> Result<(), Problem> {
         let ask = call.ask();
+        let named: Vec<(&str, Of, Box<str>)> = SITES.into_iter().filter_map(|site| given(&ask, site)).collect();
         let bound = !call.who().standing.divisions.is_empty();
         let looks = || bound || set.looks_at_division(ask.asker, ask.program, ask.transaction, ask.effect);
-        if ask.effect == Effect::Read {
+        if ask.effect == Effect::Read || named.is_empty() || !looks() {
             return Ok(());
         }
-        for (name, kind) in SITES {
-            let named = ask.layout.input.fields().iter().position(|field| field.name.as_str() == name);
-            let given = named.and_then(|at| ask.inputs.iter().find(|input| usize::from(input.at) == at));
-            let Some(Value::Text(code)) = given.map(|input| &input.value) else { continue };
-            if !looks() {
-                return Ok(());
-            }
-            let whose = Whose { client: ask.asker.client.clone(), user: ask.m3_user.clone(), place: ask.place };
-            let found = self.sites.division(&whose, &(kind, code.as_ref().into())).await;
-            let division = match found {
+        let makes_one = MASTERS.contains(&ask.program.as_str()) && ask.transaction.as_str().starts_with("Add");
+        let whose = Whose { client: ask.asker.client.clone(), user: ask.m3_user.clone(), place: ask.place };
+        for (name, kind, code) in named {
+            let division = match self.sites.division(&whose, &(kind, code)).await {
                 Ok(Some(division)) => division,
-                Ok(None) if MASTERS.contains(&ask.program.as_str()) => continue,
+                Ok(None) if makes_one => continue,
                 Ok(None) => {
                     return Err(refused(format!("M3 tells of no {name} like this one, so its division is not known.")));
                 }
                 Err(_) => return Err(refused(format!("M3 did not say in time which division this {name} is of."))),
             };
-            let there = Place { company: ask.place.company, division };
-            if there == ask.place {
+            let there = Place { company: whose.place.company, division };
+            if there == whose.place {
                 continue;
             }
-            let allowed = call.who().standing.may_work_in(there) && set.decide(&call.ask_in(there)).allowed;
-            if !allowed {
+            if !self.may_write_in(call, set, there).await {
                 let detail =
                     format!("This {name} is of a division for which the same call would be refused to this client.");
                 return Err(refused(detail));
@@ -54,6 +50,40 @@ impl Exchange {
         }
         Ok(())
     }
+
+    /// The same call, said to be of that place in its fields too.
+    async fn may_write_in(&self, call: &mut Weighed<'_>, set: &Set, there: Place) -> bool {
+        let inputs = inputs_in(call.ask().inputs, call.ask().layout, there);
+        let elsewhere = |call: &Weighed<'_>| -> Option<Arc<Fact>> {
+            set.wants_record(&Ask { place: there, inputs: &inputs, ..call.ask() }).filter(|_| !call.has_read())
+        };
+        if bound_to(call.who(), call.ask().layout, &inputs, there).is_err() {
+            return false;
+        }
+        if let Some(fact) = elsewhere(call) {
+            let read = self.read_fact(call, fact).await;
+            call.reads(read);
+        }
+        set.decide(&Ask { place: there, inputs: &inputs, ..call.ask() }).allowed
+    }
+}
+
+/// A site that the call names.
+fn given(ask: &Ask<'_>, (name, kind): (&'static str, Of)) -> Option<(&'static str, Of, Box<str>)> {
+    let at = ask.layout.input.fields().iter().position(|field| field.name.as_str() == name)?;
+    match &ask.inputs.iter().find(|input| usize::from(input.at) == at)?.value {
+        Value::Text(code) => Some((name, kind, code.as_ref().into())),
+        Value::Number(_) | Value::Date(_) | Value::Cleared => None,
+    }
+}
+
+/// What would be sent if the call were of that place.
+pub(super) fn inputs_in(inputs: &[Input], layout: &TransactionLayout, place: Place) -> Vec<Input> {
+    let stays = |input: &&Input| {
+        let field = layout.input.fields()[usize::from(input.at)].name;
+        !matches!(field.as_str(), "CONO" | "DIVI")
+    };
+    translate::placed(inputs.iter().filter(stays).cloned().collect(), layout, place)
 }
 
 fn refused(detail: String) -> Problem {

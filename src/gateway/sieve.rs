@@ -7,6 +7,7 @@
 //! Does not know: what else a record says, or how an answer is written.
 
 use super::exchange::Exchange;
+use super::placed::inputs_in;
 use super::sites::{Kind, Site, Sites, Unanswered, Whose};
 use super::verdict::{Decided, bound_to};
 use super::visit::Visit;
@@ -17,7 +18,6 @@ use crate::model::{
 };
 use crate::policy::{Ask, Asker, FactValues, Set};
 use crate::telemetry::Metrics;
-use crate::translate;
 use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -243,12 +243,7 @@ impl Question {
 
     /// The very same call, had it been made for this place.
     fn would_be_allowed_in(&self, place: Place, layout: &TransactionLayout) -> bool {
-        let placed = |input: &&Input| {
-            let field = layout.input.fields()[usize::from(input.at)].name;
-            !matches!(field.as_str(), "CONO" | "DIVI")
-        };
-        let inputs = self.inputs.iter().filter(placed).cloned().collect();
-        let inputs = translate::placed(inputs, layout, place);
+        let inputs = inputs_in(&self.inputs, layout, place);
         let ask = Ask {
             asker: Asker::from(&self.who),
             program: layout.program,

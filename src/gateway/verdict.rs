@@ -157,9 +157,12 @@ impl<'a> Weighed<'a> {
         }
     }
 
-    /// The same call in another place.
-    pub(super) fn ask_in(&self, place: Place) -> Ask<'_> {
-        Ask { place, ..self.ask() }
+    pub(super) fn has_read(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    pub(super) fn reads(&mut self, reading: Reading) {
+        self.reading = Some(reading);
     }
 
     pub(super) fn who(&self) -> &'a Principal {

@@ -8,17 +8,18 @@ use super::ledger::Ledger;
 use super::reseal::take_on;
 use super::seal::{ANYWHERE, Seal};
 use super::status::Status;
+use super::tags::secret;
 use super::tidy::Ages;
 use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
 use crate::model::{FieldName, ProgramName, Sensitive};
-use crate::store::{Store, write_private};
+use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use prometheus::IntCounterVec;
 use serde_json::json;
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -72,16 +73,16 @@ impl Settings {
 
 /// Clones share one outbox.
 #[derive(Clone)]
-pub struct Outbox(Arc<Inner>);
+pub struct Outbox(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     settings: Settings,
     coverage: Coverage,
     store: Store,
     orders: mpsc::Sender<Order>,
     status: Arc<Status>,
     next: AtomicI64,
-    secret: hmac::Key,
+    pub(super) secret: hmac::Key,
     intents: IntCounterVec,
     untold: IntCounterVec,
     pub(super) images: Images,
@@ -305,16 +306,6 @@ impl Outbox {
         Ok(Line { id, values, key, fingerprint })
     }
 
-    /// Keyed: a PIN among the fields is not found out from the file by trying.
-    fn fingerprint(&self, intent: &Intent) -> String {
-        let place = (intent.place.company.number(), intent.place.division.as_str());
-        let fields: Vec<(&str, &str)> =
-            intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let said = json!([intent.program.as_str(), intent.transaction.as_str(), place, fields]).to_string();
-        let tag = hmac::sign(&self.0.secret, said.as_bytes());
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     pub(super) async fn settle(&self, settled: Settled, awaited: bool) {
         self.counted(&settled);
         let (told, kept) = oneshot::channel();
@@ -378,20 +369,4 @@ impl Drop for Opening<'_> {
             self.outbox.put(Settled::Withdrawn { id: self.id });
         }
     }
-}
-
-fn secret(path: &Path) -> Result<hmac::Key, Error> {
-    let failed = |source| Error::Key { path: path.to_owned(), source };
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) if bytes.len() == 32 => bytes,
-        Ok(_) => return Err(failed(std::io::Error::other("it is not 32 bytes long"))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut bytes = vec![0; 32];
-            rand::fill(&mut bytes).map_err(|_| failed(std::io::Error::other("no random numbers")))?;
-            write_private(path, &bytes).map_err(failed)?;
-            bytes
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }

@@ -3,7 +3,6 @@
 use super::desk::Outbox;
 use super::writer::Settled;
 use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -39,11 +38,9 @@ impl IdempotencyKey {
     }
 
     /// Of a `_rid`: it is of this very request (`said`), and no header says the like. `None` for one that can't be a name.
-    pub fn of_rid(rid: &str, said: &str) -> Option<Self> {
+    pub(super) fn of_rid(rid: &str, tag: impl FnOnce() -> String) -> Option<Self> {
         let good = !rid.is_empty() && rid.len() <= LONGEST_KEY && rid.bytes().all(|b| (b'!'..=b'~').contains(&b));
-        let digest = digest(&SHA256, format!("{rid}\n{said}").as_bytes());
-        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        good.then(|| Self { text: format!("{RID}{digest}").into(), ordinal: 0 })
+        good.then(|| Self { text: format!("{RID}{}", tag()).into(), ordinal: 0 })
     }
 
     /// The same key's transaction of a bulk call.

@@ -27,6 +27,7 @@ mod schema;
 mod seal;
 mod state;
 mod status;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod tidy;

@@ -41,13 +41,12 @@ pub(super) async fn take_on(store: &Store, seal: &Seal) -> Result<(), Error> {
         tracing::info!(table, column, "sealed anew");
     }
     images(store, seal).await?;
-    let mut write = store.write().await?;
-    sqlx::query("DELETE FROM seals WHERE name <> ?").bind(seal.name().to_owned()).execute(&mut *write).await?;
-    write.commit().await?;
-    // What it was before stands in pages that are free now.
+    // What it was before stands in pages that are free now, and in the journal. Until they are gone it is not done.
     store.write_at_once(sqlx::query("VACUUM")).await?;
     store.write_at_once(sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
-    Ok(())
+    let mut write = store.write().await?;
+    sqlx::query("DELETE FROM seals WHERE name <> ?").bind(seal.name().to_owned()).execute(&mut *write).await?;
+    Ok(write.commit().await?)
 }
 
 /// Whoever reads beside a gateway, and changes nothing of this.

@@ -8,8 +8,8 @@ use super::declare::Facts;
 use super::fact::Fact;
 use super::identity::{TYPES, uid};
 use super::judge::{Bench, Book};
-use super::plain::Guard;
 use super::reads::Reads;
+use super::record::Looking;
 use super::rule::Rule;
 use super::schema::Typed;
 use super::scope::Target;
@@ -38,7 +38,7 @@ pub(super) struct Narrow {
     /// Rules that read the local time.
     pub(super) local: Vec<Arc<str>>,
     /// Rules that look at a record, each with what must hold before it does.
-    pub(super) looking: Vec<(Arc<str>, Arc<Guard>)>,
+    pub(super) looking: Vec<Looking>,
     /// By which it is read.
     pub(super) fact: Option<Arc<Fact>>,
     /// Some permit has a last day.
@@ -92,7 +92,7 @@ impl Narrow {
             local: rules.iter().filter(|rule| rule.reads.local_time()).map(|rule| rule.id.clone()).collect(),
             looking: {
                 let looking = rules.iter().filter(|rule| rule.reads.has(Reads::RECORD));
-                looking.map(|rule| (rule.id.clone(), Arc::clone(&rule.plain))).collect()
+                looking.map(|rule| Looking::of(rule)).collect()
             },
             fact: facts.get(&(program, transaction)).cloned(),
             reads,

@@ -6,12 +6,27 @@ use super::ask::{Ask, Asker};
 use super::fact::{Fact, FactValues};
 use super::narrow::Narrow;
 use super::places::elsewhere;
-use super::plain::Seen;
+use super::plain::{Guard, Seen};
 use super::reads::Reads;
+use super::rule::Rule;
 use super::set::Set;
 use super::zones::Local;
 use crate::model::{Effect, FieldName, Place, ProgramName, TransactionName};
 use std::sync::Arc;
+
+/// A rule that looks at a record, where what is plain of it holds and its last day is not over.
+#[derive(Debug)]
+pub(super) struct Looking {
+    rule: Arc<str>,
+    guard: Arc<Guard>,
+    expires_at: Option<u64>,
+}
+
+impl Looking {
+    pub(super) fn of(rule: &Rule) -> Self {
+        Self { rule: rule.id.clone(), guard: Arc::clone(&rule.plain), expires_at: rule.expires_at }
+    }
+}
 
 impl Set {
     /// The read that this decision hangs on, here or in another place that the call reaches. Nothing where it comes out
@@ -28,7 +43,7 @@ impl Set {
                 false => Some(Local::of(0)),
                 true => self.site.zones.local(place, ask.unix_seconds),
             };
-            local.is_some_and(|local| narrow.looking(&Seen::of(ask, place, local)).next().is_some())
+            local.is_some_and(|local| narrow.looking(&Seen::of(ask, place, local), ask.unix_seconds).next().is_some())
         };
         let wanted = std::iter::once(ask.place).chain(elsewhere.places).any(looks);
         narrow.fact.clone().filter(|_| wanted)
@@ -64,8 +79,9 @@ impl Set {
 
 impl Narrow {
     /// Rules that look at the record when a call shows them this.
-    pub(super) fn looking<'a>(&'a self, seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Arc<str>> {
-        self.looking.iter().filter(|(_, guard)| guard.met(seen)).map(|(id, _)| id)
+    pub(super) fn looking<'a>(&'a self, seen: &'a Seen<'_>, now: u64) -> impl Iterator<Item = &'a Arc<str>> {
+        let may = move |one: &&Looking| one.expires_at.is_none_or(|end| now < end) && one.guard.met(seen);
+        self.looking.iter().filter(may).map(|one| &one.rule)
     }
 
     /// What was read, if it was read by this call's own fact and is all that the rules look at.

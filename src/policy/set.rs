@@ -206,7 +206,7 @@ impl Set {
         };
         let seen = Seen::of(ask, place, local);
         if narrow.record(ask).is_none() {
-            let looking: Vec<_> = narrow.looking(&seen).cloned().collect();
+            let looking: Vec<_> = narrow.looking(&seen, ask.unix_seconds).cloned().collect();
             if !looking.is_empty() {
                 return Decision::refused(Reason::FactMissing, looking);
             }

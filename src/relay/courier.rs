@@ -55,6 +55,7 @@ struct Ended {
     attempt: Attempt,
     blame: Blame,
     asked: Duration,
+    age: Duration,
     name: String,
     bod_id: String,
     cause: String,
@@ -96,6 +97,8 @@ struct Turned {
     written: Vec<i64>,
     more: bool,
     pause: Duration,
+    /// Kinds that were asked for, and of which there was nothing.
+    in_vain: Vec<String>,
 }
 
 impl Courier {
@@ -150,8 +153,8 @@ impl Courier {
                 Some(first) = under_way.next(), if !under_way.is_empty() => {
                     let mut next = Some(first);
                     while let Some(mut one) = next {
-                        let Ended { record, tries, blame, asked, name, attempt, .. } = &mut one;
-                        let tried = Tried { record: *record, kind: name, tries: *tries, blame: *blame, asked: *asked };
+                        let Ended { record, tries, blame, asked, age, name, attempt, .. } = &mut one;
+                        let tried = Tried { record: *record, kind: name, tries: *tries, blame: *blame, asked: *asked, age: *age };
                         health.learn(attempt, &tried, self.tries);
                         if health.kinds.holds(name) {
                             refused.insert(name.clone());
@@ -164,6 +167,7 @@ impl Courier {
                 turned = &mut turning, if !turning.is_terminated() => {
                     turned.written.iter().for_each(|record| busy.end(*record));
                     (look, pause) = (look || turned.more || !turned.written.is_empty(), turned.pause);
+                    health.kinds.found_none(&turned.in_vain);
                     turned.taken.iter().for_each(|delivery| busy.begin(delivery));
                     queue.extend(turned.taken);
                 }
@@ -189,7 +193,9 @@ impl Courier {
                 match self.ledger.turn(point.name(), &ended, &held, &room).await {
                     Ok((taken, more)) => {
                         let pause = if taken.is_empty() { self.pause(point, &held).await } else { LOOK };
-                        return Turned { taken, written, more, pause };
+                        let of = |kind: &&String| taken.iter().all(|one: &Delivery| one.kept.name() != **kind);
+                        let in_vain = room.probes.iter().filter(of).cloned().collect();
+                        return Turned { taken, written, more, pause, in_vain };
                     }
                     Err(error) => {
                         tracing::error!(%error, point = point.name(), "deliveries can't be read or written down");
@@ -234,7 +240,8 @@ impl Courier {
         Span::current().record("outcome", state.as_str());
         let attempt = Attempt { message: kept.id, state, counts: true, wait, took, words, answer_within };
         let (bod_id, cause) = (kept.made.bod_id.clone(), kept.cause.clone());
-        Ended { record: delivery.record, tries, attempt, blame, asked, name, bod_id, cause }
+        let age = kept.age();
+        Ended { record: delivery.record, tries, attempt, blame, asked, age, name, bod_id, cause }
     }
 
     fn tell(&self, point: &Point, Ended { attempt, name, bod_id, cause, .. }: &Ended) {

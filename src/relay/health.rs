@@ -1,6 +1,6 @@
 //! Whether a point takes anything at the moment, and which kinds of documents it doesn't take.
 
-use super::backoff::wait;
+use super::backoff::{wait, wait_by_age};
 use super::holds::{Cause, Held, Holds, MANY};
 use crate::outbox::{Attempt, State};
 use crate::points::Blame;
@@ -29,6 +29,8 @@ pub(super) struct Tried<'a> {
     pub(super) blame: Blame,
     /// For how long the target wants to be left alone.
     pub(super) asked: Duration,
+    /// How long it waits already.
+    pub(super) age: Duration,
 }
 
 impl Health {
@@ -74,6 +76,8 @@ impl Health {
                     park(attempt);
                 } else if let Some(wait) = wait {
                     attempt.wait = wait;
+                } else if !counts {
+                    attempt.wait = attempt.wait.max(wait_by_age(tried.age, PROBE));
                 }
             }
             _ => {}
@@ -122,12 +126,23 @@ fn park(attempt: &mut Attempt) {
 mod tests {
     use super::*;
 
+    const AGE: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn what_is_not_counted_is_tried_ever_less_often_at_a_quiet_point() {
+        let mut health = Health::default();
+        for _ in 0..100 {
+            let learnt = learnt(&mut health, State::Pending, ("Sync.ItemMaster", 1), 0, Blame::Busy);
+            assert!(!learnt.counts && learnt.wait >= PROBE / 2, "{learnt:?}");
+        }
+    }
+
     /// One attempt, of three that a message has.
     fn learnt(health: &mut Health, state: State, (kind, record): (&str, i64), tries: u32, blame: Blame) -> Attempt {
         let (wait, took) = (Duration::from_secs(1), Duration::ZERO);
         let mut attempt =
             Attempt { message: 1, state, counts: true, wait, took, words: String::new(), answer_within: None };
-        let tried = Tried { record, kind, tries, blame, asked: Duration::ZERO };
+        let tried = Tried { record, kind, tries, blame, asked: Duration::ZERO, age: AGE };
         health.learn(&mut attempt, &tried, 3);
         attempt
     }

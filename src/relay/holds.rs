@@ -56,7 +56,10 @@ impl<K> Default for Holds<K> {
 
 impl<K: Eq + Hash + Clone> Holds<K> {
     pub(super) fn went_well(&mut self, kind: &K) {
-        self.0.remove(kind);
+        // Known still: one of it that fails alone is told from others that go well.
+        if let Some(hold) = self.0.get_mut(kind) {
+            *hold = Hold::default();
+        }
         self.0.values_mut().for_each(|hold| hold.others = true);
     }
 
@@ -103,6 +106,16 @@ impl<K: Eq + Hash + Clone> Holds<K> {
             left = Some(until - now);
         }
         Held { counts, parked: counts && spent, wait: left }
+    }
+
+    /// There was nothing of these to be asked for: the next look at what waits is not at once.
+    pub(super) fn found_none(&mut self, kinds: &[K]) {
+        let later = Instant::now() + PROBE;
+        for kind in kinds {
+            if let Some(hold) = self.0.get_mut(kind).filter(|hold| hold.until.is_some()) {
+                hold.until = Some(later);
+            }
+        }
     }
 
     /// Those that are left alone, and of them those that one may ask for now.
@@ -161,6 +174,20 @@ mod tests {
         assert!(!failed(&mut holds, 1, Cause::Perhaps, 9).counts, "unless it may be anything");
         holds.went_well(&"other");
         assert!(failed(&mut holds, 1, Cause::Perhaps, 9).parked, "and others go well");
+        let mut holds = Holds::default();
+        failed(&mut holds, 1, Cause::Perhaps, 0);
+        holds.went_well(&"kind");
+        assert!(failed(&mut holds, 1, Cause::Perhaps, 9).parked, "or others of its own kind do");
+    }
+
+    #[test]
+    fn a_kind_of_which_nothing_waits_is_not_looked_for_at_once_again() {
+        let mut holds = Holds::default();
+        failed(&mut holds, 1, Cause::Certain, 0);
+        holds.ask_again();
+        assert_eq!(holds.held().1, ["kind"]);
+        holds.found_none(&["kind"]);
+        assert_eq!(holds.held(), (vec!["kind"], vec![]));
     }
 
     #[test]

@@ -15,15 +15,15 @@ const CUSTOMERS: &str = "CRS610MI/LstByNumber";
 
 /// A house whose `branch` is allowed what `when` says, and whose `office` everything.
 pub(crate) async fn house(when: &str, change: impl FnOnce(&mut Settings)) -> (House, Caller, Caller) {
-    let state = tempfile::tempdir().expect("a temporary folder");
-    let rules = state.path().join("rules");
-    std::fs::create_dir_all(&rules).expect("a folder");
     let head = |id: &str, group: &str| {
         format!(
             "@id(\"{id}\")\n@owner(\"tests\")\npermit (principal in Group::\"{group}\", action in [Action::\"read\", Action::\"write\"], resource)"
         )
     };
     let text = format!("{} when {{ {when} }};\n{};\n", head("branch-own", "branch"), head("office-all", "office"));
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let rules = state.path().join("rules");
+    std::fs::create_dir_all(&rules).expect("a folder");
     std::fs::write(rules.join("rules.cedar"), text).expect("a file");
     std::fs::write(rules.join("limits.toml"), "[default]\nrate = \"1000/second\"\nburst = 2000\n").expect("a file");
     let house = House::again(state, |settings| {

@@ -23,6 +23,8 @@ const CHUNK: usize = 16 * 1024;
 /// A list is held back for no more bytes and no longer than this.
 const HELD: usize = 64 * 1024;
 const HELD_FOR: Duration = Duration::from_millis(50);
+/// Nor an answer of one record of which something may have to be said: its facility or warehouse is looked up first.
+const ONE_HELD_FOR: Duration = Duration::from_secs(5);
 
 pub(in crate::gateway) const TRUNCATED: HeaderName = HeaderName::from_static("mi-truncated");
 pub(in crate::gateway) const NEXT: HeaderName = HeaderName::from_static("mi-next");
@@ -47,13 +49,14 @@ pub(in crate::gateway) async fn answer(
     visit: Arc<Visit>,
 ) -> Response {
     // Of a record that is not shown something is said, be it the only one.
+    let held_for = if list { HELD_FOR } else { ONE_HELD_FOR };
     let list = list || listing.is_sifted();
     let mut chunk = Vec::with_capacity(1024);
     document.head(&mut chunk);
     let mut writing = Writing { document, listing, chunk, streamed: false, ended: false, trailers: None, visit };
     writing.take_ready(HELD);
     if list && !writing.ended {
-        writing.hold().await;
+        writing.hold(held_for).await;
     }
     if writing.ended {
         let mark = writing.listing.mark();
@@ -92,8 +95,8 @@ fn marked(mark: &Mark) -> HeaderMap {
 }
 
 impl Writing {
-    async fn hold(&mut self) {
-        let until = tokio::time::Instant::now() + HELD_FOR;
+    async fn hold(&mut self, most: Duration) {
+        let until = tokio::time::Instant::now() + most;
         while !self.ended && self.chunk.len() < HELD {
             // Waiting for a record and giving up takes nothing from the session: its bytes stay where they were read.
             let Ok(next) = tokio::time::timeout_at(until, self.listing.next()).await else { return };
