@@ -5,7 +5,7 @@ use super::args;
 use super::door;
 use super::failure::Failure;
 use super::show;
-use super::state::settings;
+use super::state::{operations, settings};
 use crate::catalog::Catalog;
 use crate::config::{Backend, Settings};
 use crate::m3;
@@ -31,11 +31,17 @@ enum Through {
 pub(super) async fn catalog(config: Option<&Path>, words: args::Catalog) -> Result<ExitCode, Failure> {
     let args::Catalog::Pull { programs, json } = words;
     let settings = settings(config)?;
-    let (through, listed) = begin(&settings).await?;
-    let wanted = if programs.is_empty() { listed } else { programs };
-    let (all, mut known, mut missing) = (wanted.len(), 0, 0);
+    let (through, wanted) = begin(&settings, programs).await?;
+    let (all, mut known, mut missing, mut gave_up) = (wanted.len(), 0, 0, None);
     for (at, program) in wanted.into_iter().enumerate() {
-        let told = one(&settings, &through, program).await?;
+        let told = match one(&settings, &through, program).await {
+            Ok(told) => told,
+            // What was learnt before is kept all the same.
+            Err(failure) => {
+                gave_up = Some(failure);
+                break;
+            }
+        };
         let failed = told["failed"].as_array().map_or(0, Vec::len);
         known += told["transactions"].as_u64().unwrap_or_default();
         missing += failed;
@@ -56,14 +62,20 @@ pub(super) async fn catalog(config: Option<&Path>, words: args::Catalog) -> Resu
         let failed = |error: std::io::Error| Failure::on_the_way(format!("the catalog can't be saved: {error}"));
         catalog.save().await.map_err(failed)?;
     }
+    if let Some(failure) = gave_up {
+        return Err(failure);
+    }
     if !json {
         show::note(&format!("The catalog knows {known} transactions of {all} programs more or anew."));
     }
     Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// With every program that M3 lists.
-async fn begin(settings: &Settings) -> Result<(Through, Vec<ProgramName>), Failure> {
+/// With the programs that were named, or every one that M3 lists.
+async fn begin(settings: &Settings, named: Vec<ProgramName>) -> Result<(Through, Vec<ProgramName>), Failure> {
+    if !named.is_empty() && operations(settings).is_some() {
+        return Ok((Through::Door, named));
+    }
     if let Some(told) = door::ask_for(settings, "/catalog/programs", &json!({}), WAIT).await? {
         let names = told["programs"].as_array().into_iter().flatten().filter_map(Value::as_str);
         return Ok((Through::Door, names.filter_map(|name| ProgramName::parse(name).ok()).collect()));
@@ -79,6 +91,9 @@ async fn begin(settings: &Settings) -> Result<(Through, Vec<ProgramName>), Failu
     let m3 = m3::Client::new((**client).clone(), metrics.clone(), tasks.clone())
         .map_err(|error| Failure::begin(error.to_string()))?;
     let catalog = Catalog::new(settings.catalog.clone(), m3, metrics, tasks).await;
+    if !named.is_empty() {
+        return Ok((Through::Here(Box::new(catalog)), named));
+    }
     let programs = catalog.programs().await.map_err(|error| Failure::on_the_way(error.to_string()))?;
     let names = programs.iter().map(|facts| facts.name).collect();
     Ok((Through::Here(Box::new(catalog)), names))

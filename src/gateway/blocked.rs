@@ -2,12 +2,13 @@
 //!
 //! Invariant: a refusal has a decision in the audit log, and that names the block. The caller learns no reason.
 
+use super::door::{self, Name};
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
-use crate::audit::{self, Step};
+use crate::audit;
 use crate::clock::unix_seconds;
-use crate::model::{Effect, Principal, ProgramName, TransactionName};
+use crate::model::{Principal, ProgramName, TransactionName};
 use crate::policies::Active;
 use crate::stoplist::{Block, Stops};
 use crate::telemetry::Metrics;
@@ -21,8 +22,6 @@ pub(super) struct Blocking {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: audit::Log,
 }
-
-type Name = (ProgramName, TransactionName);
 
 /// The refusal of a client that is blocked.
 pub(super) fn by_client(state: &Blocking, who: &Principal, visit: &Visit) -> Option<Problem> {
@@ -109,29 +108,6 @@ impl Blocking {
         who: &Principal,
         visit: &Visit,
     ) -> Problem {
-        let set = self.policies.set();
-        let ticket = self.audit.record(&audit::Decision {
-            call: &visit.intent(),
-            set: set.hash(),
-            client: &who.client,
-            tenant: who.tenant.as_ref(),
-            groups: &who.groups,
-            scopes: &who.scopes,
-            claims: &who.claims,
-            user: None,
-            address: visit.peer.address,
-            name,
-            effect: name.map(|(program, transaction)| Effect::of(program, transaction)),
-            place: None,
-            inputs: None,
-            record: None,
-            step: if name.is_some() { Step::Names } else { Step::Door },
-            allowed: false,
-            reason,
-            rules,
-            micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
-        visit.learnt().decision = Some(ticket.id);
-        problem.decided(ticket.id)
+        problem.decided(door::refused((&self.audit, &self.policies), (who, visit), name, reason, rules))
     }
 }

@@ -10,6 +10,7 @@ mod blocked;
 mod body;
 mod cursor;
 mod dialects;
+mod door;
 mod exchange;
 mod facts;
 mod flow;

@@ -32,6 +32,13 @@ pub struct Terms {
     pub any_division: bool,
 }
 
+/// The rules that speak of one caller, found once for all transactions.
+#[derive(Debug)]
+pub struct Speaking<'a> {
+    set: &'a Set,
+    rules: Vec<(&'a Rule, &'a Words)>,
+}
+
 /// A set, read for reviews.
 #[derive(Debug)]
 pub struct Reviewed<'a> {
@@ -63,36 +70,13 @@ impl Set {
 }
 
 impl Reviewed<'_> {
-    /// What the rules that are in force say.
-    pub fn terms(
-        &self,
-        asker: Asker<'_>,
-        (program, transaction): (ProgramName, TransactionName),
-        unix_seconds: u64,
-    ) -> Terms {
-        let effect = Effect::of(program, transaction);
-        let typed = self.set.typed.contains_key(&(program, transaction));
-        let target = Target::new(program, transaction, effect, typed);
+    /// Of this caller, by those of them that are in force.
+    pub fn of(&self, asker: Asker<'_>, unix_seconds: u64) -> Speaking<'_> {
         let principals = self.set.principals_of(asker);
-        let (mut terms, mut lifted) = (Terms::default(), BTreeSet::new());
-        for (rule, words) in self.set.book.rules.iter().zip(&self.rules) {
-            let named = effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
-            let speaks = named && rule.scope.speaks_of(&principals) && rule.scope.reaches(&target);
-            if !speaks || !rule.in_force(unix_seconds) {
-                continue;
-            }
-            let flat = !rule.permit && rule.reads == Reads::default();
-            if flat { &mut terms.flat_forbids } else { &mut terms.rules }.insert(rule.id.clone());
-            lifted.extend(rule.lifts.iter().cloned());
-            terms.words.insert(words.text.clone());
-            terms.reveals.extend(rule.reveals.iter().copied().filter(|_| rule.permit));
-            terms.permits |= rule.permit;
-            terms.places |= words.places.any();
-            terms.any_company |= words.places.any_company;
-            terms.any_division |= words.places.any_division;
-        }
-        terms.rules.extend(terms.flat_forbids.intersection(&lifted).cloned());
-        terms
+        let rules = self.set.book.rules.iter().zip(&self.rules);
+        let rules =
+            rules.filter(|(rule, _)| rule.in_force(unix_seconds) && rule.scope.speaks_of(&principals)).collect();
+        Speaking { set: self.set, rules }
     }
 
     pub fn places(&self) -> Places {
@@ -110,6 +94,33 @@ impl Reviewed<'_> {
             self.set.typed.iter().filter(|(_, fields)| fields.is_none()).map(|(name, _)| *name).collect();
         unknown.sort_unstable();
         unknown
+    }
+}
+
+impl Speaking<'_> {
+    /// What they say of a transaction.
+    pub fn terms(&self, (program, transaction): (ProgramName, TransactionName)) -> Terms {
+        let effect = Effect::of(program, transaction);
+        let typed = self.set.typed.contains_key(&(program, transaction));
+        let target = Target::new(program, transaction, effect, typed);
+        let (mut terms, mut lifted) = (Terms::default(), BTreeSet::new());
+        for (rule, words) in &self.rules {
+            let named = effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
+            if !named || !rule.scope.reaches(&target) {
+                continue;
+            }
+            let flat = !rule.permit && rule.reads == Reads::default();
+            if flat { &mut terms.flat_forbids } else { &mut terms.rules }.insert(rule.id.clone());
+            lifted.extend(rule.lifts.iter().cloned());
+            terms.words.insert(words.text.clone());
+            terms.reveals.extend(rule.reveals.iter().copied().filter(|_| rule.permit));
+            terms.permits |= rule.permit;
+            terms.places |= words.places.any();
+            terms.any_company |= words.places.any_company;
+            terms.any_division |= words.places.any_division;
+        }
+        terms.rules.extend(terms.flat_forbids.intersection(&lifted).cloned());
+        terms
     }
 }
 

@@ -213,10 +213,11 @@ impl Bench {
         let (named, unbound) = (asked.named(), Standing::default());
         let mut rights = Rights::new();
         for caller in &callers {
+            let speaking = reviewed.of(caller.asker(), now);
             let standing = self.standings.get(&caller.client).unwrap_or(&unbound);
             for layout in &layouts {
                 let name = (layout.program, layout.name);
-                let terms = Arc::new(reviewed.terms(caller.asker(), name, now));
+                let terms = Arc::new(speaking.terms(name));
                 if terms.words.is_empty() {
                     continue;
                 }

@@ -15,6 +15,7 @@ mod take;
 
 use super::Parts;
 use super::body::{Fault, Request, Response};
+use super::door;
 use super::problem::{Kind, Problem};
 use super::visit::Visit;
 use crate::audit;
@@ -197,30 +198,9 @@ impl Inbound {
 
     /// A 403 that the audit log tells of.
     fn refused(&self, who: &Principal, visit: &Visit, reason: &'static str, problem: Problem) -> Response {
-        let set = self.policies.set();
-        let ticket = self.audit.record(&audit::Decision {
-            call: &visit.intent(),
-            set: set.hash(),
-            client: &who.client,
-            tenant: who.tenant.as_ref(),
-            groups: &who.groups,
-            scopes: &who.scopes,
-            claims: &who.claims,
-            user: None,
-            address: visit.peer.address,
-            name: None,
-            effect: None,
-            place: None,
-            inputs: None,
-            record: None,
-            step: audit::Step::Door,
-            allowed: false,
-            reason,
-            rules: &[],
-            micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
+        let id = door::refused((&self.audit, &self.policies), (who, visit), None, reason, &[]);
         self.counted("refused");
-        problem.decided(ticket.id).answer(visit)
+        problem.decided(id).answer(visit)
     }
 
     /// A call for another tenant is told by the audit log as well; one that says none is only unreadable.

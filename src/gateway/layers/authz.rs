@@ -1,11 +1,12 @@
 //! The door of policy: may this client call anything at all? What it may call is decided on typed values, in `exchange`.
 
 use super::super::body::{Request, Response};
+use super::super::door;
 use super::super::problem::{Kind, Problem};
 use super::super::route::Route;
 use super::super::visit::Visit;
 use super::authn::challenged;
-use crate::audit::{self, Step};
+use crate::audit;
 use crate::auth::{Resource, Scheme};
 use crate::model::Principal;
 use crate::policies::Active;
@@ -35,29 +36,8 @@ pub(crate) async fn authz(state: Authz, request: Request) -> ControlFlow<Respons
                 false => set.may_call_anything(Asker::from(&**principal)),
             };
             if !allowed {
-                let refused = audit::Decision {
-                    call: &visit.intent(),
-                    set: set.hash(),
-                    client: &principal.client,
-                    tenant: principal.tenant.as_ref(),
-                    groups: &principal.groups,
-                    scopes: &principal.scopes,
-                    claims: &principal.claims,
-                    user: None,
-                    address: visit.peer.address,
-                    name: None,
-                    effect: None,
-                    place: None,
-                    inputs: None,
-                    record: None,
-                    step: Step::Door,
-                    allowed,
-                    reason: if of_documents { "scope-missing" } else { "no-permit" },
-                    rules: &[],
-                    micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                };
-                let id = state.audit.record(&refused).id;
-                visit.learnt().decision = Some(id);
+                let reason = if of_documents { "scope-missing" } else { "no-permit" };
+                let id = door::refused((&state.audit, &state.policies), (principal, &visit), None, reason, &[]);
                 if let Some(shadow) = state.policies.shadow().filter(|_| !of_documents) {
                     shadow.door(principal, id);
                 }

@@ -1,9 +1,10 @@
 //! The tenant of the path is the token's own. Behind quota, so that who hammers on does not fill the audit log.
 
 use super::super::body::{Request, Response};
+use super::super::door;
 use super::super::problem::{Kind, Problem};
 use super::super::visit::Visit;
-use crate::audit::{self, Step};
+use crate::audit;
 use crate::model::Principal;
 use crate::policies::Active;
 use crate::telemetry::Metrics;
@@ -25,29 +26,9 @@ pub(crate) async fn tenant(state: Tenancy, request: Request) -> ControlFlow<Resp
     if who.tenant.as_ref() == Some(tenant) {
         return ControlFlow::Continue(request);
     }
-    let ticket = state.audit.record(&audit::Decision {
-        call: &visit.intent(),
-        set: state.policies.set().hash(),
-        client: &who.client,
-        tenant: who.tenant.as_ref(),
-        groups: &who.groups,
-        scopes: &who.scopes,
-        claims: &who.claims,
-        user: None,
-        address: visit.peer.address,
-        name: None,
-        effect: None,
-        place: None,
-        inputs: None,
-        record: None,
-        step: Step::Door,
-        allowed: false,
-        reason: Kind::TenantMismatch.slug(),
-        rules: &[],
-        micros: u64::try_from(visit.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-    });
-    visit.learnt().decision = Some(ticket.id);
+    let reason = Kind::TenantMismatch.slug();
+    let id = door::refused((&state.audit, &state.policies), (who, &visit), None, reason, &[]);
     state.metrics.verdicts.with_label_values(&["tenant", "refused"]).inc();
     let problem = Problem::new(Kind::TenantMismatch, "The token was issued for another tenant than the path's.");
-    ControlFlow::Break(problem.decided(ticket.id).answer(&visit))
+    ControlFlow::Break(problem.decided(id).answer(&visit))
 }
