@@ -233,8 +233,24 @@ mod tests {
         assert_eq!(filter.wants(&FACTS, ORDER), Ok(()));
         filter.divisions = vec!["BBB".into()];
         assert_eq!(filter.wants(&FACTS, ORDER), Err("divisions: \"AAA\" is not among them".into()));
-        let filter = Filter { documents: vec!["Process.PurchaseOrder".into()], ..Filter::default() };
-        assert!(filter.wants(&FACTS, ORDER).is_err_and(|why| why.contains("Sync.PurchaseOrder")));
+        type List = fn(&mut Filter) -> &mut Vec<String>;
+        let lists: [(&str, List, &str, &str); 6] = [
+            ("documents", |filter| &mut filter.documents, "Sync.PurchaseOrder", "Process.PurchaseOrder"),
+            ("companies", |filter| &mut filter.companies, "100", "200"),
+            ("divisions", |filter| &mut filter.divisions, "AAA", "BBB"),
+            ("entities", |filter| &mut filter.entities, "100_AAA", "100"),
+            ("locations", |filter| &mut filter.locations, "001", "002"),
+            ("actions", |filter| &mut filter.actions, "Replace", "Delete"),
+        ];
+        for (name, list, of_it, other) in lists {
+            let with = |values: &[&str]| {
+                let mut filter = Filter::default();
+                *list(&mut filter) = values.iter().map(|value| (*value).to_owned()).collect();
+                filter.wants(&FACTS, ORDER)
+            };
+            assert_eq!(with(&[other, of_it]), Ok(()), "{name}");
+            assert_eq!(with(&[other]), Err(format!("{name}: {of_it:?} is not among them")));
+        }
         let filter = Filter::default().with("PurchaseOrderLine/Quantity > 41").expect("a condition");
         assert_eq!(filter.wants(&FACTS, ORDER), Err("where: PurchaseOrderLine/Quantity > 41".into()));
     }

@@ -131,7 +131,11 @@ fn wide() -> TransactionLayout {
 }
 
 fn composed(currency: &str, remark: &str) -> Composed {
-    let mapping = Mapping::parse(&source(ORDER)).expect("the mapping has no fault");
+    composed_by(ORDER, currency, remark)
+}
+
+fn composed_by(mapping: &str, currency: &str, remark: &str) -> Composed {
+    let mapping = Mapping::parse(&source(mapping)).expect("the mapping has no fault");
     let (head, line, wide) = (head(), line(), wide());
     let bound = mapping.bind(&[Some(&head), Some(&line), Some(&wide)]).expect("M3 has all of it");
     let heads = [record(
@@ -267,6 +271,47 @@ fn an_element_out_of_its_order_is_a_fault_with_its_line() {
         "  { path = \"PurchaseOrderHeader/DisplayID\", value = \"key.PUNO\" },\n  { path = \"PurchaseOrderLine\",";
     let text = ORDER.replace("  { path = \"PurchaseOrderLine\",", moved);
     assert_snapshot!(faults(&text), @"site.toml:35:3: DisplayID stands behind Status; in PurchaseOrderHeader it comes before it: move it up");
+}
+
+#[test]
+fn custom_fields_of_every_type_stand_at_the_noun_its_header_and_its_lines() {
+    let last = "value = \"wide.PITD | or(line.ITDS)\" },\n";
+    let more = r#"
+  { property = "m3.CUCD", in = "", value = "head.CUCD" },
+  { property = "m3.NTAM", in = "", value = "head.NTAM", type = "NumericType" },
+  { property = "m3.PUDT", in = "PurchaseOrderHeader", value = "head.PUDT | date", type = "DateTimeType" },
+  { property = "m3.PNLS", in = "PurchaseOrderLine", value = "line.PNLS", type = "IntegerNumericType" },
+  { property = "m3.SUB", in = "PurchaseOrderLine", value = "line.PNLS | flag", type = "IndicatorType" },
+"#;
+    let text = ORDER.replace(last, &format!("{last}{more}"));
+    let xml = composed_by(&text, "EUR", "x").xml;
+    assert_eq!(validate("document", &xml), []);
+    let (header, rest) = xml.split_once("</PurchaseOrderHeader>").expect("a header");
+    let (line, rest) = rest.split_once("</PurchaseOrderLine>").expect("a line");
+    let (second, noun) = rest.split_once("</PurchaseOrderLine>").expect("another line");
+    let properties = |part: &str| {
+        let (_, area) = part.split_once("<UserArea>").expect("custom fields");
+        let all = area.split("<NameValue ").skip(1).map(|one| one.split("</").next().unwrap_or_default());
+        all.collect::<Vec<_>>().join("; ")
+    };
+    assert_snapshot!([header, line, second, noun].map(properties).join("\n"), @r#"
+    name="m3.REMK" type="StringType">x; name="m3.PUDT" type="DateTimeType">2026-03-01
+    name="m3.PNLS" type="IntegerNumericType">0; name="m3.SUB" type="IndicatorType">false
+    name="m3.PNLS" type="IntegerNumericType">1; name="m3.SUB" type="IndicatorType">true
+    name="m3.CUCD" type="StringType">EUR; name="m3.NTAM" type="NumericType">12.50
+    "#);
+    assert!(faults(&text.replace("IndicatorType", "FlagType")).contains("the property's type is \"FlagType\""));
+    for (value, of, flaw) in [
+        ("Type\">12.50<", "Type\">twelve<", "NameValue is no Number: \"twelve\""),
+        ("Type\">0<", "Type\">0.5<", "NameValue is no Integer: \"0.5\""),
+        (">false<", ">no<", "NameValue is no Flag: \"no\""),
+        ("DateTimeType\">2026-03-01<", "DateTimeType\">1.3.2026<", "NameValue is no Date: \"1.3.2026\""),
+        ("\"StringType\"", "\"TextType\"", "\"TextType\" is no type"),
+    ] {
+        assert!(xml.contains(value), "{value} in {xml}");
+        let flaws: Vec<String> = validate("d", &xml.replace(value, of)).iter().map(ToString::to_string).collect();
+        assert!(flaws.iter().any(|one| one.contains(flaw)), "{flaw}: {flaws:?}");
+    }
 }
 
 #[test]

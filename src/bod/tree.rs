@@ -6,6 +6,7 @@ use super::compile::Compiler;
 use super::file::{RawElement, Written};
 use super::mapping::{Given, Inside, Mapping, Node};
 use super::outline::Element;
+use super::validate::TYPES;
 use super::value::{Condition, Term, Value, Word};
 use std::ops::Range;
 
@@ -86,8 +87,8 @@ impl Compiler<'_> {
             (None, Some(name)) => {
                 let literal = |text: &str| Value::of(Term::Literal(text.into()));
                 let kind = raw.kind.as_deref().unwrap_or("StringType");
-                if !PROPERTIES.contains(&kind) {
-                    let hint = format!("it is one of {}", PROPERTIES.join(", "));
+                if !TYPES.contains(&kind) {
+                    let hint = format!("it is one of {}", TYPES.join(", "));
                     self.fault(&span, format!("the property's type is {kind:?}"), hint);
                 }
                 attributes.push(("name".into(), literal(name)));
@@ -172,8 +173,6 @@ impl Compiler<'_> {
         }
     }
 }
-
-const PROPERTIES: [&str; 5] = ["StringType", "NumericType", "IntegerNumericType", "DateTimeType", "IndicatorType"];
 
 fn branch(name: &str, label: &str) -> Node {
     let (attributes, content) = (Vec::new(), Inside::Nodes(Vec::new()));

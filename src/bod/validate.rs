@@ -22,6 +22,16 @@ impl fmt::Display for Flaw {
     }
 }
 
+/// What carries a custom field, and the types that its value may have.
+const PROPERTY: &str = "NameValue";
+pub(super) const TYPES: [&str; 5] =
+    ["StringType", "NumericType", "IntegerNumericType", "DateTimeType", "IndicatorType"];
+
+fn property_kind(name: &str) -> Option<Kind> {
+    let kinds = [Kind::Text, Kind::Number, Kind::Integer, Kind::Date, Kind::Flag];
+    TYPES.iter().zip(kinds).find(|(known, _)| **known == name).map(|(_, kind)| kind)
+}
+
 const VERBS: [&str; 4] = ["Sync", "Process", "Acknowledge", "Confirm"];
 const MOST_DEPTH: usize = 64;
 const MOST_FLAWS: usize = 100;
@@ -87,6 +97,8 @@ struct Open<'a> {
     counts: usize,
     /// Text before or between its children.
     has_text: bool,
+    /// Of a custom field: the kind that its type names.
+    property: Option<Kind>,
 }
 
 #[derive(Clone, Copy)]
@@ -156,11 +168,12 @@ impl<'a> Validator<'a> {
             None => self.root(name, start),
             Some(parent) => self.child(parent, name),
         };
-        if let Known::Element(element) = known {
-            self.attributes(name, &element.attributes, start);
-        }
+        let property = match known {
+            Known::Element(element) => self.attributes(name, &element.attributes, start),
+            _ => None,
+        };
         self.held.clear();
-        self.open.push(Open { name, known, place: 0, counts: self.counts.len(), has_text: false });
+        self.open.push(Open { name, known, place: 0, counts: self.counts.len(), has_text: false, property });
         self.counts.resize(self.counts.len() + known.places(), 0);
     }
 
@@ -230,8 +243,9 @@ impl<'a> Validator<'a> {
         self.outline.element(name).map_or(Known::Beyond, Known::Element)
     }
 
-    fn attributes(&mut self, name: &str, known: &[Attribute], start: &BytesStart<'_>) {
-        let mut given = 0_u64;
+    /// Gives the kind of a custom field's value.
+    fn attributes(&mut self, name: &str, known: &[Attribute], start: &BytesStart<'_>) -> Option<Kind> {
+        let (mut given, mut property) = (0_u64, None);
         for attribute in start.attributes() {
             let Ok(attribute) = attribute else {
                 self.flaw(format!("{name} has an attribute that is none"));
@@ -248,6 +262,12 @@ impl<'a> Validator<'a> {
             if !fits(known[at].kind, &attribute.value) {
                 self.flaw(format!("{name}: the attribute {key} is no {:?}", known[at].kind));
             }
+            if key == "type" && name == PROPERTY {
+                property = property_kind(&attribute.value);
+                if property.is_none() {
+                    self.flaw(format!("{name}: {:?} is no type; there are {}", attribute.value, TYPES.join(", ")));
+                }
+            }
             given |= 1 << at.min(63);
         }
         for (at, known) in known.iter().enumerate().filter(|(_, known)| known.required) {
@@ -255,6 +275,7 @@ impl<'a> Validator<'a> {
                 self.flaw(format!("{name} lacks its attribute {}", known.name));
             }
         }
+        property
     }
 
     fn end(&mut self) {
@@ -291,9 +312,11 @@ impl<'a> Validator<'a> {
     fn whole(&mut self, open: &Open<'_>, element: &Element) {
         match &element.content {
             Content::Leaf(kind) => {
-                if !fits(*kind, self.held.trim()) {
-                    let shown: String = self.held.trim().chars().take(40).collect();
-                    self.flaw(format!("{} is no {kind:?}: {shown:?}", open.name));
+                for kind in std::iter::once(*kind).chain(open.property) {
+                    if !fits(kind, self.held.trim()) {
+                        let shown: String = self.held.trim().chars().take(40).collect();
+                        self.flaw(format!("{} is no {kind:?}: {shown:?}", open.name));
+                    }
                 }
             }
             Content::Children(children) => {

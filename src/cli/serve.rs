@@ -6,6 +6,7 @@ use super::show;
 use super::state::settings;
 use crate::app::{self, DEMO, Ended, Running};
 use crate::config::{Certificate, Settings};
+use crate::points::Target;
 use crate::telemetry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,12 +82,12 @@ fn welcome(running: &Running, settings: &Settings) {
     if running.first_start {
         show::note(&format!("  first start: the demo client's credentials are in {}", ionapi.display()));
     }
-    for line in try_it(running, &ionapi) {
+    for line in try_it(running, settings, &ionapi) {
         show::note(&line);
     }
 }
 
-fn try_it(running: &Running, ionapi: &Path) -> Vec<String> {
+fn try_it(running: &Running, settings: &Settings, ionapi: &Path) -> Vec<String> {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("mi-gateway"));
     let program = quoted(&here(&program));
     let authority = quoted(&here(&running.authority));
@@ -94,16 +95,21 @@ fn try_it(running: &Running, ionapi: &Path) -> Vec<String> {
     let url = &running.addresses.public_url;
     let curl = format!("curl --cacert {authority} -H \"Authorization: Bearer $TOKEN\"");
     let execute = format!("{url}/DEMO_TST/M3/m3api-rest/v2/execute");
-    vec![
+    let mut lines = vec![
         String::new(),
         "Try it, in another terminal and in this folder:".to_owned(),
         String::new(),
         format!("TOKEN=$({program} token {ionapi} --cacert {authority})"),
         format!("{curl} '{execute}/CRS610MI/GetBasicData?CUNO=C00001'"),
         format!("{curl} \"{execute}/MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=TRY$(date +%s)&ITDS=First%20item\""),
-        format!("curl http://{}/metrics", running.addresses.operations),
-        String::new(),
-    ]
+    ];
+    let trial = settings.points.iter().find_map(|point| match &point.target {
+        Target::File(file) if file.folder.starts_with(&settings.state) => Some(&file.folder),
+        _ => None,
+    });
+    lines.extend(trial.map(|folder| format!("sleep 2; cat {}/SyncItemMaster_TRY*.xml", quoted(&here(folder)))));
+    lines.extend([format!("curl http://{}/metrics", running.addresses.operations), String::new()]);
+    lines
 }
 
 /// As seen from this folder, where that is shorter.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::ClaimKind;
+use crate::relay::Rule;
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../deploy/gateway.example.toml");
@@ -346,6 +347,43 @@ fn a_database_is_given_no_documents_without_a_tenant() {
     let told = |more: &str| with(&format!("{more}{point}")).err().map(|faults| faults.len());
     assert_eq!(told("[publish]\ntenant = \"ACME_TST\"\n"), None);
     assert_eq!(told("[[publish.documents]]\ntenant = \"ACME_TST\"\n"), None);
+}
+
+#[test]
+fn every_column_of_the_publishers_table_is_one_of_its_words() {
+    let row = |rest: &str| format!("[[publish.documents]]\n{rest}\n");
+    for (good, bad) in [
+        ("document = \"Process.PurchaseOrder\"", "document = \"Process.ItemMaster\""),
+        ("company = \"100\"", "company = \"all\""),
+        ("division = \"AAA\"", "division = \"LONGER\""),
+        ("mode = \"shadow\"", "mode = \"on\""),
+        ("action = \"Change\"", "action = \"Delete\""),
+        ("entity = \"division\"", "entity = \"facility\""),
+        ("location = \"fixed:FR1\"", "location = \"fixed:\""),
+        ("bod_id = \"infor-nid\"", "bod_id = \"guid\""),
+        ("tenant = \"ACME_TST\"", "tenant = \"ACME TST\""),
+        ("logical_id = \"lid://acme.m3\"", "logical_id = \"acme.m3\""),
+        ("confirmation = \"Never\"", "confirmation = \"Sometimes\""),
+    ] {
+        let read = with(&row(good)).unwrap_or_else(|_| panic!("{good}"));
+        assert_ne!(read.publish.rules, [Rule::default()], "{good} says something");
+        let told = faults(&row(bad)).join("\n");
+        assert!(told.contains("gateway.toml:2"), "{bad}: {told}");
+    }
+}
+
+#[test]
+fn the_name_of_m3s_own_publisher_is_taken_over_knowingly_or_not_at_all() {
+    for whole in [true, false] {
+        let name = "logical_id = \"lid://infor.m3.m3\"\n";
+        let said = |more: &str| match whole {
+            true => format!("[publish]\n{more}{name}"),
+            false => format!("[publish]\n{more}[[publish.documents]]\n{name}"),
+        };
+        let told = faults(&said("")).join("\n");
+        assert!(told.contains("is that of M3's own publisher") && told.contains("replaces_m3_publisher"), "{told}");
+        assert!(with(&said("replaces_m3_publisher = true\n")).is_ok());
+    }
 }
 
 #[test]

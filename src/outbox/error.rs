@@ -22,8 +22,8 @@ pub enum Error {
     Damaged(&'static str),
     /// Under a secret that the settings don't have.
     #[error(
-        "the outbox holds content that was sealed with another secret ({by}); give that one among \
-         outbox.encryption.former_secret_files: without it the content is lost"
+        "the outbox holds content that was sealed with another secret ({by}); name that one as \
+         outbox.encryption.former.NAME: without it the content is lost"
     )]
     Sealed { by: String },
     #[error(

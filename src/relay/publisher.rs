@@ -63,7 +63,7 @@ pub enum Entity {
 }
 
 /// One row of the table. What a row leaves open the rows before it decide; the last that fits wins.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
     /// `Sync.ItemMaster`; `None`: every document.
     pub document: Option<String>,

@@ -189,7 +189,7 @@ async fn until_ready(house: &House, ready: bool) {
     let began = Instant::now();
     while house.operations("/readyz").await.status.is_success() != ready {
         assert!(began.elapsed() < Duration::from_secs(30), "readiness never said {ready}");
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
     }
 }
 
@@ -250,7 +250,7 @@ async fn the_oldest_files_go_when_they_are_asked_to_and_never_by_themselves() {
     let began = Instant::now();
     while files(house.state.path()).len() >= before {
         assert!(began.elapsed() < Duration::from_secs(30), "nothing is removed");
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
     }
     let state = house.stop().await;
     assert_eq!(is_whole(state.path()), Ok(()));
@@ -333,7 +333,7 @@ async fn an_operator_who_goes_away_while_a_large_log_is_read_has_pruned_it_all_t
             if let Some(pipe) = open() {
                 return pipe;
             }
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     let pipe = tokio::select! { () = asked => panic!("it does not answer"), pipe = reads => pipe };
@@ -341,12 +341,12 @@ async fn an_operator_who_goes_away_while_a_large_log_is_read_has_pruned_it_all_t
     let began = Instant::now();
     while doors.with_label_values(&["operations"]).get() > 0 {
         assert!(began.elapsed() < Duration::from_secs(30), "the door has not seen that he went");
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
     }
     drop(pipe);
     while all[0].exists() {
         assert!(began.elapsed() < Duration::from_secs(30), "what was begun is not ended");
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
     }
     let state = house.stop().await;
     assert_eq!(is_whole(state.path()), Ok(()));

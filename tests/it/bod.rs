@@ -147,7 +147,7 @@ fn writes_that_no_document_tells_of_are_listed() {
     assert_snapshot!(text(&ended.stdout) + &text(&ended.stderr));
 }
 
-fn layout(found: &Transaction) -> Option<TransactionLayout> {
+pub(crate) fn layout(found: &Transaction) -> Option<TransactionLayout> {
     let fields = |fields: &[Field]| -> Option<Layout> {
         let field = |field: &Field| {
             Some(FieldLayout {

@@ -325,7 +325,7 @@ async fn a_caller_who_goes_away_ends_his_run() {
     let body = bulk(&writes);
     let begun = async {
         while house.asked().is_empty() {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::select! {

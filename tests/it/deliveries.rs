@@ -4,6 +4,7 @@
 use crate::fabric::{Fabric, ITEM, operate, until};
 use crate::house::text;
 use crate::receiver::{Got, Receiver, Says, ion};
+use http::StatusCode;
 use mi_gateway::points::{Answers, Target};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,6 +49,24 @@ async fn entries(fabric: &Fabric, wanted: &Value) -> Vec<Value> {
     entries.filter(|entry| entry["kind"] == "message" && entry["point"] == "wms").cloned().collect()
 }
 
+/// Whether the audit log has this order of hers.
+fn noted(fabric: &Fabric, kind: &str, entry: &Value) -> bool {
+    let files = std::fs::read_dir(fabric.house.state.path().join("audit")).expect("the audit log").flatten();
+    let log: Vec<String> = files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect();
+    let mut lines =
+        log.iter().flat_map(|text| text.lines()).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.any(|line| line["kind"] == kind && line["entry"] == *entry && line["by"] == "ann")
+}
+
+/// Of the items of the receiver `wms`.
+fn metric(metrics: &str, name: &str, label: &str) -> Option<f64> {
+    let begin = format!("mi_gateway_{name}{{");
+    let of = |line: &&str| {
+        line.starts_with(&begin) && line.contains("Sync.ItemMaster") && line.contains("\"wms\"") && line.contains(label)
+    };
+    metrics.lines().find(of)?.rsplit(' ').next()?.parse().ok()
+}
+
 async fn state(fabric: &Fabric, item: &str) -> String {
     let found = entries(fabric, &json!({ "noun": "ItemMaster", "key": item })).await;
     found.first().map(|entry| text(entry, "state").to_owned()).unwrap_or_default()
@@ -85,6 +104,10 @@ async fn a_receiver_that_fails_in_every_way_gets_each_document_in_the_order_of_i
     let words: Vec<&str> = way["attempts"].as_array().expect("attempts").iter().map(|one| text(one, "words")).collect();
     assert_eq!(words.len(), 5, "{words:?}");
     assert!(words[1].contains("500") && words[3].contains("503") && words[4].starts_with("202"), "{words:?}");
+    let metrics = fabric.metrics().await;
+    assert_eq!(metric(&metrics, "deliveries_total", "outcome=\"retry\""), Some(4.0), "{metrics}");
+    assert_eq!(metric(&metrics, "deliveries_total", "outcome=\"delivered\""), Some(3.0), "{metrics}");
+    assert_eq!(metric(&metrics, "delivery_seconds_count", ""), Some(3.0), "{metrics}");
     fabric.house.stop().await;
 }
 
@@ -199,9 +222,22 @@ async fn one_receiver_that_is_away_is_asked_by_one_message_at_a_time_and_no_othe
     assert!(asked.iter().all(|got| got.beside == 1));
     let between = asked[3].at - asked[1].at;
     assert!(between >= Duration::from_millis(500), "by one after the other, with growing waits: {between:?}");
+    let metrics = fabric.metrics().await;
+    assert_eq!(metric(&metrics, "deliveries_pending", ""), Some(20.0), "{metrics}");
+    assert!(metric(&metrics, "deliveries_oldest_seconds", "") >= Some(1.0), "{metrics}");
+    // Nor do they wait for what an operator takes out meanwhile.
+    for (item, order, state_then) in [("AWAY18", "park", "parked"), ("AWAY19", "drop", "dropped")] {
+        let id = entries(&fabric, &json!({ "key": item })).await[0]["id"].clone();
+        let said = json!({ "id": id, "by": "ann", "reason": "it was a trial" });
+        let done = operate(&fabric.house, &format!("/outbox/{order}"), &said).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text());
+        assert_eq!(state(&fabric, item).await, state_then);
+        until("its line in the audit log", async || noted(&fabric, &format!("outbox-{order}"), &id)).await;
+    }
     away.store(false, Ordering::SeqCst);
     let all = json!({ "key": "AWAY", "state": "delivered" });
-    until("all are there", async || entries(&fabric, &all).await.len() == 20).await;
+    until("all others are there", async || entries(&fabric, &all).await.len() == 18).await;
+    assert_eq!(["AWAY18", "AWAY19"].map(|item| variations(&receiver, item).len()), [0, 0], "nobody was given these");
     fabric.house.stop().await;
 }
 

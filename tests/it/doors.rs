@@ -249,7 +249,7 @@ async fn at_a_stop_readiness_goes_first_and_callers_are_let_in_until_balancers_h
     assert_eq!(ready().await, StatusCode::OK);
     let meanwhile = async {
         while ready().await == StatusCode::OK {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
         demo.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status
     };

@@ -24,7 +24,7 @@ async fn a_query_is_refused_by_what_it_asks_for_and_sent_as_it_was_understood() 
     // Rules over values hold once the catalog has learnt the layout; until then they refuse for that.
     let learnt = async {
         while ask("okcuno  FROM ocusma WHERE okcono=100").await.status == StatusCode::FORBIDDEN {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), learnt).await.expect("the layout is learnt");

@@ -156,7 +156,7 @@ pub(crate) async fn operate(house: &House, path: &str, body: &Value) -> Reply {
 pub(crate) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !look().await {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}"));

@@ -109,7 +109,7 @@ pub(crate) async fn firm(guard: &str, change: impl FnOnce(&mut Settings)) -> Fir
     let learnt = async {
         for call in ["PPS200MI/ApprovePO?PUNO=NONE", "OIS100MI/ChgLineBatchEnt?ORNO=NONE&PONR=1"] {
             while buyer.m3(call).await.text().contains("was not known") {
-                tokio::task::yield_now().await;
+                crate::house::a_moment().await;
             }
         }
     };

@@ -26,7 +26,7 @@ fn ended(house: &House, reason: &str) -> u64 {
 async fn soon(what: &str, fact: impl Fn() -> bool) {
     let waited = async {
         while !fact() {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     assert!(tokio::time::timeout(HANGS, waited).await.is_ok(), "{what}");

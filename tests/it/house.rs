@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -148,6 +149,12 @@ impl House {
         self.running.stop().await;
         self.state
     }
+}
+
+/// Between two looks at something that is waited for: whoever looks without a pause takes the processor from what he waits
+/// for.
+pub(crate) async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(3)).await;
 }
 
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {

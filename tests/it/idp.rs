@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The resource that its access tokens are for.
 pub(crate) const AUDIENCE: &str = "https://m3.example.com";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The provider, on a port of its own. It ends with this.
 pub(crate) struct Idp {

@@ -34,7 +34,7 @@ async fn a_decision_of_a_set_that_was_replaced_is_explained_with_the_places_of_t
         while house.demo().await.m3("CRS610MI/GetBasicData;cono=100?CUNO=C00001").await.header("mi-decision").is_empty()
             || fs::read_dir(house.state.path().join("policies/sets")).map_or(0, Iterator::count) < 2
         {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), replaced).await.expect("it is in force");

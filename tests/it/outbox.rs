@@ -106,7 +106,7 @@ async fn a_request_in_flight_is_not_begun_twice() {
     house.faults(r#"{"rules":[{"transaction":"ChgBasicData","times":1,"latency_ms":800}]}"#);
     let second = async {
         while times(&house, "ChgBasicData") == 0 {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
         keyed(&demo, "slow", CHANGE).await
     };

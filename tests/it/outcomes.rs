@@ -64,7 +64,7 @@ async fn a_caller_who_waits_too_long_is_told_so_while_the_write_goes_on() {
     assert_eq!(reply.problem(), "outcome-unknown");
     let done = async {
         while house.m3().record("CRS610MI", 100, &[("CUNO", "C00001")]).is_none_or(|row| row["CUNM"] != "Changed") {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), done).await.expect("the write is done all the same");
@@ -79,7 +79,7 @@ async fn a_write_does_not_die_with_its_caller() {
     // The caller goes away as soon as M3 has the call.
     let gone = async {
         while times(&house, "ChgBasicData") == 0 {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::select! {
@@ -88,7 +88,7 @@ async fn a_write_does_not_die_with_its_caller() {
     }
     let done = async {
         while house.m3().record("CRS610MI", 100, &[("CUNO", "C00001")]).is_none_or(|row| row["CUNM"] != "Changed") {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), done).await.expect("the write is done");

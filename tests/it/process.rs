@@ -150,6 +150,7 @@ async fn the_lines_of_the_first_start_work_when_pasted_as_they_are() {
     assert!(pasted.status.success(), "{}", text(&pasted.stderr));
     assert!(shown.contains("\"CUNO\" : \"C00001\""), "{shown}");
     assert!(shown.contains("\"ITNO\" : \"TRY"), "{shown}");
+    assert!(shown.contains("<SyncItemMaster") && shown.contains(">First item</Description>"), "{shown}");
     assert!(shown.contains("mi_gateway_m3_calls_total"), "{shown}");
     process.signal("TERM");
     assert_eq!(process.ended().await.0, Some(0));

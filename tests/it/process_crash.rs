@@ -292,12 +292,16 @@ async fn under_load(live: &mut Live, known: &Known, round: usize) {
     let writers = futures_util::future::join_all((0..8).map(|writer| writes(live, known, round, writer)));
     let killed = async {
         while known.answered.load(Ordering::Relaxed) < kill_after {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
         live.process.signal("KILL");
     };
     tokio::join!(writers, killed);
     live.process.child.wait().await.expect("killed");
+}
+
+fn is_parked(entry: &Value, kind: &str) -> bool {
+    entry["kind"] == kind && entry["state"] == "parked"
 }
 
 /// What was promised, held against what M3 and the receiver saw.
@@ -317,6 +321,16 @@ fn holds(world: &World, known: &Known, listed: &[Value]) {
     for item in committed.iter() {
         assert!(last.contains_key(item.as_str()), "{item} was committed, and nobody was told");
     }
+    // Nor is anything lost of which no caller heard how it ended.
+    for call in world.mock.calls().iter().filter(|call| call.transaction == ADD) {
+        let item = call.fields["ITNO"].as_str();
+        let told = last.contains_key(item);
+        assert_eq!(told, world.m3_has(item).is_some(), "{item}: what M3 has is told, whoever heard of it");
+    }
+    let added = format!("MMS200MI/{ADD}");
+    let unsettled = |entry: &&Value| is_parked(entry, "write") && entry["call"] == added;
+    let unsettled: Vec<&Value> = listed.iter().filter(unsettled).collect();
+    assert_eq!(unsettled, [] as [&Value; 0], "what became of an item that was added can be seen at M3");
     for item in known.refused.lock().expect("kept").iter() {
         assert!(!last.contains_key(item.as_str()), "{item} was refused, and told all the same");
     }
@@ -324,8 +338,7 @@ fn holds(world: &World, known: &Known, listed: &[Value]) {
         let now = world.m3_has(item).unwrap_or_default();
         assert!(document.text.contains(&format!(">{now}<")), "{item}: the last document says less than M3: {now}");
     }
-    let parked: Vec<&Value> =
-        listed.iter().filter(|entry| entry["kind"] == "message" && entry["state"] == "parked").collect();
+    let parked: Vec<&Value> = listed.iter().filter(|entry| is_parked(entry, "message")).collect();
     assert_eq!(parked, [] as [&Value; 0]);
     let mut numbers: BTreeMap<String, u64> = BTreeMap::new();
     for message in listed.iter().rev().filter(|entry| entry["kind"] == "message") {

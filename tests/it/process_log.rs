@@ -173,7 +173,7 @@ async fn no_secret_is_written_anywhere_whatever_goes_wrong_and_however_much_is_l
     let [stdout, stderr] = ["out.log", "err.log"].map(|name| std::fs::File::create(at.join(name)).expect("a file"));
     let mut child = super::command(at, &[], &environment).stdout(stdout).stderr(stderr).spawn().expect("it starts");
     let told: Value = super::patiently(async || {
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
         serde_json::from_slice(&std::fs::read(at.join(".mi-gateway/addresses.json")).ok()?).ok()
     })
     .await;

@@ -103,7 +103,7 @@ fn documents(folder: &Path) -> BTreeMap<String, BTreeMap<u64, String>> {
 pub(super) async fn until<F: Future<Output = bool>>(what: &str, look: impl Fn() -> F) {
     let wait = async {
         while !look().await {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}"));
@@ -166,7 +166,7 @@ async fn whenever_it_is_killed_every_committed_write_is_told_and_no_refused_one(
         let writers = futures_util::future::join_all((0..8).map(|writer| writes(&live, &known, round, writer)));
         let killed = async {
             while known.answered.load(Ordering::Relaxed) < kill_after {
-                tokio::task::yield_now().await;
+                crate::house::a_moment().await;
             }
             live.process.signal("KILL");
         };

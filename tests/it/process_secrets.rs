@@ -116,7 +116,7 @@ async fn secrets_of_those_that_the_gateway_calls_and_of_its_tools_are_written_no
     let [stdout, stderr] = ["out.log", "err.log"].map(|name| std::fs::File::create(at.join(name)).expect("a file"));
     let mut child = command(at, &[], &[]).stdout(stdout).stderr(stderr).spawn().expect("it starts");
     let told: Value = patiently(async || {
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
         serde_json::from_slice(&std::fs::read(at.join(".mi-gateway/addresses.json")).ok()?).ok()
     })
     .await;

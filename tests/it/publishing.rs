@@ -41,7 +41,7 @@ fn documents(house: &House, of: &str) -> usize {
 async fn within<F: Future<Output = bool>>(seconds: u64, what: &str, look: impl Fn() -> F) {
     let wait = async {
         while !look().await {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(seconds), wait).await.unwrap_or_else(|_| panic!("{what}"));

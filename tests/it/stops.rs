@@ -207,7 +207,7 @@ async fn a_running_bulk_of_a_blocked_client_stops_at_its_next_transaction() {
     let run = demo.send(Method::POST, BULK, &headers, body.to_string().into());
     let block = async {
         while !house.asked().iter().any(|call| call.contains("ChgBasicData")) {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
         order(&house, Method::POST, "/blocks", json!({ "client": "demo" })).await;
     };
@@ -224,7 +224,7 @@ async fn a_running_bulk_of_a_blocked_client_stops_at_its_next_transaction() {
 /// Until the first change is at M3.
 async fn begun(house: &House) {
     while !house.asked().iter().any(|call| call.contains("ChgBasicData")) {
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
     }
 }
 
@@ -278,7 +278,7 @@ async fn a_transaction_that_waits_for_its_turn_is_asked_again_before_it_runs() {
     let taken_back = async {
         // The first has its answer at once; the second is held back for a second.
         begun(&house).await;
-        tokio::task::yield_now().await;
+        crate::house::a_moment().await;
         order(&house, Method::POST, "/revocations", json!({ "issuer": house.base, "before": "now" })).await;
     };
     let (reply, ()) = tokio::join!(run, taken_back);

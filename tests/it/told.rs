@@ -2,7 +2,7 @@
 
 use crate::house::over_rest;
 use crate::publisher::{documents, done, listed, publishing, quiet, told, until};
-use mi_gateway::bod::{ConfirmationCode, Mapping, Source, shipped};
+use mi_gateway::bod::{Action, ConfirmationCode, Mapping, Source, shipped};
 use mi_gateway::model::Company;
 use mi_gateway::relay::{BodId, Entity, Location, Mode, Rule};
 use serde_json::Value;
@@ -130,6 +130,15 @@ async fn a_row_of_the_publishers_table_holds_for_its_documents() {
     told(&house, "2000003", 1).await;
     quiet(&house).await;
     assert_eq!(documents(&house, "2000003").len(), 1, "the request is switched off");
+    // What was changed is told as the row says, and what was deleted as deleted.
+    let row = Rule { document: Some("Sync.ItemMaster".into()), action: Some(Action::Change), ..Rule::default() };
+    let (house, caller) = publishing(|settings| settings.publish.rules = vec![row]).await;
+    done(&caller, "MMS200MI/AddItmViaItmTyp?ITTY=001&ITNO=ROW&ITDS=As%20the%20row%20says").await;
+    let changed = told(&house, "ROW", 1).await.remove(0);
+    assert!(changed.contains("actionCode=\"Change\""), "{changed}");
+    done(&caller, "MMS200MI/DltItm?ITNO=ROW").await;
+    let deleted = told(&house, "ROW", 2).await.remove(1);
+    assert!(deleted.contains("actionCode=\"Delete\""), "{deleted}");
     let none = Rule { location: Some(Location::None), ..Rule::default() };
     let (house, caller) = publishing(|settings| settings.publish.rules = vec![none]).await;
     done(&caller, "PPS200MI/UpdHead?PUNO=2000001&YRE1=Nowhere").await;

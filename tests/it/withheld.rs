@@ -268,7 +268,7 @@ async fn a_rule_on_the_field_is_asked_with_the_records_own_division() {
     // Rules over fields hold once the catalog has learnt what those are; until then they refuse for that.
     let learnt = async {
         while branch.m3(call).await.status != StatusCode::OK {
-            tokio::task::yield_now().await;
+            crate::house::a_moment().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), learnt).await.expect("the layout is learnt");

@@ -5,6 +5,8 @@ mod causes;
 mod editions;
 mod entries;
 mod intents;
+mod keys;
+mod migrations;
 mod orders;
 mod room;
 mod sealed;

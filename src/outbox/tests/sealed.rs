@@ -110,7 +110,7 @@ async fn without_the_secret_nothing_starts_and_nothing_is_changed() {
     stop(outbox).await;
     for (own, former) in [(None, &[][..]), (Some("b"), &[]), (None, &["b"])] {
         let refused = start(folder.path(), own, former).await.expect_err("refused").to_string();
-        assert!(refused.contains("another secret") && refused.contains("former"), "{refused}");
+        assert!(refused.contains("another secret") && refused.contains("outbox.encryption.former.NAME"), "{refused}");
         let beside = Ledger::open(&settings(folder.path(), own, former)).await.expect_err("refused").to_string();
         assert!(beside.contains("start the gateway once"), "{beside}");
     }

@@ -97,13 +97,25 @@ async fn a_document_that_is_too_large_is_not_sent() {
 async fn private_addresses_are_refused_unless_somebody_allows_them() {
     let receiver = Receiver::start(|_| (200, None, "")).await;
     Point::open(settings(&receiver.url, false)).expect_err("loopback and http");
-    // A name that leads inside is found out when it is resolved.
-    let port = receiver.url.rsplit(':').next().expect("a port");
-    let point = Point::open(settings(&format!("https://localhost.localdomain:{port}"), false));
-    if let Ok(point) = point {
-        point.deliver(&message("<a/>")).await.expect_err("an address inside");
+    for inside in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "127.0.0.1", "[::1]", "[fd00::1]"] {
+        Point::open(settings(&format!("https://{inside}/in"), false)).expect_err(inside);
     }
     assert!(receiver.got().is_empty());
+    // A name that leads inside is found out when it is resolved, and before anybody is called.
+    let listener = tokio::net::TcpListener::bind("localhost:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let url = format!("https://localhost:{port}/in");
+    let strict = Point::open(settings(&url, false)).expect("a name says nothing yet");
+    let said = message("<a/>");
+    tokio::select! {
+        refused = strict.deliver(&said) => drop(refused.expect_err("an address inside")),
+        called = listener.accept() => panic!("somebody inside was called: {called:?}"),
+    }
+    let allowed = Point::open(settings(&url, true)).expect("a point");
+    tokio::select! {
+        called = listener.accept() => drop(called.expect("a call")),
+        ended = allowed.deliver(&said) => panic!("it was allowed, and never called: {:?}", ended.map(|_| ())),
+    }
 }
 
 #[tokio::test]
