@@ -24,19 +24,32 @@ pub enum Error {
     )]
     Newer { path: PathBuf, owner: &'static str, found: usize, known: usize },
     #[error("the database failed: {0}")]
-    Query(#[from] sqlx::Error),
+    Query(sqlx::Error),
+    /// While it is open.
+    #[error(
+        "the database is damaged ({0}); end the gateway, and restore a copy, or rescue what gateway.db holds with \
+         `sqlite3 gateway.db .recover`"
+    )]
+    Broken(sqlx::Error),
     #[error("the database holds a {what} that cannot be read")]
     Damaged { what: &'static str },
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(source: sqlx::Error) -> Self {
+        if is_damage(&source) { Self::Broken(source) } else { Self::Query(source) }
+    }
+}
+
+fn is_damage(error: &sqlx::Error) -> bool {
+    // 11 is SQLITE_CORRUPT, and 26 SQLITE_NOTADB.
+    matches!(code(error), Some(11 | 26))
 }
 
 impl Error {
     pub(super) fn opening(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
-        // 11 is SQLITE_CORRUPT, and 26 SQLITE_NOTADB.
-        match code(&source) {
-            Some(11 | 26) => Self::Corrupt { path, source },
-            _ => Self::Open { path, source },
-        }
+        if is_damage(&source) { Self::Corrupt { path, source } } else { Self::Open { path, source } }
     }
 
     /// A busy or locked database may be free a moment later; nothing was written.

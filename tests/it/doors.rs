@@ -256,3 +256,18 @@ async fn at_a_stop_readiness_goes_first_and_callers_are_let_in_until_balancers_h
     let (_, status) = tokio::join!(house.stop(), meanwhile);
     assert_eq!(status, StatusCode::OK, "not ready any more, and still served");
 }
+
+#[test]
+fn every_metric_that_the_alerts_ask_for_is_one_of_ours() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("a file");
+    let (alerts, metrics) = (read("deploy/alerts.yml"), read("src/telemetry/metrics.rs"));
+    let asked = alerts.split("mi_gateway_").skip(1).map(|rest| {
+        let end = rest.find(|letter: char| !letter.is_ascii_lowercase() && letter != '_').unwrap_or(rest.len());
+        rest[..end].trim_end_matches("_bucket")
+    });
+    let asked: std::collections::BTreeSet<&str> = asked.collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for name in asked {
+        assert!(metrics.contains(&format!("\"{name}\"")), "{name}");
+    }
+}

@@ -43,6 +43,23 @@ async fn kept(ledger: &Ledger) -> Vec<i64> {
 }
 
 #[tokio::test]
+async fn an_outbox_that_is_damaged_while_it_is_open_refuses_writes_and_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, _ledger) = with_messages(folder.path(), 3).await;
+    let file = folder.path().join("outbox/gateway.db");
+    let beside = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(beside.read()).await.expect("all of it is in the file");
+    let whole = std::fs::read(&file).expect("the file");
+    let page = 4_096;
+    let damaged: Vec<u8> = whole[..page].iter().copied().chain(std::iter::repeat_n(b'x', whole.len() - page)).collect();
+    std::fs::write(&file, damaged).expect("written over");
+    let refused = outbox.open(&intent(None, "after")).await.expect_err("nothing is taken on");
+    assert!(matches!(refused, Error::Unwritten(_)), "{refused}");
+    let told = outbox.status().expect_err("readiness says so");
+    assert!(told.contains("is damaged") && told.contains("sqlite3 gateway.db .recover"), "{told}");
+}
+
+#[tokio::test]
 async fn what_was_delivered_keeps_nobody_from_writing() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = full(folder.path()).await;
