@@ -1,13 +1,13 @@
 //! The service as the connection sees it: requests carry their peer, answers are counted until their last byte.
 //!
-//! Does not know: what is answered, save that a target too long to read is refused here.
+//! Does not know: what is answered, save that a request without one host and a target too long to read are refused here.
 
 use super::received::Received;
 use super::serve::Door;
 use super::watch::{InFlight, Watch};
 use crate::model::{ClientCertificate, Peer};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::convert::Infallible;
@@ -51,8 +51,18 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let in_flight = self.watch.request();
         let (most, http2) = (self.door.limits.max_uri, self.watch.is_http2());
+        if !http2 {
+            self.watch.has_body(request.body().size_hint().exact());
+        }
+        if !names_one_host(&request) {
+            let mut response = refused(in_flight, StatusCode::BAD_REQUEST, HOST);
+            if !http2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > most) {
-            return Box::pin(std::future::ready(Ok(too_long(in_flight))));
+            return Box::pin(std::future::ready(Ok(refused(in_flight, StatusCode::URI_TOO_LONG, TOO_LONG))));
         }
         request.extensions_mut().insert(self.caller.peer);
         if let Some(certificate) = &self.caller.certificate {
@@ -69,12 +79,22 @@ where
     }
 }
 
-fn too_long<B>(in_flight: InFlight) -> Response<Answer<B>> {
-    const BODY: &[u8] =
-        br#"{"type":"urn:mi-gateway:problem:uri-too-long","code":"uri-too-long","title":"URI too long","status":414}"#;
-    let body = Whose::Edge(Some(Bytes::from_static(BODY)));
+const TOO_LONG: &[u8] =
+    br#"{"type":"urn:mi-gateway:problem:uri-too-long","code":"uri-too-long","title":"URI too long","status":414}"#;
+const HOST: &[u8] = br#"{"type":"urn:mi-gateway:problem:request-unreadable","code":"request-unreadable","title":"The request can't be read","status":400,"detail":"a request names its host once","hint":"Send one Host header."}"#;
+
+/// RFC 9112, 3.2: of two hosts one server takes the first and another the last. On HTTP/2 the target names it.
+fn names_one_host<T>(request: &Request<T>) -> bool {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let needed = request.version() == Version::HTTP_11;
+    (named.next().is_some() || !needed) && named.next().is_none()
+}
+
+/// What the edge answers without the service.
+fn refused<B>(in_flight: InFlight, status: StatusCode, problem: &'static [u8]) -> Response<Answer<B>> {
+    let body = Whose::Edge(Some(Bytes::from_static(problem)));
     let mut response = Response::new(Answer { body, parts: None, in_flight: Some(in_flight) });
-    *response.status_mut() = StatusCode::URI_TOO_LONG;
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }

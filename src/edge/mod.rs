@@ -12,6 +12,7 @@ mod answer;
 mod clients;
 mod development;
 mod heads;
+mod lines;
 mod listener;
 mod machine;
 mod metered;

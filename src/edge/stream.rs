@@ -1,9 +1,12 @@
 //! The decrypted stream, telling the watch what passes.
 //!
+//! On HTTP/1 a read ends where a head does; what came behind it is read next.
 //! On its end it half-closes and reads on for a moment: a request that was on its way when we closed is then
 //! answered by an orderly end, not by a reset that could also destroy the answer before it.
 
+use super::lines::Lines;
 use super::watch::Watch;
+use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,12 +22,30 @@ const LINGER_BYTES: usize = 256 * 1024;
 pub(super) struct Stream<T> {
     inner: T,
     watch: Arc<Watch>,
+    /// On HTTP/1.
+    lines: Option<Lines>,
+    /// What was read behind the end of a head.
+    held: Bytes,
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<T> Stream<T> {
     pub(super) fn new(inner: T, watch: Arc<Watch>) -> Self {
-        Self { inner, watch, linger: None }
+        let lines = (!watch.is_http2()).then(Lines::begin);
+        Self { inner, watch, lines, held: Bytes::new(), linger: None }
+    }
+
+    /// Of what was just read, what goes on; the rest is held.
+    fn look_through(&mut self, into: &mut ReadBuf<'_>, before: usize, was_held: bool) {
+        let Some(lines) = &mut self.lines else { return };
+        let fresh = &mut into.filled_mut()[before..];
+        let goes = lines.pass(fresh, || self.watch.length());
+        if was_held {
+            self.held.advance(goes);
+        } else if goes < fresh.len() {
+            self.held = Bytes::copy_from_slice(&fresh[goes..]);
+        }
+        into.set_filled(before + goes);
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
@@ -37,7 +58,14 @@ impl<T> Stream<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, into);
+        let was_held = !self.held.is_empty();
+        let read = if was_held {
+            into.put_slice(&self.held[..self.held.len().min(into.remaining())]);
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut self.inner).poll_read(cx, into)
+        };
+        self.look_through(into, before, was_held);
         if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             self.watch.was_read(bytes);
             if self.watch.is_flooded() {

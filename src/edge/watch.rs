@@ -4,6 +4,7 @@
 //! Does not know: how a connection is closed.
 
 use super::heads::Heads;
+use super::lines::Length;
 use super::pace::{Pace, Rule};
 use super::settings::Limits;
 use super::toll::{ANSWER, Purse};
@@ -48,6 +49,9 @@ const MORE_THAN_CONTROL: usize = 64;
 const SWEEP: usize = 256;
 /// How long a caller may take to go after its connection was told to end.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// Of a body: nobody has said, and it comes in chunks.
+const UNSAID: u64 = u64::MAX;
+const CHUNKS: u64 = u64::MAX - 1;
 
 /// Times are milliseconds since the connection began, plus one: zero is never.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(super) struct Watch {
     /// When the answers in flight are looked through next; zero when none was since the last look.
     look_at: AtomicU64,
     in_flight: AtomicUsize,
+    /// How long the body of the newest request is, until the stream has asked.
+    length: AtomicU64,
     /// In flight on the whole door, for the drain's account.
     on_door: Arc<AtomicUsize>,
     /// `None` on HTTP/1, where any byte while nothing is in flight begins a head.
@@ -90,6 +96,7 @@ impl Watch {
             leaving_since: AtomicU64::new(0),
             look_at: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            length: AtomicU64::new(UNSAID),
             on_door,
             frames: http2.then(|| Mutex::new((Heads::begin(), Purse::new(&limits.http2)))),
             earned: AtomicU32::new(0),
@@ -144,7 +151,21 @@ impl Watch {
         self.leaving_since.load(Ordering::Relaxed) != 0
     }
 
-    /// A request came in whole; it is in flight until the returned value is dropped.
+    /// The body of the request that came in is this long, or comes in chunks.
+    pub(super) fn has_body(&self, length: Option<u64>) {
+        self.length.store(length.map_or(CHUNKS, |length| length.min(CHUNKS - 1)), Ordering::Relaxed);
+    }
+
+    /// Once for each request.
+    pub(super) fn length(&self) -> Option<Length> {
+        match self.length.swap(UNSAID, Ordering::Relaxed) {
+            UNSAID => None,
+            CHUNKS => Some(Length::Chunks),
+            length => Some(Length::Known(length)),
+        }
+    }
+
+    /// A request's head came in whole; it is in flight until the returned value is dropped.
     pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.on_door.fetch_add(1, Ordering::Relaxed);

@@ -49,6 +49,13 @@ const IN_DOUBT: &[Case] = &[
     case("a NUL in a value", "X-A: b\0c\r\n", ""),
     case("a NUL in a name", "X\0A: b\r\n", ""),
     case("a bare CR in a value", "X-A: b\rContent-Length: 9\r\n", ""),
+    case("a header that a bare LF ends", "X-A: b\n", ""),
+    case("a header behind a bare LF", "X-A: b\nContent-Length: 9\r\n", ""),
+    case("a head that ends with two bare LFs", "X-A: b\n\n", ""),
+    case("a head whose empty line is a bare LF", "X-A: b\r\n\n", ""),
+    case("two hosts", "Host: y\r\n", ""),
+    case("the same host twice", "Host: x\r\n", ""),
+    case("a bare LF behind a chunked body, in a trailer", "Transfer-Encoding: chunked\r\n", "0\r\nA: b\nC: d\r\n\r\n"),
     case("a line without a colon", "X-A\r\n", ""),
     case("a header without a name", ": b\r\n", ""),
     case("a chunk size that is none", "Transfer-Encoding: chunked\r\n", "zz\r\n"),
@@ -64,6 +71,7 @@ const IN_DOUBT: &[Case] = &[
         headers: "Transfer-Encoding: chunked\r\n",
         body: "0\r\n\r\n",
     },
+    Case { what: "a request line that a bare LF ends", version: "HTTP/1.1\nX-A: b", headers: "", body: "" },
     Case { what: "a version that is none", version: "HTTP/1.9x", headers: "", body: "" },
 ];
 
@@ -171,4 +179,71 @@ async fn a_body_that_is_compressed_is_refused_and_never_unpacked() {
     let headers = [json[0], ("content-encoding", "identity")];
     let plain = demo.send(Method::POST, "/m3api-rest/v2/execute", &headers, call.into()).await;
     assert_eq!(plain.status, StatusCode::OK, "{}", plain.text());
+}
+
+/// Of two, one server takes the first and another the last: neither is taken.
+#[tokio::test]
+async fn a_header_that_counts_once_is_refused_twice() {
+    let house = House::start().await;
+    let token = house.token(&house.ionapi("demo")).await;
+    let call = r#"{"program":"CRS610MI","transactions":[{"transaction":"ChgBasicData","record":{"CUNO":"C00001","CUNM":"Twice"}}]}"#;
+    let change = "GET /m3api-rest/v2/execute/CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Twice";
+    for (what, line, headers, answered) in [
+        ("two keys", change, "Idempotency-Key: one\r\nIdempotency-Key: two\r\n", "400"),
+        ("the same key twice", change, "Idempotency-Key: one\r\nIdempotency-Key: one\r\n", "400"),
+        (
+            "a coding behind none",
+            "POST /m3api-rest/v2/execute",
+            "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n",
+            "415",
+        ),
+        (
+            "none behind a coding",
+            "POST /m3api-rest/v2/execute",
+            "Content-Encoding: gzip\r\nContent-Encoding: identity\r\n",
+            "415",
+        ),
+        ("two hosts", change, "Host: y\r\n", "400"),
+    ] {
+        let body = if line.starts_with("POST") { call } else { "" };
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = closed_after(&house, what, head.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {answered}")), "{what}: {answer}");
+        assert_eq!(house.asked(), Vec::<String>::new(), "{what}");
+    }
+    let none = format!("{change} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    let answer = closed_after(&house, "no host", none.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("names its host once"), "{answer}");
+    assert_eq!(house.asked(), Vec::<String>::new());
+}
+
+/// What is said behind a body, and in bodies, is as it was: only heads are looked through.
+#[tokio::test]
+async fn requests_that_come_in_one_breath_are_each_answered_whatever_their_bodies_hold() {
+    let house = House::start().await;
+    let token = house.token(&house.ionapi("demo")).await;
+    let call = "{\n\n\"program\":\"CRS610MI\",\n\"transactions\":[{\"transaction\":\"GetBasicData\",\n\n\"record\":{\"CUNO\":\"C00001\"}}]\n\n}";
+    let head = |more: &str| {
+        format!(
+            "POST /m3api-rest/v2/execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n{more}\r\n"
+        )
+    };
+    let known = format!("{}{call}", head(&format!("Content-Length: {}\r\n", call.len())));
+    let (one, two) = call.split_at(20);
+    let chunked = format!(
+        "{}{:x}\r\n{one}\r\n{:x};a=b\r\n{two}\r\n0\r\n\r\n",
+        head("Transfer-Encoding: chunked\r\n"),
+        one.len(),
+        two.len()
+    );
+    let read = format!(
+        "GET /m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    );
+    let last = format!("{read}Connection: close\r\n\r\n");
+    let all = format!("{known}{chunked}{read}\r\n{known}{last}");
+    let answer = closed_after(&house, "five at once", all.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 5, "{answer}");
 }
