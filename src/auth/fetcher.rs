@@ -164,7 +164,7 @@ impl Fetcher {
                 self.remote.keys().replace(set);
                 self.tell_age(unix_seconds());
                 save(self.settings.saved.as_deref(), &fetched.body).await;
-                Some(fetched.max_age.unwrap_or(self.settings.lifetime).clamp(LIFETIMES.0, LIFETIMES.1))
+                Some(lifetime(fetched.max_age, self.settings.lifetime))
             }
             Ok(_) => {
                 count("empty");
@@ -271,6 +271,11 @@ async fn save(path: Option<&Path>, document: &[u8]) {
     }
 }
 
+/// As long as the answer says, within reason; without its word as long as `unsaid`.
+fn lifetime(max_age: Option<Duration>, unsaid: Duration) -> Duration {
+    max_age.unwrap_or(unsaid).clamp(LIFETIMES.0, LIFETIMES.1)
+}
+
 /// At four fifths of a set's life, and often enough that one failure does not make it stale.
 fn ahead(lifetime: Duration, stale: Duration) -> Duration {
     lifetime.mul_f64(0.8).min(stale / 2)
@@ -308,6 +313,15 @@ mod tests {
         times.fetched(true, None, due, 0);
         times.fetched(false, None, due, 0);
         assert_eq!(times.next, due + FIRST_RETRY, "nor is a retry put off");
+    }
+
+    #[test]
+    fn a_set_lives_as_long_as_its_answer_says() {
+        let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+        assert_eq!(lifetime(Some(10 * minute), hour), 10 * minute);
+        assert_eq!(lifetime(None, hour), hour, "where it says nothing");
+        assert_eq!(lifetime(Some(Duration::ZERO), hour), minute, "no server is asked all the time");
+        assert_eq!(lifetime(Some(100 * 24 * hour), hour), 24 * hour, "nor never again");
     }
 
     #[test]

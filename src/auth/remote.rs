@@ -65,6 +65,10 @@ impl RemoteKeys {
 /// Key ids known to be unknown; the oldest make room.
 const MOST_UNKNOWN: u64 = 1_000;
 
+fn strangers(pause: Duration) -> Cache<Box<str>, u64> {
+    Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(pause).build()
+}
+
 #[derive(Debug)]
 pub(super) struct Remote {
     keys: Keys,
@@ -103,7 +107,7 @@ impl Remote {
             gate: Mutex::new(Gate { in_flight: true, wanted: false, last_demand: None }),
             demand: Notify::new(),
             done: watch::Sender::new(0),
-            unknown: Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(settings.pause).build(),
+            unknown: strangers(settings.pause),
             metadata: ArcSwapOption::empty(),
             strangers: metrics.unknown_keys.with_label_values(&[issuer]),
             pause: settings.pause,
@@ -201,5 +205,20 @@ impl Remote {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_keys_are_made_up_few_are_remembered() {
+        let unknown = strangers(Duration::from_secs(3600));
+        for at in 0..20_000 {
+            unknown.insert(format!("made-up-{at}").into(), 1);
+        }
+        unknown.run_pending_tasks();
+        assert!((1..=MOST_UNKNOWN).contains(&unknown.entry_count()), "{}", unknown.entry_count());
     }
 }

@@ -1,7 +1,10 @@
 //! The example file is the documentation of the keys, and it is held against the code.
 
 use super::*;
+use crate::audit::Required;
+use crate::auth::{Algorithm, RequireBound};
 use crate::model::ClaimKind;
+use crate::policies::SigningKey;
 use crate::relay::Rule;
 use proptest::prelude::*;
 
@@ -123,6 +126,17 @@ fn an_issuers_settings_are_all_read_and_its_name_alone_finds_its_keys() {
     assert_eq!(all.company.as_ref().map(|rule| rule.companies.len()), Some(1));
     let seen = [("department".to_owned(), ClaimKind::Text), ("https://x/y=z".to_owned(), ClaimKind::Set)];
     assert_eq!(all.policy_claims, seen);
+    let text = "[[issuers]]\nissuer = \"https://a\"\naudience = \"x\"\njwks = \"https://a/k\"\nalgorithms = [\"PS512\"]\nclient_claim = \"cid\"\naccess_token_type = false\ntenant = \"DEMO_TST\"\nallow_private = true\nrequire_bound = \"dpop\"\n[issuers.introspection]\nclient_id = \"x\"\nendpoint = \"https://a/i\"\ncap_seconds = 7\nnegative_seconds = 3\n";
+    let secret = [("MI_GATEWAY__ISSUERS__0__INTROSPECTION__SECRET", "s")];
+    let rest = &in_environment(text, &secret).expect("no fault").issuers[0];
+    assert_eq!((rest.jwks.as_deref(), &*rest.algorithms), (Some("https://a/k"), &[Algorithm::Ps512][..]));
+    assert_eq!((rest.client_claim.as_deref(), rest.access_token_type, rest.allow_private), (Some("cid"), false, true));
+    assert_eq!(
+        (rest.tenant.as_ref().map(ToString::to_string), rest.require_bound),
+        (Some("DEMO_TST".into()), RequireBound::Key)
+    );
+    let asked = rest.introspection.as_ref().expect("it is asked");
+    assert_eq!((asked.endpoint.as_deref(), asked.cap.as_secs(), asked.negative.as_secs()), (Some("https://a/i"), 7, 3));
     let wrong = faults(
         "[[issuers]]\nissuer = \"https://a\"\nscopes = [\"a b\"]\ntenants = [\"x\"]\ncompanies = [\"se=100\"]\n",
     )
@@ -143,6 +157,60 @@ fn no_issuer_is_held_to_certificates_that_the_door_does_not_take() {
     assert_eq!(faults(&format!("{without}[edge]\nself_signed_clients = true\n")), Vec::<String>::new());
     let foreign = "[[issuers]]\nissuer = \"https://login.example.com\"\naudience = \"x\"\nrequire_bound = \"mtls\"\n";
     assert_eq!(faults(foreign).len(), 1, "{:?}", faults(foreign));
+}
+
+#[test]
+fn a_bundle_is_held_to_as_many_keys_as_are_trusted_and_every_fault_of_that_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["anna", "otto"] {
+        let key = SigningKey::make(&folder.path().join(name)).expect("a key");
+        std::fs::write(file(&format!("{name}.pub")), key.public().pem()).expect("a file");
+    }
+    std::fs::write(file("again.pub"), std::fs::read(file("anna.pub")).expect("a key")).expect("a file");
+    std::fs::write(file("bad.pub"), "no key").expect("a file");
+    let policy = |keys: &[&str], more: &str| {
+        let keys: Vec<String> = keys.iter().map(|name| file(name)).collect();
+        format!("[policy]\ntrusted_keys = {keys:?}\n{more}")
+    };
+    let bundle = "bundle = \"set.bundle\"\n";
+    let two = with(&policy(&["anna.pub", "otto.pub"], &format!("{bundle}signatures = 2\n"))).expect("no fault");
+    assert_eq!(two.policies, PathBuf::from("set.bundle"));
+    assert_eq!((two.policy_trust.keys.len(), two.policy_trust.signatures), (2, 2));
+    let one = with(&policy(&["anna.pub", "otto.pub"], bundle)).expect("no fault");
+    assert_eq!((one.policy_trust.keys.len(), one.policy_trust.signatures), (2, 1), "unless somebody asks for more");
+    assert!(!with("").expect("no fault").policy_trust.is_asked());
+    for (text, key, says) in [
+        (policy(&["anna.pub"], ""), "policy.trusted_keys", "is set without policy.bundle"),
+        ("[policy]\nsignatures = 1\n".to_owned(), "policy.signatures", "is set without policy.bundle"),
+        (policy(&["anna.pub"], &format!("{bundle}dir = \"rules\"\n")), "policy.dir", "is set beside policy.bundle"),
+        (format!("[policy]\n{bundle}"), "policy.trusted_keys", "is missing"),
+        (policy(&[], bundle), "policy.trusted_keys", "is missing"),
+        (policy(&["anna.pub", "again.pub"], bundle), "policy.trusted_keys", "holds a key that is named already"),
+        (policy(&["bad.pub"], bundle), "policy.trusted_keys", "can't be used"),
+        (policy(&["anna"], bundle), "policy.trusted_keys", "can't be used"),
+        (policy(&["gone.pub"], bundle), "policy.trusted_keys", "gone.pub"),
+        (
+            policy(&["anna.pub"], &format!("{bundle}signatures = 2\n")),
+            "policy.signatures",
+            "asks for 2 signatures, and there are 1 keys",
+        ),
+        (policy(&["anna.pub"], &format!("{bundle}signatures = 0\n")), "policy.signatures", "can't be used"),
+    ] {
+        let found = faults(&text);
+        assert!(found.iter().any(|fault| fault.contains(key) && fault.contains(says)), "{says}: {found:?}");
+    }
+}
+
+#[test]
+fn the_audit_log_says_whose_line_must_be_kept_and_no_other_word_is_taken() {
+    let of = |word: &str| with(&format!("[audit]\nrequired = \"{word}\"\n")).map(|settings| settings.audit.required);
+    let found = ["writes", "all", "nothing"].map(|word| of(word).expect("no fault"));
+    assert_eq!(found, [Required::Writes, Required::All, Required::Nothing]);
+    assert_eq!(with("").expect("no fault").audit.required, Required::Writes, "unless somebody says so");
+    for wrong in ["none", "Writes", "", "reads"] {
+        assert!(of(wrong).is_err_and(|faults| faults.iter().any(|fault| fault.to_string().contains("audit.required"))));
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct Settings {
     /// From the first packet to the last byte of the body.
     pub timeout: Duration,
     pub most_bytes: usize,
-    /// Private networks may be asked: an identity provider is often a neighbour.
+    /// Private networks may be asked, as when an identity provider is a neighbour: somebody says so.
     pub private_addresses: bool,
     /// Plain http and loopback addresses: for tests and one-machine set-ups.
     pub loopback_http: bool,
@@ -42,7 +42,7 @@ impl Default for Settings {
         Self {
             timeout: Duration::from_secs(5),
             most_bytes: 1024 * 1024,
-            private_addresses: true,
+            private_addresses: false,
             loopback_http: false,
             roots: Vec::new(),
             idle_connections: 1,
@@ -263,6 +263,15 @@ mod tests {
 
     fn client(settings: Settings) -> Client {
         Client::new(Settings { loopback_http: true, ..settings }).expect("a client")
+    }
+
+    #[test]
+    fn nothing_private_is_asked_unless_somebody_says_so() {
+        let strict = client(Settings::default());
+        let open = client(Settings { private_addresses: true, ..Settings::default() });
+        for url in ["https://10.1.2.3/keys", "https://192.168.0.1", "https://[fd00::1]/", "https://100.64.0.1/"] {
+            assert!(strict.check(url).is_err() && open.check(url).is_ok(), "{url}");
+        }
     }
 
     /// A TLS server on a port of its own that gives one answer, and the certificate it shows.

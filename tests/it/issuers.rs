@@ -82,6 +82,8 @@ async fn a_token_without_the_scope_that_its_issuer_must_give_is_told_which() {
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "scope-missing"));
     let said = reply.header("www-authenticate");
     assert!(said.contains("error=\"insufficient_scope\"") && said.contains("scope=\"items:write\""), "{said}");
+    let about = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource\"", house.base);
+    assert!(said.contains(&about), "{said}");
     assert_eq!(house.asked(), Vec::<String>::new());
     let more = idp.ask_token("jwt", &[("scope", "items:read items:write")]).await.json();
     let token = more["access_token"].as_str().expect("a token");

@@ -9,6 +9,7 @@ mod promises;
 mod proofs;
 mod remote;
 mod signatures;
+mod wycheproof;
 
 use super::{
     ClientFacts, Directory, Error, IssuerRules, KeySet, Keys, Presented, ProofSettings, Proofs, Verifier,
