@@ -103,3 +103,19 @@ impl Key {
         format!("hmac:{}", hex(&tag.as_ref()[..16]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_shows_nothing_of_its_seed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit.key");
+        let seed = "5eed".repeat(16);
+        store::write_private(&path, seed.as_bytes()).expect("a file");
+        let key = Key::read(&path).expect("a key");
+        let shown = format!("{key:?} {key:#?} {:?}", key.public());
+        assert!(!shown.contains("5eed") && !shown.contains("94, 237"), "{shown}");
+    }
+}

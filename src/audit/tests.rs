@@ -137,6 +137,31 @@ async fn a_file_that_is_full_is_ended_and_the_next_hangs_on_it() {
 }
 
 #[tokio::test]
+async fn a_log_that_runs_on_is_signed_after_so_many_lines_and_so_long_after_one() {
+    let day = Duration::from_secs(86_400);
+    for (lines, every, again) in [(3, day, true), (u64::MAX, Duration::from_millis(1), true), (u64::MAX, day, false)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings { checkpoint_lines: lines, checkpoint_every: every, ..settings(folder.path()) };
+        let log = Log::start(settings.clone(), &Metrics::new()).expect("a log");
+        let client = ClientId { issuer: "https://issuer".into(), id: "shop".into() };
+        for _ in 0..5 {
+            log.record(&write(&client)).kept().await.expect("kept");
+        }
+        // Its beginning is always signed.
+        let text = || fs::read_to_string(file(&settings)).unwrap_or_default();
+        let signed = || text().matches("\"checkpoint\"").count() > 1;
+        let beside = || Head::beside(&settings.dir).is_some_and(|head| head.seq > 4);
+        let begun = std::time::Instant::now();
+        while again && !(signed() && beside()) && begun.elapsed() < Duration::from_secs(20) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((signed(), beside()), (again, again), "{lines} lines, {every:?}: {}", text());
+        assert!(log.close(Duration::from_secs(10)).await);
+        assert_eq!(whole(&settings), Ok(0));
+    }
+}
+
+#[tokio::test]
 async fn a_write_whose_task_broke_down_is_unknown_and_one_that_was_never_sent_is_not_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings(folder.path());

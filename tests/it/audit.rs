@@ -53,7 +53,9 @@ async fn add_item(caller: &Caller, item: &str) -> crate::house::Reply {
 async fn who_changed_an_item_and_what_became_of_it_is_found_by_the_item() {
     let house = House::start().await;
     let demo = house.demo().await;
+    let began = Instant::now();
     let added = add_item(&demo, "AUDIT1").await;
+    let took = began.elapsed().as_micros();
     assert_eq!(added.status, StatusCode::OK, "{}", added.text());
     let id = added.header("mi-decision").to_owned();
     let state = house.stop().await;
@@ -69,6 +71,8 @@ async fn who_changed_an_item_and_what_became_of_it_is_found_by_the_item() {
         (&true, &100.into(), &"values".into())
     );
     assert_eq!((&found[1]["kind"], &found[1]["outcome"]), (&"outcome".into(), &"done".into()));
+    let micros = found[0]["micros"].as_u64().map(u128::from).unwrap_or_default();
+    assert!((1..=took).contains(&micros), "{micros} µs until it was decided, {took} µs until it was answered");
     assert_eq!(is_whole(state.path()), Ok(()));
 }
 
@@ -183,6 +187,32 @@ async fn a_write_that_cannot_be_written_down_is_refused_before_m3_and_a_read_is_
     let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
     assert_eq!(told["whole"], true, "{told}");
     assert!(told["found"]["lost"].as_u64() >= Some(1), "what could not be kept is counted: {told}");
+}
+
+/// `[audit]` `required`: whose line must be on the disk before M3 is asked.
+#[tokio::test]
+async fn who_waits_for_the_log_is_what_the_settings_say() {
+    use mi_gateway::audit::Required;
+    for (required, reads, writes) in
+        [(Required::Writes, true, false), (Required::All, false, false), (Required::Nothing, true, true)]
+    {
+        let house = House::with(|settings| settings.audit.required = required).await;
+        let demo = house.demo().await;
+        let (folder, aside) = (house.state.path().join("audit"), house.state.path().join("aside"));
+        fs::rename(&folder, &aside).expect("moved");
+        fs::write(&folder, b"no folder").expect("a file in its place");
+        for (reply, goes_on) in
+            [(add_item(&demo, "AUDIT6").await, writes), (demo.m3("CRS610MI/GetBasicData?CUNO=C00001").await, reads)]
+        {
+            let told = if goes_on { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            assert_eq!(reply.status, told, "{required:?}: {}", reply.text());
+            assert!(goes_on || reply.problem() == "audit-unavailable", "{required:?}");
+        }
+        let asked = house.asked();
+        assert_eq!(asked.iter().any(|call| call.contains("AddItmViaItmTyp")), writes, "{required:?}: {asked:?}");
+        assert_eq!(asked.iter().any(|call| call.contains("GetBasicData")), reads, "{required:?}: {asked:?}");
+        until_ready(&house, required == Required::Nothing).await;
+    }
 }
 
 async fn until_ready(house: &House, ready: bool) {

@@ -31,6 +31,11 @@ async fn a_token_revoked_on_the_command_line_ends_in_the_running_gateway_and_sta
     soon(&process, at, &lost, 401).await;
     assert_eq!(process.status(at, &other, READ).await, 200);
     process.child.kill().await.expect("killed");
+    let door = process.addresses["public"][0].as_str().unwrap_or_default().to_owned();
+    let mut process = Process::start(at, &[("MI_GATEWAY__EDGE__LISTEN", &door)]).await;
+    assert_eq!(process.status(at, &lost, READ).await, 401, "it stays so before anybody is let in");
+    assert_eq!(process.status(at, &other, READ).await, 200);
+    process.child.kill().await.expect("killed");
     let listed = said(at, &["token", "revoked", "--json"]).await;
     let entries: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
     assert!(entries.iter().all(|entry| entry["by"] == "anna") && entries.len() == 2, "{listed}");
@@ -65,4 +70,23 @@ async fn a_block_set_on_the_command_line_holds_over_a_restart_until_it_is_lifted
     soon(&process, at, &after, 403).await;
     let nobody = run(at, &["block", "client", "nobody"], &[]).await;
     assert_eq!(nobody.status.code(), Some(2), "{}", text(&nobody.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_tokens_of_a_client_or_of_an_issuer_stay_ended_over_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let mut process = Process::start(at, &[]).await;
+    let door = process.addresses["public"][0].as_str().unwrap_or_default().to_owned();
+    let reader = run(at, &["token", ".mi-gateway/clients/reader.ionapi"], &[]).await;
+    let (demo, reader) = (token(at).await, text(&reader.stdout).trim().to_owned());
+    assert_eq!((process.status(at, &demo, READ).await, process.status(at, &reader, READ).await), (200, 200));
+    said(at, &["token", "revoke", "--client", "demo"]).await;
+    process.child.kill().await.expect("killed");
+    let mut process = Process::start(at, &[("MI_GATEWAY__EDGE__LISTEN", &door)]).await;
+    assert_eq!((process.status(at, &demo, READ).await, process.status(at, &reader, READ).await), (401, 200));
+    said(at, &["token", "revoke", "--before", "now"]).await;
+    process.child.kill().await.expect("killed");
+    let process = Process::start(at, &[("MI_GATEWAY__EDGE__LISTEN", &door)]).await;
+    assert_eq!((process.status(at, &demo, READ).await, process.status(at, &reader, READ).await), (401, 401));
 }

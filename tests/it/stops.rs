@@ -312,3 +312,25 @@ async fn tokens_of_another_issuer_end_by_id_by_client_and_by_issuer() {
     let caller = caller.with_token(&idp.token("jwt").await);
     assert_eq!(reads(&caller).await, blocked());
 }
+
+/// It says neither its id nor its client: its text names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_only_its_issuer_can_read_ends_by_its_text_at_once() {
+    let idp = Idp::start().await;
+    let asked = |settings: &mut mi_gateway::config::Settings| {
+        settings.issuers.iter_mut().for_each(|issuer| issuer.introspection = Some(Idp::introspection()));
+    };
+    let (house, caller) = idp.house(asked).await;
+    let (lost, other) = (idp.token("opaque").await, idp.token("opaque").await);
+    assert!(!lost.contains('.'), "{lost}");
+    let (caller, other) = (caller.clone().with_token(&lost), caller.with_token(&other));
+    assert_eq!((reads(&caller).await, reads(&other).await), (good(), good()));
+    let made = order(&house, Method::POST, "/revocations", json!({ "token": lost })).await;
+    assert!(!made.to_string().contains(&lost), "{made}");
+    // Its issuer still calls it good, and what it said is remembered.
+    assert_eq!((reads(&caller).await, reads(&other).await), (revoked(), good()));
+    for entry in made.as_array().expect("a list") {
+        order(&house, Method::DELETE, "/revocations", json!({ "entry": entry["entry"] })).await;
+    }
+    assert_eq!(reads(&caller).await, good(), "it was a mistake");
+}

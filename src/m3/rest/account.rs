@@ -338,3 +338,24 @@ struct Granted {
 fn two_hours() -> u64 {
     7_200
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_shows_whose_it_is_and_nothing_of_its_secret() {
+        let ionapi =
+            r#"{"pu":"https://sso/","ot":"token.oauth2","ci":"T~1","cs":"MARK-cs","saak":"a","sask":"MARK-sask"}"#;
+        let users: HashMap<M3User, SecretString> = [("PLAIN", "MARK-password"), ("CLOUD", ionapi)]
+            .map(|(user, secret)| (M3User::parse(user).expect("a user"), SecretString::from(secret)))
+            .into();
+        let accounts =
+            Accounts::new(&RestSettings::new("https://m3.example".to_owned()), &users, false).expect("accounts");
+        let shown = format!("{accounts:?} {accounts:#?}");
+        assert!(shown.contains("PLAIN") && shown.contains("CLOUD"), "{shown}");
+        // As it stands, and as a header says it.
+        let coded = STANDARD.encode("PLAIN:MARK-password");
+        assert!(!shown.contains("MARK") && !shown.contains(&coded), "{shown}");
+    }
+}

@@ -241,4 +241,14 @@ mod tests {
             assert!(matches!(made, Err(Error::LogonRefused { .. })));
         }
     }
+
+    #[test]
+    fn who_dials_shows_no_password() {
+        let user = M3User::parse("MVX").expect("a user");
+        let mut settings = Settings::new("m3.example:26800".to_owned(), user.clone());
+        settings.users.insert(user, SecretString::from("MARK-password"));
+        let dialler = Dialler::new(Arc::new(settings.clone())).expect("nothing is dialled");
+        let shown = format!("{dialler:?} {dialler:#?} {settings:?}");
+        assert!(shown.contains("m3.example") && !shown.contains("MARK"), "{shown}");
+    }
 }
