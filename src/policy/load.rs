@@ -24,12 +24,16 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<Fault>,
 }
 
-/// Bounds of a set: far above what people write, far below what hurts.
-const MAX_TEXT: usize = 8 * 1024 * 1024;
-const MAX_RULES: usize = 20_000;
+struct Bounds {
+    text: usize,
+    rules: usize,
+}
+
+/// Of a set: far above what people write, far below what hurts.
+const MOST: Bounds = Bounds { text: 8 * 1024 * 1024, rules: 20_000 };
 
 pub(super) fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Result<Loaded, Vec<Fault>> {
-    let mut rules = parse(sources, &site.issuer)?;
+    let mut rules = parse(sources, &site.issuer, &MOST)?;
     let mut faults = lifts_that_lift_nothing(&rules, sources);
     let typed = typed(&rules, layouts);
     let mut warnings = Vec::new();
@@ -66,12 +70,13 @@ fn sorted(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
-fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
+fn parse(sources: &[Source], local: &str, most: &Bounds) -> Result<Vec<Rule>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut rules: Vec<Rule> = Vec::new();
     let mut seen: HashMap<Arc<str>, usize> = HashMap::new();
-    if sources.iter().map(|source| source.text.len()).sum::<usize>() > MAX_TEXT {
-        return Err(vec![Fault::at(&sources[0], 0, format!("the files together are larger than {MAX_TEXT} bytes"))]);
+    if sources.iter().map(|source| source.text.len()).sum::<usize>() > most.text {
+        let message = format!("the files together are larger than {} bytes", most.text);
+        return Err(vec![Fault::at(&sources[0], 0, message)]);
     }
     for (file, source) in sources.iter().enumerate().filter(|(_, source)| source.name != FACTS) {
         if let Some(offset) = too_deep(&source.text) {
@@ -111,8 +116,8 @@ fn parse(sources: &[Source], local: &str) -> Result<Vec<Rule>, Vec<Fault>> {
             }
         }
     }
-    if rules.len() > MAX_RULES {
-        faults.push(Fault::at(&sources[0], 0, format!("there are more than {MAX_RULES} rules")));
+    if rules.len() > most.rules {
+        faults.push(Fault::at(&sources[0], 0, format!("there are more than {} rules", most.rules)));
     }
     if faults.is_empty() { Ok(rules) } else { Err(sorted(faults)) }
 }
@@ -307,5 +312,27 @@ fn check(rules: &[Rule], schema: &Schema, sources: &[Source], faults: &mut Vec<F
             let code = if impossible { "never-fires" } else { "cedar" };
             warnings.push(diagnosed(&sources[rule.file], rule.offset, warning).code(code));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rules_or_more_text_than_may_be_are_one_fault() {
+        let source = |rules: usize| Source {
+            name: "a.cedar".to_owned(),
+            text: "forbid (principal, action, resource);\n".repeat(rules),
+        };
+        let parsed = |sources: &[Source]| {
+            let found = parse(sources, "", &Bounds { text: 500, rules: 10 });
+            found.map(|rules| rules.len()).map_err(|faults| faults[0].to_string())
+        };
+        assert_eq!(parsed(&[source(10)]), Ok(10));
+        assert!(parsed(&[source(11)]).is_err_and(|fault| fault.contains("more than 10 rules")));
+        let two = [source(5), Source { name: "b.cedar".to_owned(), ..source(6) }];
+        assert!(parsed(&two).is_err_and(|fault| fault.contains("more than 10 rules")), "in all files together");
+        assert!(parsed(&[source(20)]).is_err_and(|fault| fault.contains("larger than 500 bytes")));
     }
 }

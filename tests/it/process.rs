@@ -8,6 +8,8 @@ use std::{path::Path, time::Duration};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use {http::Request, http_body_util::Full};
+#[path = "process_bundles.rs"]
+mod bundles;
 #[path = "process_crash.rs"]
 mod crash;
 #[path = "process_keys.rs"]

@@ -298,3 +298,49 @@ async fn the_log_tells_the_client_that_a_balancer_names_and_never_what_a_header_
     assert_eq!(line["peer"], "203.0.113.9");
     assert!(!log.contains("6.6.6.6"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_shadow_set_decides_otherwise_is_a_line_with_both_answers() {
+    use tokio::io::AsyncReadExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let rules = |name: &str, text: &str| {
+        std::fs::create_dir(at.join(name)).expect("a folder");
+        std::fs::write(at.join(name).join("rules.cedar"), text).expect("a file");
+    };
+    rules(
+        "active",
+        "@id(\"reads\") @owner(\"o\") permit (principal in Group::\"demo\", action in Action::\"read\", resource);\n",
+    );
+    rules(
+        "shadow",
+        "@id(\"all\") @owner(\"o\") permit (principal, action in Action::\"read\", resource);\n@id(\"closed\") @owner(\"o\") forbid (principal, action, resource in Program::\"CRS610MI\");\n",
+    );
+    let environment = [("MI_GATEWAY__POLICY__DIR", "active"), ("MI_GATEWAY__POLICY__SHADOW", "shadow")];
+    let mut process = Process::start(at, &environment).await;
+    let token = token(at).await;
+    let client = https(&at.join("certs/dev/ca.pem"));
+    let call = format!("{}/m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001", process.word("public_url"));
+    let request = Request::get(call).header("authorization", format!("Bearer {token}"));
+    let reply = send(&client, request.body(Full::default()).expect("a request")).await;
+    assert_eq!(reply.status, 200, "the shadow decides nothing: {}", reply.text());
+    let id = reply.header("mi-decision").to_owned();
+    super::patiently(async || {
+        let metrics = Request::get(format!("http://{}/metrics", process.word("operations")));
+        let told = send(&client, metrics.body(Full::default()).expect("a request")).await.text();
+        told.contains("policy_shadow_decisions_total{result=\"allow-deny\",step=\"values\"}").then_some(())
+    })
+    .await;
+    process.signal("TERM");
+    let mut log = String::new();
+    process.output.take().expect("a pipe").read_to_string(&mut log).await.expect("text");
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let line = lines.iter().find(|line| line["decision"] == *id).unwrap_or_else(|| panic!("no line of {id} in {log}"));
+    assert_eq!(line["message"], "the shadow set decides otherwise", "{line}");
+    assert_eq!((&line["was"], &line["would_be"]), (&"allow".into(), &"deny".into()), "{line}");
+    assert_eq!((&line["was_reason"], &line["would_be_reason"]), (&"allowed".into(), &"forbidden".into()), "{line}");
+    assert_eq!((&line["rule"], &line["call"]), (&"closed".into(), &"CRS610MI/GetBasicData".into()), "{line}");
+    let by = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    assert!(by("was_by").contains("reads") && by("would_be_by").contains("closed"), "{line}");
+    assert!(by("client").contains("DEMO_TST~") && !line["shadow"].as_str().unwrap_or_default().is_empty(), "{line}");
+}

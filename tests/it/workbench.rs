@@ -12,7 +12,7 @@ use std::time::Duration;
 const SHIPPED: &str = "policies";
 
 /// The command in a folder of its own, with the rules of the repository.
-fn policy(folder: &Path, words: &[&str]) -> Output {
+pub(crate) fn policy(folder: &Path, words: &[&str]) -> Output {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join(SHIPPED);
     Command::new(env!("CARGO_BIN_EXE_mi-gateway"))
         .current_dir(folder)
@@ -23,11 +23,11 @@ fn policy(folder: &Path, words: &[&str]) -> Output {
         .expect("the command can be started")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 

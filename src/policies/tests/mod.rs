@@ -1,3 +1,4 @@
+mod bounds;
 mod bundles;
 mod review;
 mod shipped;

@@ -37,6 +37,12 @@ fn faults_say_where_and_how_to_mend() {
 }
 
 #[test]
+fn a_set_has_no_more_text_than_a_gateway_can_hold() {
+    let long = format!("forbid (principal, action, resource);\n//{}", "x".repeat(8 * 1024 * 1024));
+    refused(&long, "larger than 8388608 bytes");
+}
+
+#[test]
 fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() {
     let shapes: [(&str, &str, &str); 5] = [
         ("", "context.company == 1 || ", "true"),
