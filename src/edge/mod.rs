@@ -24,6 +24,7 @@ mod serve;
 mod settings;
 mod stream;
 mod subject;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -14,7 +14,7 @@ use super::peers::{Full, Seat};
 use super::proxy_protocol::{self, Network, announced};
 use super::received::Received;
 use super::settings::Limits;
-use super::stream::Stream;
+use super::stream::{Stream, Watched};
 use super::watch::Watch;
 use crate::model::Peer;
 use crate::tasks::Tasks;
@@ -110,7 +110,7 @@ where
             // After the handshake we have nothing to say, so the kernel would sit on the acknowledgement, and a caller
             // without TCP_NODELAY would hold its first request back for it: 40 ms. It fails only on a dead socket.
             #[cfg(target_os = "linux")]
-            let _ = stream.get_ref().0.socket().set_quickack(true);
+            let _ = stream.get_ref().0.inner().set_quickack(true);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let shown = stream.get_ref().1.peer_certificates();
             let certificate = door.clients.as_ref().zip(shown).and_then(|(clients, chain)| clients.shown(chain));
@@ -151,7 +151,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let watch = Arc::new(Watch::new(door.limits, jitter(), http2, pace, Arc::clone(&door.in_flight)));
-    let io = TokioIo::new(Stream::new(stream, Arc::clone(&watch)));
+    let io = TokioIo::new(Stream::new(stream, Watched::by(Arc::clone(&watch))));
     let service = Counted::new(service, Arc::clone(door), Arc::clone(&watch), caller);
     if http2 {
         let connection = http2_builder(&door.limits, door.tasks.clone()).serve_connection(io, service);

@@ -5,6 +5,7 @@
 //! answered by an orderly end, not by a reset that could also destroy the answer before it.
 
 use super::lines::Lines;
+use super::tap::{Ear, Tap};
 use super::watch::Watch;
 use bytes::{Buf, Bytes};
 use std::io;
@@ -18,9 +19,10 @@ use tokio::time::{Sleep, sleep};
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
+pub(super) type Stream<T> = Tap<T, Watched>;
+
 #[derive(Debug)]
-pub(super) struct Stream<T> {
-    inner: T,
+pub(super) struct Watched {
     watch: Arc<Watch>,
     /// On HTTP/1.
     lines: Option<Lines>,
@@ -29,10 +31,10 @@ pub(super) struct Stream<T> {
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-impl<T> Stream<T> {
-    pub(super) fn new(inner: T, watch: Arc<Watch>) -> Self {
+impl Watched {
+    pub(super) fn by(watch: Arc<Watch>) -> Self {
         let lines = (!watch.is_http2()).then(Lines::begin);
-        Self { inner, watch, lines, held: Bytes::new(), linger: None }
+        Self { watch, lines, held: Bytes::new(), linger: None }
     }
 
     /// Of what was just read, what goes on; the rest is held.
@@ -47,23 +49,22 @@ impl<T> Stream<T> {
         }
         into.set_filled(before + goes);
     }
-
-    fn note(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = written {
-            self.watch.wrote(*count);
-        }
-    }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl Ear for Watched {
+    fn read<T: AsyncRead + Unpin>(
+        &mut self,
+        inner: &mut T,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let was_held = !self.held.is_empty();
         let read = if was_held {
             into.put_slice(&self.held[..self.held.len().min(into.remaining())]);
             Poll::Ready(Ok(()))
         } else {
-            Pin::new(&mut self.inner).poll_read(cx, into)
+            Pin::new(inner).poll_read(cx, into)
         };
         self.look_through(into, before, was_held);
         if let Some(bytes) = into.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
@@ -75,43 +76,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stream<T> {
         }
         read
     }
-}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.note(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.note(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.linger.is_none() {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+    fn written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.watch.wrote(*count);
         }
-        let (until, read) = this.linger.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
+    }
+
+    fn end<T: AsyncRead + AsyncWrite + Unpin>(&mut self, inner: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
+        }
+        let (until, read) = self.linger.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
         let mut held = [0; 4096];
         while *read < LINGER_BYTES {
             let mut rest = ReadBuf::new(&mut held);
-            match Pin::new(&mut this.inner).poll_read(cx, &mut rest) {
+            match Pin::new(&mut *inner).poll_read(cx, &mut rest) {
                 Poll::Ready(Ok(())) if !rest.filled().is_empty() => *read += rest.filled().len(),
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
                 Poll::Pending => return until.as_mut().poll(cx).map(Ok),
