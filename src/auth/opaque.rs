@@ -125,18 +125,18 @@ impl Introspector {
             tracing::debug!(issuer = %rules.issuer, %peer, "a token is not asked about: too many of its address are none");
             Error::IssuerUnavailable
         };
-        if share.is_spent(Instant::now()) {
+        if self.shares.is_spent(&share, Instant::now()) {
             return Err(held_back());
         }
-        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, share.room.acquire()).await else {
+        let Ok(Some(_room)) = tokio::time::timeout(PATIENCE, self.shares.room(&share)).await else {
             return Err(held_back());
         };
-        if share.is_spent(Instant::now()) {
+        if self.shares.is_spent(&share, Instant::now()) {
             return Err(held_back());
         }
         let kept = self.question(token, rules, now).await?;
         if kept.said.is_err() {
-            share.refused(Instant::now());
+            self.shares.refused(&share, Instant::now());
         }
         Ok(kept)
     }
