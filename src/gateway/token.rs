@@ -6,7 +6,7 @@ use super::layers::authn::proof;
 use super::layers::limits::too_large;
 use super::problem::{self, Kind, Problem};
 use super::visit::Visit;
-use crate::auth::{Resource, Shown};
+use crate::auth::{MAX_TOKEN, Resource, Shown};
 use crate::clock::unix_seconds;
 use crate::issuer::{Issuer, TokenAsk, TokenError};
 use crate::model::{ClientCertificate, TenantId};
@@ -199,8 +199,11 @@ fn refused(error: &TokenError, visit: &Visit) -> Response {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    // It may hold a token, so it is wiped once it is sent, and large enough not to leave pieces behind by growing.
+    let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_TOKEN));
     // Strings and numbers: nothing that serialising could fail on.
-    let mut response = Response::new(full(serde_json::to_vec(value).unwrap_or_default()));
+    let _ = serde_json::to_writer(&mut *text, value);
+    let mut response = Response::new(full(Bytes::from_owner(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));

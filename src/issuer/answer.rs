@@ -5,6 +5,7 @@ use crate::model::ClientCertificate;
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
+use zeroize::Zeroize;
 
 /// What the gateway hands over of a request, for the token and the revocation endpoint alike.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ impl fmt::Debug for TokenAsk<'_> {
     }
 }
 
-/// The body of a token answer, as it is serialized. Not to be stored by anybody on its way.
+/// The body of a token answer, as it is serialized. Not to be stored by anybody on its way; it is wiped at its end.
 #[derive(Clone, Serialize)]
 pub struct TokenAnswer {
     pub access_token: String,
@@ -41,6 +42,13 @@ pub struct TokenAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
     pub scope: String,
+}
+
+impl Drop for TokenAnswer {
+    fn drop(&mut self) {
+        self.access_token.zeroize();
+        self.refresh_token.zeroize();
+    }
 }
 
 impl fmt::Debug for TokenAnswer {

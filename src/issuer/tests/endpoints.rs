@@ -30,7 +30,7 @@ async fn client_credentials_give_a_token_that_the_verifier_knows() {
 async fn a_token_is_one_of_rfc_9068_by_either_algorithm() {
     for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
         let house = House::with(Settings { algorithm, ..settings() }).await;
-        let token = house.granted().await.access_token;
+        let token = house.granted().await.access_token.clone();
         house.running.verify(&token).await.expect("a good token");
         let (header, claims) = (part(&token, 0), part(&token, 1));
         assert_eq!((header["typ"].as_str(), header["alg"].as_str()), (Some("at+jwt"), Some(algorithm.as_str())));

@@ -15,7 +15,7 @@ async fn a_refresh_token_gives_both_tokens_anew() {
     house.running.verify(&second.access_token).await.expect("good");
     house.refresh(&second).await.expect("refreshed again");
     // It is no access token, and an access token refreshes nothing.
-    let refresh = second.refresh_token.expect("a refresh token");
+    let refresh = second.refresh_token.clone().expect("a refresh token");
     assert_eq!(house.running.verify(&refresh).await.err(), Some(Refused::Type));
     let request = form(&[("grant_type", "refresh_token"), ("refresh_token", &second.access_token)]);
     assert_eq!(code(&house.says(&request).await), "invalid_grant");

@@ -170,7 +170,7 @@ async fn forged_assertions_are_refused() {
         format!("{message}.{}", coded(hmac::sign(&key, message.as_bytes())))
     };
     let with = |name: &str, value: Value| signer.sign(&but(es256(), name, value), &good());
-    let token = house.granted().await.access_token;
+    let token = house.granted().await.access_token.clone();
     for (what, said) in [
         ("alg none", unsigned(&json!({"alg": "none"}))),
         ("no signature", unsigned(&es256())),
