@@ -125,7 +125,7 @@ struct Shown<'a> {
     record: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record_by: Option<&'a str>,
-    /// Names of its fields that stand as hashes.
+    /// Names of its fields whose values are not here or stand as hashes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     untold_record: Vec<&'a str>,
     step: Step,
@@ -219,15 +219,16 @@ impl Decision<'_> {
 }
 
 impl<'a> FactRecord<'a> {
-    /// Amounts and statuses that a decision was made on stand in its line, keys or not; secrets as hashes.
+    /// What the settings let a line tell, as of the inputs; secrets as hashes.
     fn shown(&self, settings: &Settings, key: &Key) -> serde_json::Value {
         match self.told {
             Err(word) => word.into(),
             Ok(values) => {
-                let told = values.iter().map(|(name, text)| {
+                let told = values.iter().filter_map(|(name, text)| {
                     let name = name.as_str();
-                    let value = if is_secret(settings, name) { key.hashed(name, text) } else { text.to_string() };
-                    (name.to_owned(), value.into())
+                    let secret = is_secret(settings, name);
+                    let value = if secret { key.hashed(name, text) } else { text.to_string() };
+                    (secret || is_told(settings, name)).then(|| (name.to_owned(), value.into()))
                 });
                 serde_json::Value::Object(told.collect())
             }
@@ -236,7 +237,7 @@ impl<'a> FactRecord<'a> {
 
     fn untold(&self, settings: &Settings) -> Vec<&'a str> {
         let names = self.told.into_iter().flatten().map(|(name, _)| name.as_str());
-        names.filter(|name| is_secret(settings, name)).collect()
+        names.filter(|name| is_secret(settings, name) || !is_told(settings, name)).collect()
     }
 }
 

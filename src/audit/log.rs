@@ -15,7 +15,7 @@ use crate::model::Effect;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
@@ -23,6 +23,9 @@ use tokio::sync::oneshot;
 
 /// Lines that wait for the disk. A line is about 600 bytes.
 const QUEUE: usize = 8_192;
+
+/// How long the end waits for room in a queue that is full.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Clones share one log.
 #[derive(Clone)]
@@ -200,10 +203,16 @@ impl Log {
     pub async fn close(&self, limit: Duration) -> bool {
         self.inner.refusals.tell(Instant::now(), true, |line| self.write(line));
         let (told, ended) = oneshot::channel();
-        if self.inner.queue.try_send(Message::End(told)).is_err() {
-            return false;
-        }
-        matches!(tokio::time::timeout(limit, ended).await, Ok(Ok(true)))
+        let end = async {
+            let mut end = Message::End(told);
+            // A queue that is full now has room once some of its lines are written.
+            while let Err(TrySendError::Full(again)) = self.inner.queue.try_send(end) {
+                end = again;
+                tokio::time::sleep(AGAIN).await;
+            }
+            ended.await
+        };
+        matches!(tokio::time::timeout(limit, end).await, Ok(Ok(true)))
     }
 }
 
@@ -218,6 +227,7 @@ fn noted(kind: &str, members: Map<String, Value>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     /// A log whose thread does as it is told here, and what it is sent.
     fn log_over(
@@ -248,6 +258,28 @@ mod tests {
         assert!(told.contains("disk hangs"), "{told}");
         assert_eq!(log.inner.shared.trouble(), Ok(()), "no write has failed");
         drop((messages, end));
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_behind_a_queue_that_is_full() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (log, messages) = log_over(folder.path(), || ());
+        (0..QUEUE).for_each(|_| log.write(b"{}".to_vec()));
+        let mut end = Box::pin(log.close(Duration::from_secs(60)));
+        assert!((&mut end).now_or_never().is_none(), "there is no room for it");
+        let writer = thread::spawn(move || {
+            let mut lines = 0;
+            for message in messages {
+                match message {
+                    Message::Line { .. } => lines += 1,
+                    Message::End(told) => return (lines, told.send(true)),
+                    Message::Signed { .. } | Message::Acknowledge { .. } => {}
+                }
+            }
+            (lines, Ok(()))
+        });
+        assert!(end.await);
+        assert_eq!(writer.join().expect("it ends"), (QUEUE, Ok(())));
     }
 
     #[tokio::test]
