@@ -3,7 +3,6 @@
 use crate::admin::Health;
 use crate::audit;
 use crate::auth::Verifier;
-use crate::catalog::Catalog;
 use crate::clock::unix_seconds;
 use crate::gateway::Parts;
 use crate::m3;
@@ -21,7 +20,6 @@ pub(super) struct Watched {
     pub(super) health: Health,
     pub(super) m3: m3::Client,
     pub(super) verifier: Verifier,
-    pub(super) catalog: Catalog,
     pub(super) policies: Arc<Active>,
     pub(super) audit: audit::Log,
     pub(super) outbox: Outbox,
@@ -33,7 +31,6 @@ impl Watched {
             health: health.clone(),
             m3: parts.m3.clone(),
             verifier: parts.verifier.clone(),
-            catalog: parts.catalog.clone(),
             policies: parts.policies.clone(),
             audit: parts.audit.clone(),
             outbox: parts.outbox.clone(),
@@ -61,12 +58,6 @@ impl Watched {
         self.health.set("audit", audit);
         self.health.set("outbox", outbox);
         self.policy();
-        // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
-        // and once one that they were read with is another.
-        let may_help = self.catalog.has_learnt() && !self.policies.set().warnings().is_empty();
-        if self.catalog.has_moved() || may_help {
-            self.policies.layouts_changed();
-        }
         good
     }
 
@@ -93,20 +84,9 @@ impl Watched {
         self.health.note("policy shadow", self.policies.shadow().map(|shadow| shadow.note()));
     }
 
-    /// Nobody calls what is only read for rules: without this its layout would never be learnt, and they would deny.
-    async fn learn(&self) {
-        for (program, transaction) in self.policies.set().unlearnt() {
-            if let Err(error) = self.catalog.layout(program, transaction).await {
-                tracing::warn!(%program, %transaction, %error, "the layout of a transaction that facts.toml names could not be learnt");
-            }
-        }
-    }
-
     pub(super) fn watch(self, tasks: &Tasks) {
         tasks.spawn_until_stop(async move {
             loop {
-                // Each waits for M3, and is given up for this once rather than waited for.
-                let _ = tokio::time::timeout(EVERY, self.learn()).await;
                 let good = self.look().await;
                 tokio::time::sleep(if good { EVERY } else { SOON }).await;
             }

@@ -10,6 +10,7 @@ mod error;
 mod first_start;
 mod health;
 mod issuers;
+mod learning;
 mod limits;
 mod operator;
 mod orders;

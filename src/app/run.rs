@@ -4,6 +4,7 @@ use super::audit as retention;
 use super::build;
 use super::error::Error;
 use super::health::Watched;
+use super::learning;
 use super::limits;
 use super::operator::actions;
 use super::orders;
@@ -142,6 +143,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let watched = Watched::over(&parts, &health);
     watched.look().await;
     watched.watch(&tasks);
+    learning::begin(&parts, metrics.panics.clone(), &tasks);
 
     build::relay(&settings, &parts, &tasks)?;
     let (public, close_public) = open(public, service, &tasks);
