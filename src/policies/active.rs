@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct Settings {
     /// A candidate to be asked beside the set in force.
     pub shadow: Option<ShadowSettings>,
 }
+
+/// How long files that changed must have stayed as they are.
+const SETTLED: Duration = Duration::from_millis(250);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -178,6 +182,7 @@ impl Active {
             shadow.watch(self.settings.every.max(Duration::from_millis(10)), tasks);
         }
         let limits = Arc::new(limits);
+        let pause = self.settings.every.min(SETTLED);
         tasks.spawn_until_stop(async move {
             let mut ticks = tokio::time::interval(active.settings.every.max(Duration::from_millis(10)));
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -185,7 +190,8 @@ impl Active {
                 ticks.tick().await;
                 let (active, limits) = (Arc::clone(&active), Arc::clone(&limits));
                 // A large set takes a second to load: never on a thread that serves requests.
-                let looked = tokio::task::spawn_blocking(move || active.look(&*limits)).await;
+                let looked =
+                    tokio::task::spawn_blocking(move || active.look_settled(&*limits, &|| thread::sleep(pause))).await;
                 match looked {
                     Ok(change) => change.iter().for_each(&changed),
                     Err(why) => tracing::error!(%why, "looking at the policy folder failed"),
@@ -196,8 +202,43 @@ impl Active {
 
     /// One look: reads, and swaps what changed and is good. Blocks.
     pub fn look(&self, limits: &dyn Fn(&Source)) -> Option<Change> {
+        self.look_at(self.found(), limits)
+    }
+
+    /// The same, of files that are as they were a moment before: somebody may be in the middle of writing them, and a set
+    /// without the guardrails that come next would be a good one.
+    pub(super) fn look_settled(&self, limits: &dyn Fn(&Source), pause: &dyn Fn()) -> Option<Change> {
+        let first = self.found();
+        let is_seen = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!((&*seen, &first), (Some(seen), Ok(first)) if seen == first)
+        };
+        if is_seen {
+            return self.look_at(first, limits);
+        }
+        pause();
+        let second = self.found();
+        let settled = match (&first, &second) {
+            (Ok(first), Ok(second)) => first == second,
+            // What can't be read is told; it changes nothing.
+            (_, Err(_)) => true,
+            (Err(_), Ok(_)) => false,
+        };
+        if settled { self.look_at(second, limits) } else { None }
+    }
+
+    /// The files that are to decide, and whether they were gone back to.
+    fn found(&self) -> Result<(Files, bool), Error> {
+        let Whence { dir, rollback } = Whence::now(&self.settings)?;
+        let files = found(&dir, rollback.as_deref(), &self.settings.trust)?;
+        // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
+        let gone = files.embedded && !self.is_embedded();
+        if gone { Err(Error::Gone { path: dir }) } else { Ok((files, rollback.is_some())) }
+    }
+
+    fn look_at(&self, found: Result<(Files, bool), Error>, limits: &dyn Fn(&Source)) -> Option<Change> {
         let was = self.in_force();
-        match self.try_look(limits) {
+        match self.try_look(found, limits) {
             Ok(false) => None,
             Ok(true) => {
                 let now = self.in_force();
@@ -219,14 +260,8 @@ impl Active {
         }
     }
 
-    fn try_look(&self, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
+    fn try_look(&self, found: Result<(Files, bool), Error>, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
         let again = self.again.swap(false, Ordering::AcqRel);
-        let found = Whence::now(&self.settings).and_then(|Whence { dir, rollback }| {
-            let files = found(&dir, rollback.as_deref(), &self.settings.trust)?;
-            // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
-            let gone = files.embedded && !self.is_embedded();
-            if gone { Err(Error::Gone { path: dir }) } else { Ok((files, rollback.is_some())) }
-        });
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, rolled_back) = match found {
             Ok(found) => found,
@@ -244,7 +279,16 @@ impl Active {
         // The rules first: limits that came with a set that has a fault are not taken over without it.
         let good = match unchanged && self.in_force().trouble.is_none() {
             true => None,
-            false => Some(self.passed(&files, rolled_back)?),
+            false => match self.passed(&files, rolled_back) {
+                Ok(good) => Some(good),
+                // What was kept could not be read, which is no fault of these files: they are looked at again.
+                Err(why @ Error::Unreadable { .. }) => {
+                    *seen = None;
+                    let told = self.in_force().trouble == Some(why.to_string());
+                    return if told { Ok(false) } else { Err(why) };
+                }
+                Err(why) => return Err(why),
+            },
         };
         if *self.limits.load_full() != files.limits {
             // Nor is a set without its limits: one whose limits can't be used is none.

@@ -232,6 +232,23 @@ fn an_older_version_stays_refused_over_a_restart_and_going_back_is_said() {
 }
 
 #[test]
+fn a_set_that_could_not_be_held_against_what_was_kept_is_looked_at_again() {
+    let office = Office::new();
+    office.give_out(&["one"]);
+    let active = office.start(&["one"]).expect("version 1");
+    office.version(2);
+    office.give_out(&["one"]);
+    let (highest, aside) = (office.path("kept/highest.json"), office.path("aside"));
+    fs::rename(&highest, &aside).expect("moved");
+    fs::create_dir(&highest).expect("a folder in its place");
+    assert!(trouble(&active).contains("highest.json"), "{}", trouble(&active));
+    assert_eq!(active.in_force().version, 1);
+    fs::remove_dir(&highest).expect("removed");
+    fs::rename(&aside, &highest).expect("as it was");
+    assert_eq!((trouble(&active).as_str(), active.in_force().version), ("", 2), "nobody had to touch the files");
+}
+
+#[test]
 fn what_was_kept_is_believed_anew_at_a_restart() {
     let office = Office::new();
     office.give_out(&["old"]);

@@ -150,3 +150,20 @@ fn what_comes_into_force_is_told_with_what_it_followed_and_a_look_that_changes_n
     desk.write("a.cedar", &format!("{PERMIT}{PERMIT}"));
     assert!(active.look(&|_| {}).is_none(), "the folder doesn't count");
 }
+
+#[test]
+fn a_folder_in_the_middle_of_being_written_is_not_taken_for_a_set() {
+    let desk = Desk::new();
+    desk.write("00-guard.cedar", FORBID);
+    let active = desk.load().expect("a set");
+    let guarded = active.set().hash().to_owned();
+    // As a copy does it: the file is emptied first, and a moment later its text is there.
+    desk.write("00-guard.cedar", "");
+    let text = format!("// Mended.\n{FORBID}");
+    let looked = active.look_settled(&|_| {}, &|| desk.write("00-guard.cedar", &text));
+    assert!(looked.is_none() && active.set().hash() == guarded, "the guardrail was in force all the time");
+    let looked = active.look_settled(&|_| {}, &|| ()).expect("a change");
+    assert!(looked.now.hash == active.set().hash() && active.set().hash() != guarded);
+    assert_eq!(active.set().rules(), 2);
+    assert!(active.look_settled(&|_| {}, &|| panic!("nothing changed")).is_none());
+}
