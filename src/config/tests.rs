@@ -3,7 +3,7 @@
 use super::*;
 use crate::audit::Required;
 use crate::auth::{Algorithm, RequireBound};
-use crate::model::ClaimKind;
+use crate::model::{ClaimKind, FieldName};
 use crate::policies::SigningKey;
 use crate::relay::Rule;
 use proptest::prelude::*;
@@ -34,6 +34,14 @@ fn the_example_says_the_defaults() {
     let example = with(EXAMPLE).expect("the example has no fault");
     let defaults = parse(None, std::iter::empty()).expect("the defaults have no fault");
     assert_eq!(shown(&example), shown(&defaults));
+}
+
+#[test]
+fn what_a_site_calls_secret_is_so_for_rules_for_the_outbox_and_in_the_log() {
+    let settings = with("[privacy]\nsensitive_fields = [\"BACD\"]\n").expect("settings");
+    let field = FieldName::parse("BACD").expect("a field");
+    assert!(settings.outbox.sensitive.has(field) && settings.site("https://here").sensitive.has(field));
+    assert!(settings.audit.hashed.contains("BACD"));
 }
 
 #[test]

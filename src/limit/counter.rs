@@ -309,4 +309,19 @@ mod tests {
         counter.give(caps, 40);
         assert_eq!(counter.wanted()[0].reserved, 50, "as much may be counted without asking again");
     }
+
+    #[test]
+    fn a_word_of_an_earlier_writing_takes_nothing_from_a_later_one() {
+        let (at, zone) = (At { wall: 1_800_000_000, steady: 0 }, TimeZone::UTC);
+        let counter = Counter::new(ClientId { issuer: "https://here".into(), id: "shop".into() }, &[], &zone);
+        let (calendar, caps) =
+            (Calendar::at(at.wall, &zone), [Caps { real: Some(100), shadow: None }, Caps::default()]);
+        let take = |units| matches!(counter.take(&calendar, caps, units, at, true), Took::Said(..));
+        assert!(!take(10));
+        let earlier = counter.wanted();
+        assert!(!take(60));
+        counter.written(&counter.wanted());
+        counter.written(&earlier);
+        assert!(take(60), "what stands in the store is reserved");
+    }
 }

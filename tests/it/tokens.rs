@@ -207,6 +207,19 @@ async fn a_forged_token_is_refused_with_the_word_that_clients_look_for() {
 }
 
 #[tokio::test]
+async fn whose_call_it_is_is_said_once() {
+    let house = House::start().await;
+    let (demo, reader) = (house.token(&house.ionapi("demo")).await, house.token(&house.ionapi("reader")).await);
+    let path = "/DEMO_TST/M3/m3api-rest/v2/execute/CRS610MI/GetBasicData?CUNO=C00001";
+    for (first, second) in [(&demo, &reader), (&reader, &demo), (&demo, &demo)] {
+        let (first, second) = (format!("Bearer {first}"), format!("Bearer {second}"));
+        let reply = house.stranger().get_with(path, &[("authorization", &first), ("authorization", &second)]).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::UNAUTHORIZED, "token-invalid"));
+    }
+    assert_eq!(house.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down_for_the_guessed_client_alone() {
     let house = House::start().await;
     let (demo, reader) = (house.ionapi("demo"), house.ionapi("reader"));

@@ -113,10 +113,22 @@ async fn an_outcome_that_is_not_waited_for_is_kept_when_the_gateway_ends() {
 }
 
 #[tokio::test]
+async fn what_stands_for_a_rid_is_of_this_outbox_alone_and_of_what_was_asked_with_it() {
+    let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (ours, theirs) = (outbox(one.path()).await, outbox(other.path()).await);
+    let key = |of: &Outbox, said| of.key_of_rid("r1", said).expect("a key");
+    assert_eq!(key(&ours, "PWMT=1234"), key(&ours, "PWMT=1234"));
+    assert_ne!(key(&ours, "PWMT=1234"), key(&ours, "PWMT=1235"));
+    assert_ne!(key(&ours, "PWMT=1234"), key(&theirs, "PWMT=1234"), "nobody finds a PIN by trying");
+}
+
+#[tokio::test]
 async fn secrets_are_not_written_down() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = outbox(folder.path()).await;
-    let _open = new(&outbox, &intent(Some("k"), "a")).await;
+    let open = new(&outbox, &intent(Some("k"), "a")).await;
+    let keeps = |name| open.may_keep(FieldName::parse(name).expect("a field"));
+    assert!(keeps("CUNO") && !keeps("PWMT"), "nor what M3 answers with");
     assert_eq!(count(folder.path(), "fields LIKE '%CUNM%' AND whole = 0").await, 1);
     assert_eq!(count(folder.path(), "fields LIKE '%PWMT%' OR fields LIKE '%1234%'").await, 0);
 }
