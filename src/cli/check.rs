@@ -12,7 +12,7 @@ use crate::edge::{raise_open_files, read_authorities, read_pair};
 use crate::limit::Plan;
 use crate::model::{Effect, ProgramName, TransactionLayout, TransactionName};
 use crate::policies::{self, Check};
-use crate::policy::{Finding, Severity};
+use crate::policy::{Finding, Set, Severity};
 use crate::store;
 use jiff::Timestamp;
 use serde_json::json;
@@ -28,6 +28,7 @@ type Known = HashMap<(ProgramName, TransactionName), Arc<TransactionLayout>>;
 pub(super) struct Found {
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
+    notes: Vec<Fault>,
     pub(super) good: Vec<String>,
 }
 
@@ -39,12 +40,12 @@ pub(super) async fn check(config: Option<&Path>, words: &args::Check) -> Result<
             found.good.push("settings".into());
             certificate(&settings, &mut found);
             let known = known(&settings, &mut found).await;
-            policy(&settings, &known, &mut found);
+            let set = policy(&settings, &known, &mut found);
             mappings(&settings, &known, &mut found);
             machine(&settings, &mut found);
             secrets(&settings, &mut found);
             if words.probe {
-                probe(&settings, &mut found).await;
+                probe(&settings, set.as_ref(), &mut found).await;
             }
         }
     }
@@ -64,7 +65,7 @@ impl Found {
     }
 
     fn tell(&self, as_json: bool) -> ExitCode {
-        for (kind, faults) in [("fault", &self.faults), ("warning", &self.warnings)] {
+        for (kind, faults) in [("fault", &self.faults), ("warning", &self.warnings), ("note", &self.notes)] {
             for fault in faults {
                 if as_json {
                     let shown = json!({ "kind": kind, "place": fault.place, "subject": fault.subject, "message": fault.message, "hint": fault.hint });
@@ -72,7 +73,7 @@ impl Found {
                 } else if kind == "fault" {
                     show::fault(&fault.to_string());
                 } else {
-                    show::note(&format!("warning: {fault}"));
+                    show::note(&format!("{kind}: {fault}"));
                 }
             }
         }
@@ -157,7 +158,8 @@ async fn known(settings: &Settings, found: &mut Found) -> Known {
     }
 }
 
-fn policy(settings: &Settings, known: &Known, found: &mut Found) {
+/// The set that was found, where it loads.
+fn policy(settings: &Settings, known: &Known, found: &mut Found) -> Option<Set> {
     let issuer = public_url(settings);
     let (dir, trust) = (settings.policies.clone(), settings.policy_trust.clone());
     let folder = policies::Settings { dir, trust, ..policies::Settings::default() };
@@ -165,6 +167,7 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
     let layouts: policies::Layouts =
         Arc::new(move |program, transaction| at_hand.get(&(program, transaction)).cloned());
     let names: Vec<_> = known.keys().copied().collect();
+    let mut set = None;
     match policies::check(&folder, &settings.site(&issuer), &layouts, &names) {
         Ok(Check { files, hash, rules, findings, .. }) => {
             let from =
@@ -175,8 +178,10 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
                 match severity {
                     Severity::Error => found.fault(place, "a rule", fault.message, &hint),
                     Severity::Warning => found.warning(place, "a rule", fault.message, &hint),
+                    Severity::Note => found.notes.push(made(place, "a rule", fault.message, &hint)),
                 }
             }
+            set = Set::load(&files.rules(), &settings.site(&issuer), &*layouts).ok();
             match Plan::parse(&files.limits.name, &files.limits.text, &issuer) {
                 Ok(_) => found.good.push("limits".into()),
                 Err(faults) => faults.iter().for_each(|fault| {
@@ -194,6 +199,7 @@ fn policy(settings: &Settings, known: &Known, found: &mut Found) {
         }
     }
     classified(known, found);
+    set
 }
 
 /// What the mappings name, against what M3 said of itself the last time. Of a site's own file it is told that nothing is

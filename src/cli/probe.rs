@@ -1,14 +1,17 @@
-//! `check --probe`: whether M3 answers and as whom, and whether clients may work where M3 lets their users.
+//! `check --probe`: whether M3 answers and as whom, whether the guard user may read what rules need, and whether clients
+//! may work where M3 lets their users.
 //!
 //! Does not know: how a fault is shown.
 
 use super::check::Found;
 use crate::catalog::Catalog;
 use crate::config::{Backend, Settings};
+use crate::gateway::SITE_READS;
 use crate::issuer::{Client, Clients};
 use crate::m3;
-use crate::model::{Company, Division, FieldName, M3User, Place, ProgramName, TransactionName};
-use crate::relay::Reader;
+use crate::model::{Company, Division, FieldKind, FieldName, M3User, Place, ProgramName, TransactionName};
+use crate::policy::Set;
+use crate::relay::{self, Reader};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -22,7 +25,7 @@ const USER: &str = "USID";
 /// Companies that an M3 user has authority in, and the divisions of each.
 type Places = BTreeMap<u16, BTreeSet<String>>;
 
-pub(super) async fn probe(settings: &Settings, found: &mut Found) {
+pub(super) async fn probe(settings: &Settings, set: Option<&Set>, found: &mut Found) {
     let Backend::Real(client) = &settings.backend else {
         found.good.push("M3 is the mock of this process; there is nothing to probe".into());
         return;
@@ -38,22 +41,68 @@ pub(super) async fn probe(settings: &Settings, found: &mut Found) {
                 "M3 at {} answers as {} in company {} division {:?}, build {}",
                 client.address, who.user, who.place.company, who.place.division, who.build
             ));
-            guard(settings, &m3, found).await;
             let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics, tasks).await;
+            guard(settings, set, (&m3, &catalog, who.place), found).await;
             clients(settings, Reader::new(m3, catalog, who.user), who.place, found).await;
         }
         Err(error) => found.fault(client.address.clone(), "M3", error.to_string(), "see the keys of [m3]"),
     }
 }
 
-/// Who reads records for rules has to be let in by M3.
-async fn guard(settings: &Settings, m3: &m3::Client, found: &mut Found) {
-    let Some(user) = &settings.guard_user else { return };
+/// Who reads records for rules has to be let in by M3, and to everything that is read as him.
+async fn guard(settings: &Settings, set: Option<&Set>, of: (&m3::Client, &Catalog, Place), found: &mut Found) {
+    let (Some(user), (m3, catalog, place)) = (&settings.guard_user, of) else { return };
     match m3.home(user).await {
         Ok(_) => found.good.push(format!("M3 lets the guard user {user} in")),
         Err(error) => {
-            found.fault("check --probe", "policy.guard_user", error.to_string(), "see [m3.users], and MNS150")
+            return found.fault(GUARD.0, GUARD.1, error.to_string(), "see [m3.users], and MNS150");
         }
+    }
+    let reader = Reader::new(m3.clone(), catalog.clone(), user.clone());
+    for (read, key, what_for) in asked_as_guard(set) {
+        let name = format!("{}/{}", read.0, read.1);
+        match tried(&reader, catalog, read, &key, place).await {
+            Ok(()) => found.good.push(format!("the guard user {user} may read {name}, {what_for}")),
+            Err(why) => {
+                let message = format!("{user} may not read {name}, {what_for}: {why}");
+                found.fault(GUARD.0, GUARD.1, message, "give him authority for it in M3, or name another user");
+            }
+        }
+    }
+}
+
+const GUARD: (&str, &str) = ("check --probe", "policy.guard_user");
+
+type Call = (ProgramName, TransactionName);
+
+/// What the gateway asks of sites, and what the set declares to be read of records: each with its key and its use.
+fn asked_as_guard(set: Option<&Set>) -> Vec<(Call, Vec<FieldName>, &'static str)> {
+    let site = |(program, transaction, field)| {
+        let call = (ProgramName::parse(program).ok()?, TransactionName::parse(transaction).ok()?);
+        Some((call, vec![FieldName::parse(field).ok()?], "which tells the division of a site"))
+    };
+    let mut all: Vec<_> = SITE_READS.into_iter().filter_map(site).collect();
+    for fact in set.into_iter().flat_map(Set::facts) {
+        let key = fact.key.iter().map(|(to, _)| *to).collect();
+        all.push(((fact.program, fact.transaction), key, "which facts.toml names"));
+    }
+    all.sort();
+    all.dedup_by_key(|(call, ..)| *call);
+    all
+}
+
+/// Of a record that there hardly is: that M3 has none is answer enough.
+async fn tried(reader: &Reader, catalog: &Catalog, call: Call, key: &[FieldName], place: Place) -> Result<(), String> {
+    let layout = catalog.layout(call.0, call.1).await.map_err(|error| error.to_string())?;
+    let given = key.iter().map(|name| {
+        let date = layout.input.field(*name).is_some_and(|field| field.kind == FieldKind::Date);
+        (*name, if date { "19700101" } else { "0" }.to_owned())
+    });
+    match reader.list(call, place, &given.collect::<Vec<_>>()).await {
+        Ok(_) => Ok(()),
+        // By XAU M3 numbers what it does not let a user do; whatever else it says no with, it looked.
+        Err(relay::Error::Refused { id, .. }) if !id.is_empty() && !id.starts_with("XAU") => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

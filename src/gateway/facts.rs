@@ -6,32 +6,34 @@
 //! Does not know: which rule looks at it, or what becomes of a call without it.
 
 use super::exchange::Exchange;
-use super::sites::{Kind, Sites, Whose};
+use super::reader::{Reader, Unread, Whose};
+use super::sites::{Kind, Sites};
 use super::verdict::Weighed;
 use crate::audit::FactRecord;
-use crate::catalog::Catalog;
-use crate::m3;
-use crate::model::{
-    Call, ClientId, Company, DateForm, Effect, FieldName, Input, M3User, Place, Record, TransactionLayout, Value,
-};
+use crate::model::{ClientId, Company, DateForm, FieldName, Input, M3User, Place, Record, TransactionLayout, Value};
 use crate::policy::{Fact, FactValues, NoValue};
 use crate::telemetry::Metrics;
-use crate::translate;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Clone)]
 pub(super) struct Facts {
-    catalog: Catalog,
-    m3: m3::Client,
+    reader: Reader,
     sites: Sites,
     user: Option<M3User>,
-    room: Arc<Semaphore>,
+    room: Room,
+    metrics: Arc<Metrics>,
+}
+
+/// For reads that are under way.
+#[derive(Clone)]
+struct Room {
+    all: Arc<Semaphore>,
     /// No client takes all of it.
     shares: Cache<ClientId, Arc<Semaphore>>,
-    metrics: Arc<Metrics>,
 }
 
 /// What came of a read.
@@ -68,8 +70,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROOM: usize = 64;
 const SHARE: usize = 16;
 const MOST_CLIENTS: u64 = 4_096;
-/// One record was asked for; who answers with a list is not listened to for ever.
-const MOST_RECORDS: usize = 100;
 
 impl Missing {
     /// Of metrics and of the audit log.
@@ -98,6 +98,17 @@ impl Missing {
             | Self::Busy
             | Self::TimedOut
             | Self::Unavailable => true,
+        }
+    }
+}
+
+impl From<Unread> for Missing {
+    fn from(why: Unread) -> Self {
+        match why {
+            Unread::Many => Self::Another,
+            Unread::Busy => Self::Busy,
+            Unread::TimedOut => Self::TimedOut,
+            Unread::Unavailable => Self::Unavailable,
         }
     }
 }
@@ -138,15 +149,8 @@ impl Exchange {
 }
 
 impl Facts {
-    pub(super) fn new(
-        catalog: Catalog,
-        m3: m3::Client,
-        sites: Sites,
-        user: Option<M3User>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let shares = Cache::new(MOST_CLIENTS);
-        Self { catalog, m3, sites, user, room: Arc::new(Semaphore::new(ROOM)), shares, metrics }
+    pub(super) fn new(reader: Reader, sites: Sites, user: Option<M3User>, metrics: Arc<Metrics>) -> Self {
+        Self { reader, sites, user, room: Room::new(), metrics }
     }
 
     async fn read(
@@ -159,61 +163,17 @@ impl Facts {
         let user = self.user.clone().ok_or(Missing::NoUser)?;
         let key = key(fact, layout, inputs)?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        let share = self.shares.get_with_by_ref(client, || Arc::new(Semaphore::new(SHARE)));
-        let room = tokio::time::timeout_at(deadline, room(&share, &self.room));
+        let room = tokio::time::timeout_at(deadline, self.room.enter(client));
         let _room = room.await.map_err(|_| Missing::Busy)?;
         let whose = Whose { client: client.clone(), user, place };
         tokio::time::timeout_at(deadline, self.of_m3(fact, &whose, &key)).await.map_err(|_| Missing::TimedOut)?
     }
 
-    async fn of_m3(&self, fact: &Fact, whose: &Whose, key: &[(FieldName, String)]) -> Result<FactValues, Missing> {
-        for again in [false, true] {
-            let layout = self.catalog.layout(fact.program, fact.transaction).await.map_err(|_| Missing::Unavailable)?;
-            match self.ask(&layout, whose, key).await {
-                Ok(Some(record)) => return self.values(fact, &layout, whose, key, &record).await,
-                Ok(None) => return Err(Missing::NoRecord),
-                Err(Failed::LayoutChanged) => self.catalog.disagreed(fact.program, fact.transaction, again).await,
-                Err(Failed::Missing(missing)) => return Err(missing),
-            }
+    async fn of_m3(&self, fact: &Fact, whose: &Whose, key: &[(FieldName, &str)]) -> Result<FactValues, Missing> {
+        match self.reader.record((fact.program, fact.transaction), whose, key).await? {
+            Some((layout, record)) => self.values(fact, &layout, whose, key, &record).await,
+            None => Err(Missing::NoRecord),
         }
-        Err(Missing::Unavailable)
-    }
-
-    /// The one record of a key.
-    async fn ask(
-        &self,
-        layout: &Arc<TransactionLayout>,
-        whose: &Whose,
-        key: &[(FieldName, String)],
-    ) -> Result<Option<Record>, Failed> {
-        let inputs = key.iter().map(|(to, text)| input(layout, *to, text)).collect::<Option<Vec<_>>>();
-        // Longer than the read takes it, or of another kind: there is no such record.
-        let Some(inputs) = inputs else { return Ok(None) };
-        let call = Call {
-            client: whose.client.clone(),
-            user: whose.user.clone(),
-            place: whose.place,
-            inputs: translate::placed(inputs, layout, whose.place),
-            layout: layout.clone(),
-            effect: Effect::Read,
-            max_records: 1,
-            language: None,
-            patience: PATIENCE,
-        };
-        let mut reply = match self.m3.call(&call).await {
-            Ok(reply) => reply,
-            Err(error) => return failed(&error),
-        };
-        let mut first = None;
-        // Read to its end, so that the session can be used again.
-        for _ in 0..MOST_RECORDS {
-            match reply.next().await {
-                Ok(Some(record)) => first = first.or(Some(record)),
-                Ok(None) => return Ok(first),
-                Err(error) => return failed(&error),
-            }
-        }
-        Err(Failed::Missing(Missing::Another))
     }
 
     async fn values(
@@ -221,11 +181,11 @@ impl Facts {
         fact: &Fact,
         layout: &TransactionLayout,
         whose: &Whose,
-        key: &[(FieldName, String)],
+        key: &[(FieldName, &str)],
         record: &Record,
     ) -> Result<FactValues, Missing> {
         // Where a session may have read it that proves no company, the record has to say its own.
-        let unsaid = !self.m3.accepts_unproven_reads();
+        let unsaid = !self.reader.accepts_unproven();
         if !is_of(record, layout, key, (whose.place.company, unsaid)) {
             return Err(Missing::Another);
         }
@@ -261,51 +221,32 @@ impl Facts {
     }
 }
 
-enum Failed {
-    LayoutChanged,
-    Missing(Missing),
-}
+impl Room {
+    fn new() -> Self {
+        // The usual policy refuses newcomers in a flood, and a client that is not held has a share anew each time.
+        let shares = Cache::builder().max_capacity(MOST_CLIENTS).eviction_policy(EvictionPolicy::lru()).build();
+        Self { all: Arc::new(Semaphore::new(ROOM)), shares }
+    }
 
-/// A NOK may be a record that isn't there or a user who may not see it: neither is a record.
-fn failed(error: &m3::Error) -> Result<Option<Record>, Failed> {
-    match error {
-        m3::Error::Refused(refusal) => {
-            tracing::info!(message = %refusal.id, "M3 refused to read the record that a rule looks at");
-            Ok(None)
-        }
-        m3::Error::LayoutChanged { .. } => Err(Failed::LayoutChanged),
-        m3::Error::TimedOut { .. } => Err(Failed::Missing(Missing::TimedOut)),
-        m3::Error::Busy { .. } | m3::Error::QueueFull => Err(Failed::Missing(Missing::Busy)),
-        error => {
-            tracing::warn!(%error, "the record that a rule looks at can't be read of M3");
-            Err(Failed::Missing(Missing::Unavailable))
-        }
+    /// The client's own share first: whoever waits for that holds nothing of the others'.
+    async fn enter(&self, client: &ClientId) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let share = self.shares.get_with_by_ref(client, || Arc::new(Semaphore::new(SHARE)));
+        // Neither is ever closed.
+        Some((share.acquire_owned().await.ok()?, Arc::clone(&self.all).acquire_owned().await.ok()?))
     }
 }
 
-/// The client's own share first: whoever waits for that holds nothing of the others'.
-async fn room<'a>(share: &'a Semaphore, room: &'a Semaphore) -> Option<(SemaphorePermit<'a>, SemaphorePermit<'a>)> {
-    // Neither is ever closed.
-    Some((share.acquire().await.ok()?, room.acquire().await.ok()?))
-}
-
 /// The read's inputs with what the call gives for them.
-fn key(fact: &Fact, layout: &TransactionLayout, inputs: &[Input]) -> Result<Vec<(FieldName, String)>, Missing> {
+fn key<'a>(fact: &Fact, layout: &TransactionLayout, inputs: &'a [Input]) -> Result<Vec<(FieldName, &'a str)>, Missing> {
     let given = |from: FieldName| {
         let at = layout.input.position(from)?;
         inputs.iter().find(|input| usize::from(input.at) == at).map(|input| &input.value)
     };
     let one = |(to, from): &(FieldName, FieldName)| match given(*from) {
-        Some(value @ (Value::Text(_) | Value::Number(_) | Value::Date(_))) => Ok((*to, value.as_str().to_owned())),
+        Some(value @ (Value::Text(_) | Value::Number(_) | Value::Date(_))) => Ok((*to, value.as_str())),
         Some(Value::Cleared) | None => Err(Missing::NoKey(*from)),
     };
     fact.key.iter().map(one).collect()
-}
-
-fn input(layout: &TransactionLayout, name: FieldName, text: &str) -> Option<Input> {
-    let at = layout.input.position(name)?;
-    let value = Value::parse(&layout.input.fields()[at], text, DateForm::Ymd8).ok()??;
-    Some(Input { at: u16::try_from(at).ok()?, value })
 }
 
 /// Where the answer repeats its key and its company, they have to be those that were asked for. `unsaid`: it may say
@@ -313,10 +254,10 @@ fn input(layout: &TransactionLayout, name: FieldName, text: &str) -> Option<Inpu
 fn is_of(
     record: &Record,
     layout: &TransactionLayout,
-    key: &[(FieldName, String)],
+    key: &[(FieldName, &str)],
     (company, unsaid): (Company, bool),
 ) -> bool {
-    let same = |(name, text): &(FieldName, String)| {
+    let same = |(name, text): &(FieldName, &str)| {
         let Some(field) = layout.output.field(*name) else { return true };
         let value = Value::parse(field, &record.value(field), DateForm::Ymd8);
         matches!(value, Ok(Some(value)) if value.as_str().eq_ignore_ascii_case(text))
@@ -329,4 +270,29 @@ fn is_of(
         false => Company::parse(&told).is_ok_and(|told| told == company),
     };
     ours && key.iter().all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_client_takes_all_the_room_for_reads() {
+        let room = Room::new();
+        let enter = async |id: &str| {
+            let client = ClientId { issuer: "https://here".into(), id: id.into() };
+            tokio::time::timeout(Duration::ZERO, room.enter(&client)).await.ok().flatten()
+        };
+        let mut held = Vec::new();
+        for client in ["a", "b", "c", "d"] {
+            for _ in 0..SHARE {
+                held.push(enter(client).await.expect("its share"));
+            }
+            assert!(enter(client).await.is_none(), "{client} has no more than its share");
+        }
+        assert_eq!(held.len(), ROOM);
+        assert!(enter("e").await.is_none(), "nor have all of them more than there is");
+        held.pop();
+        assert!(enter("e").await.is_some());
+    }
 }

@@ -22,6 +22,7 @@ mod openapi;
 mod placed;
 mod problem;
 mod rate;
+mod reader;
 mod refused;
 mod route;
 mod routes;
@@ -38,6 +39,7 @@ pub use dialects::bulk::Settings as BulkSettings;
 pub use exchange::Settings as ExchangeSettings;
 pub use inbound::{Sender as InboundSender, Settings as InboundSettings, read_parts};
 pub use problem::{Kind as ProblemKind, Problem};
+pub use sites::READS as SITE_READS;
 pub use stack::Service;
 
 use crate::audit;

@@ -1,15 +1,16 @@
-//! A write may say one division and name a facility or a warehouse of another: it is decided for that one as well.
+//! A call may say one division and name a facility or a warehouse of another: it is decided for that one as well.
 //!
 //! M3 believes the site and not the option, and two thirds of its transactions that name a site have no field for a
-//! division. Reads are left to the sieve, which looks at what they answer.
-//! Invariant: a site that can't be placed is one where nothing may be written, for whoever is not let write everywhere.
+//! division. Reads whose answers say where each record is of are left to the sieve.
+//! Invariant: a site that can't be placed is one where nothing may be done, for whoever is not let do it everywhere.
 
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
-use super::sites::{Kind as Of, Whose};
+use super::reader::Whose;
+use super::sites::Kind as Of;
 use super::verdict::{Weighed, bound_to};
-use crate::model::{Effect, Input, Place, TransactionLayout, Value};
-use crate::policy::{Ask, Fact, Set};
+use crate::model::{Input, Place, ProgramName, TransactionLayout, TransactionName, Value};
+use crate::policy::{Ask, Fact, Set, says_place};
 use crate::translate;
 use std::sync::Arc;
 
@@ -24,10 +25,10 @@ impl Exchange {
         let named: Vec<(&str, Of, Box<str>)> = SITES.into_iter().filter_map(|site| given(&ask, site)).collect();
         let bound = !call.who().standing.divisions.is_empty();
         let looks = || bound || set.looks_at_division(ask.asker, ask.program, ask.transaction, ask.effect);
-        if ask.effect == Effect::Read || named.is_empty() || !looks() {
+        if says_place(ask.layout, ask.effect) || named.is_empty() || !looks() {
             return Ok(());
         }
-        let makes_one = MASTERS.contains(&ask.program.as_str()) && ask.transaction.as_str().starts_with("Add");
+        let makes_one = makes_one(ask.program, ask.transaction);
         let whose = Whose { client: ask.asker.client.clone(), user: ask.m3_user.clone(), place: ask.place };
         for (name, kind, code) in named {
             let division = match self.sites.division(&whose, &(kind, code)).await {
@@ -42,7 +43,7 @@ impl Exchange {
             if there == whose.place {
                 continue;
             }
-            if !self.may_write_in(call, set, there).await {
+            if !self.may_work_in(call, set, there).await {
                 let detail =
                     format!("This {name} is of a division for which the same call would be refused to this client.");
                 return Err(refused(detail));
@@ -52,7 +53,7 @@ impl Exchange {
     }
 
     /// The same call, said to be of that place in its fields too.
-    async fn may_write_in(&self, call: &mut Weighed<'_>, set: &Set, there: Place) -> bool {
+    async fn may_work_in(&self, call: &mut Weighed<'_>, set: &Set, there: Place) -> bool {
         let inputs = inputs_in(call.ask().inputs, call.ask().layout, there);
         let elsewhere = |call: &Weighed<'_>| -> Option<Arc<Fact>> {
             set.wants_record(&Ask { place: there, inputs: &inputs, ..call.ask() }).filter(|_| !call.has_read())
@@ -66,6 +67,11 @@ impl Exchange {
         }
         set.decide(&Ask { place: there, inputs: &inputs, ..call.ask() }).allowed
     }
+}
+
+/// The site that it names may be one that is not there yet.
+fn makes_one(program: ProgramName, transaction: TransactionName) -> bool {
+    MASTERS.contains(&program.as_str()) && transaction.as_str().starts_with("Add")
 }
 
 /// A site that the call names.
@@ -88,4 +94,19 @@ pub(super) fn inputs_in(inputs: &[Input], layout: &TransactionLayout, place: Pla
 
 fn refused(detail: String) -> Problem {
     Problem::new(Kind::PolicyDenied, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_m3_does_not_know_is_no_fault_where_sites_are_made_and_nowhere_else() {
+        let makes = |program: &str, transaction: &str| {
+            let program = ProgramName::parse(program).expect("a program");
+            makes_one(program, TransactionName::parse(transaction).expect("a transaction"))
+        };
+        assert!(makes("MMS005MI", "AddWarehouse") && makes("CRS008MI", "AddFacility"));
+        assert!(!makes("MMS005MI", "ChgWarehouse") && !makes("MMS200MI", "AddItmWhs"));
+    }
 }

@@ -9,6 +9,7 @@ use super::facts::Facts;
 use super::inbound::Inbound;
 use super::openapi::OpenApi;
 use super::problem::{Kind, Problem};
+use super::reader::Reader;
 use super::route::Route;
 use super::sites::Sites;
 use super::stack::blocking;
@@ -33,8 +34,9 @@ struct Rooms {
 
 impl Routes {
     pub(super) fn new(parts: &Parts, settings: &Settings) -> Self {
-        let (catalog, m3, guard) = (parts.catalog.clone(), parts.m3.clone(), parts.guard_user.clone());
-        let sites = Sites::new(catalog.clone(), m3.clone(), guard.clone());
+        let guard = parts.guard_user.clone();
+        let reader = Reader::new(parts.catalog.clone(), parts.m3.clone());
+        let sites = Sites::new(reader.clone(), guard.clone());
         let exchange = Exchange {
             catalog: parts.catalog.clone(),
             policies: parts.policies.clone(),
@@ -48,7 +50,7 @@ impl Routes {
             audit: parts.audit.clone(),
             outbox: parts.outbox.clone(),
             blocking: blocking(parts),
-            facts: Facts::new(catalog, m3, sites.clone(), guard, parts.metrics.clone()),
+            facts: Facts::new(reader, sites.clone(), guard, parts.metrics.clone()),
             sites,
         };
         let tokens = TokenDoor::new(parts.issuer.clone(), parts.verifier.resource().clone(), settings);

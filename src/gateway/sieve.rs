@@ -8,7 +8,8 @@
 
 use super::exchange::Exchange;
 use super::placed::inputs_in;
-use super::sites::{Kind, Site, Sites, Unanswered, Whose};
+use super::reader::Whose;
+use super::sites::{Kind, Site, Sites, Unanswered};
 use super::verdict::{Decided, bound_to};
 use super::visit::Visit;
 use crate::audit::{self, DecisionId};

@@ -5,15 +5,9 @@
 //! Invariant: what could not be learnt is never kept, and never guessed.
 //! Does not know: what a division is asked for.
 
-use crate::catalog::Catalog;
-use crate::m3;
-use crate::model::{
-    Call, ClientId, Company, DateForm, Division, Effect, FieldName, Input, M3User, Place, ProgramName, Record,
-    TransactionLayout, TransactionName, Value,
-};
-use crate::translate;
+use super::reader::{Read, Reader, Whose};
+use crate::model::{Company, Division, FieldName, M3User, ProgramName, Record, TransactionLayout, TransactionName};
 use moka::sync::Cache;
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,25 +19,22 @@ pub(super) enum Kind {
 /// A site of a company, by its code.
 pub(super) type Site = (Kind, Box<str>);
 
-/// Whose question it is, and where it is asked.
-#[derive(Debug, Clone)]
-pub(super) struct Whose {
-    pub(super) client: ClientId,
-    pub(super) user: M3User,
-    pub(super) place: Place,
-}
-
 /// M3 said nothing of it: not that there is no such site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unanswered;
 
 #[derive(Clone)]
 pub(super) struct Sites {
-    catalog: Catalog,
-    m3: m3::Client,
+    reader: Reader,
     guard: Option<M3User>,
     known: Cache<(Company, Site), Division>,
 }
+
+/// Read by the field behind them. A warehouse may tell its facility alone.
+const FACILITY: (&str, &str, &str) = ("CRS008MI", "Get", "FACI");
+const WAREHOUSE: (&str, &str, &str) = ("MMS005MI", "GetWarehouse", "WHLO");
+/// What M3 is asked of sites, and by which field: whoever it is asked as needs authority for both.
+pub const READS: [(&str, &str, &str); 2] = [FACILITY, WAREHOUSE];
 
 /// More sites than any company has; the oldest make place for others.
 const MOST: u64 = 10_000;
@@ -53,8 +44,8 @@ const KEPT: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Sites {
-    pub(super) fn new(catalog: Catalog, m3: m3::Client, guard: Option<M3User>) -> Self {
-        Self { catalog, m3, guard, known: Cache::builder().max_capacity(MOST).time_to_live(KEPT).build() }
+    pub(super) fn new(reader: Reader, guard: Option<M3User>) -> Self {
+        Self { reader, guard, known: Cache::builder().max_capacity(MOST).time_to_live(KEPT).build() }
     }
 
     /// What was learnt before.
@@ -78,9 +69,7 @@ impl Sites {
         let facility = match kind {
             Kind::Facility => code.to_string(),
             Kind::Warehouse => {
-                let Some((layout, record)) = self.ask(whose, "MMS005MI", "GetWarehouse", "WHLO", code).await? else {
-                    return Ok(None);
-                };
+                let Some((layout, record)) = self.ask(whose, WAREHOUSE, code).await? else { return Ok(None) };
                 let division = told(&layout, &record, "DIVI").and_then(|text| Division::parse(&text).ok());
                 if division.is_some() {
                     return Ok(division);
@@ -91,58 +80,25 @@ impl Sites {
                 }
             }
         };
-        let found = self.ask(whose, "CRS008MI", "Get", "FACI", &facility).await?;
+        let found = self.ask(whose, FACILITY, &facility).await?;
         Ok(found
             .and_then(|(layout, record)| told(&layout, &record, "DIVI"))
             .and_then(|text| Division::parse(&text).ok()))
     }
 
-    /// The one record of a key; `None` where M3 refuses it.
     async fn ask(
         &self,
         whose: &Whose,
-        program: &str,
-        transaction: &str,
-        field: &str,
+        (program, transaction, field): (&str, &str, &str),
         code: &str,
-    ) -> Result<Option<(Arc<TransactionLayout>, Record)>, Unanswered> {
+    ) -> Result<Option<Read>, Unanswered> {
         let program = ProgramName::parse(program).map_err(|_| Unanswered)?;
         let transaction = TransactionName::parse(transaction).map_err(|_| Unanswered)?;
-        let layout = self.catalog.layout(program, transaction).await.map_err(|_| Unanswered)?;
-        let Some(key) = key(&layout, field, code) else { return Ok(None) };
-        let call = Call {
-            client: whose.client.clone(),
-            user: self.guard.as_ref().unwrap_or(&whose.user).clone(),
-            place: whose.place,
-            inputs: translate::placed(vec![key], &layout, whose.place),
-            layout: layout.clone(),
-            effect: Effect::Read,
-            max_records: 1,
-            language: None,
-            patience: PATIENCE,
-        };
-        let mut reply = match self.m3.call(&call).await {
-            Ok(reply) => reply,
-            Err(m3::Error::Refused(_)) => return Ok(None),
-            Err(_) => return Err(Unanswered),
-        };
-        let mut first = None;
-        // Read to its end, so that the session can be used again.
-        loop {
-            match reply.next().await {
-                Ok(Some(record)) => first = first.or(Some(record)),
-                Ok(None) => return Ok(first.map(|record| (layout, record))),
-                Err(m3::Error::Refused(_)) => return Ok(None),
-                Err(_) => return Err(Unanswered),
-            }
-        }
+        let field = FieldName::parse(field).map_err(|_| Unanswered)?;
+        let user = self.guard.as_ref().unwrap_or(&whose.user).clone();
+        let whose = Whose { user, ..whose.clone() };
+        self.reader.record((program, transaction), &whose, &[(field, code)]).await.map_err(|_| Unanswered)
     }
-}
-
-fn key(layout: &TransactionLayout, field: &str, code: &str) -> Option<Input> {
-    let at = layout.input.position(FieldName::parse(field).ok()?)?;
-    let value = Value::parse(&layout.input.fields()[at], code, DateForm::Ymd8).ok()??;
-    Some(Input { at: u16::try_from(at).ok()?, value })
 }
 
 /// `None` where the answer lacks the field or leaves it blank.

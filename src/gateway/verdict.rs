@@ -77,6 +77,13 @@ impl Judged<'_> {
                 "A rule of this client reads the local time, and no zone is set for the place that the call works in.",
             ),
             Reason::FactMissing => Problem::new(Kind::PolicyDenied, self.unread()),
+            Reason::DivisionNotCarried => Problem::new(
+                Kind::PolicyDenied,
+                format!(
+                    "The rules of this client ask for the division, and this call of {program}/{transaction} carries \
+                     none that M3 would hold it to."
+                ),
+            ),
             Reason::Unverifiable => Problem::new(
                 Kind::PolicyDenied,
                 "A rule of this client reads fields of this transaction, whose layout was not known when it was loaded.",
@@ -203,7 +210,7 @@ enum Kept {
     All,
     /// It works where its client is not let work.
     NotBounds,
-    /// It writes to a site of a division where it would be refused.
+    /// It names a site of a division where it would be refused.
     NotSites,
 }
 

@@ -46,7 +46,7 @@ pub fn check(
     })?;
     let known = with_technical(known);
     let mut findings: Vec<Finding> = faults.into_iter().map(Finding::error).collect();
-    findings.extend(set.review(&known, manifest.demands, now));
+    findings.extend(set.review((&known, &**layouts), manifest.demands, now));
     findings.extend(strangers(&set, &cases).into_iter().map(Finding::error));
     let tested = run(&set, &cases, site, &**layouts, now);
     findings.extend(tested.broken().map(|(name, spot, why)| {

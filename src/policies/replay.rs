@@ -12,6 +12,7 @@ use crate::policy::{Fact, Reason, Set};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -88,6 +89,7 @@ impl Past {
             "no-zone",
             "unverifiable",
             "fact-missing",
+            "division-not-carried",
         ];
         let reason = text("reason").filter(|reason| ruled.contains(reason))?;
         if text("kind") != Some("decision") || text("step") == Some("bounds") {
@@ -139,8 +141,8 @@ impl Past {
         let asker = self.caller.asker();
         let Some((program, transaction)) = self.call else { return Again::ByName(set.may_call_anything(asker)) };
         let effect = Effect::of(program, transaction);
-        let reads = set.reads_claims(asker, program, transaction, effect);
-        if let Some(claim) = self.untold_claims.iter().find(|claim| reads.contains(claim)) {
+        let looks = set.looks(asker, program, transaction, effect);
+        if let Some(claim) = self.untold_claims.iter().find(|claim| looks.claims.contains(*claim)) {
             return Again::Undecidable(format!("a rule reads the claim {claim}, and the log has its hash alone"));
         }
         if !set.may_name(asker, program, transaction, effect) {
@@ -149,15 +151,14 @@ impl Past {
         if self.step != "values" {
             return Again::Undecidable("then it was refused before its values were read".to_owned());
         }
-        let reads = set.reads_fields(asker, program, transaction, effect);
-        if let Some(field) = self.untold.iter().find(|field| reads.contains(field)) {
+        if let Some(field) = self.untold.iter().find(|field| looks.at_input(**field)) {
             let why = format!("a rule reads {field}, and the log doesn't tell its value (see audit.fields)");
             return Again::Undecidable(why);
         }
         let fact = set.fact(program, transaction).filter(|fact| self.record.is_by(fact));
         match self.question(program, transaction, fact).and_then(|question| ask(set, &question, layouts)) {
             Ok(Answer { decision, .. }) if decision.reason == Reason::FactMissing && !self.record.was_missing(fact) => {
-                Again::Undecidable(self.record.lacks(&set.reads_record(asker, program, transaction, effect), fact))
+                Again::Undecidable(self.record.lacks(&looks.record, fact))
             }
             Ok(answer) => Again::Decided(Box::new(answer)),
             Err(wrong) => Again::Undecidable(wrong.to_string()),
@@ -224,7 +225,7 @@ impl Recorded {
     }
 
     /// Why the rules that look at these fields can't be asked again; `fact`: the one that was asked then.
-    fn lacks(&self, looked_at: &[FieldName], fact: Option<&Arc<Fact>>) -> String {
+    fn lacks(&self, looked_at: &BTreeSet<FieldName>, fact: Option<&Arc<Fact>>) -> String {
         let Self::Values { values, untold, .. } = self else {
             return "a rule looks at a record of M3, and the log has none that was read then".to_owned();
         };
@@ -232,7 +233,9 @@ impl Recorded {
         match (fact, absent) {
             (None, _) | (_, None) => "a rule looks at another record of M3 than the one that was read then".to_owned(),
             (Some(_), Some(field)) if untold.contains(field) => {
-                format!("a rule looks at {field} of the record, and the log has its hash alone")
+                format!(
+                    "a rule looks at {field} of the record, and the log has its hash alone, or nothing of it (see audit.fields)"
+                )
             }
             (Some(_), Some(field)) => format!("a rule looks at {field} of the record, which was not read then"),
         }

@@ -133,8 +133,8 @@ pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place,
     let effect = Effect::of(program, transaction);
     let asker = caller.asker();
     // What a token will say is not known here: a rule that asks for it may permit.
-    let by_token = !set.reads_claims(asker, program, transaction, effect).is_empty()
-        || caller.more_scopes && set.reads_scopes(asker, program, transaction, effect);
+    let looks = set.looks(asker, program, transaction, effect);
+    let by_token = !looks.claims.is_empty() || caller.more_scopes && looks.scopes;
     if !by_token && !set.may_name(asker, program, transaction, effect) {
         return May::Never;
     }

@@ -58,6 +58,8 @@ pub enum Reason {
     Unverifiable,
     /// The rules named in the decision look at a record of M3, and it was not read.
     FactMissing,
+    /// The rules named in the decision would permit it in the division that it says, and nothing of it holds it to that.
+    DivisionNotCarried,
 }
 
 impl Reason {
@@ -72,6 +74,7 @@ impl Reason {
             Self::NoZone => "no-zone",
             Self::Unverifiable => "unverifiable",
             Self::FactMissing => "fact-missing",
+            Self::DivisionNotCarried => "division-not-carried",
         }
     }
 }
@@ -80,8 +83,8 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub allowed: bool,
-    /// The rules that made it so: the permits, the forbids, the unverifiable ones, or those that
-    /// look at a record which was not read.
+    /// The rules that made it so: the permits, the forbids, the unverifiable ones, or those that look at a record which
+    /// was not read, or at a division that the call does not carry.
     pub rules: Arc<[Arc<str>]>,
     pub reason: Reason,
     /// Sensitive fields that the permits reveal.

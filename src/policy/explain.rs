@@ -2,14 +2,15 @@
 //!
 //! Slow and thorough; nothing here is on a call's way.
 
-use super::ask::{Ask, Asker, Decision, Reason};
+use super::ask::{Ask, Decision, Reason};
 use super::context;
 use super::identity::TYPES;
 use super::narrow::Narrow;
+use super::places::Carries;
 use super::reads::Reads;
 use super::rule::{Rule, conjuncts};
 use super::set::Set;
-use crate::model::{Effect, ProgramName, Spot, TransactionName};
+use crate::model::Spot;
 use cedar_policy::{Authorizer, Decision as Verdict, Policy, PolicySet, Request};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -76,9 +77,22 @@ impl Set {
     /// Whether this decision holds for every call of the transaction in this place: no value, scope, moment or address
     /// could make it another.
     pub fn holds_whatever_is_sent(&self, ask: &Ask<'_>, decision: &Decision) -> bool {
-        let Some(narrow) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else { return false };
+        let Some(narrow) = self.narrow_of(ask) else { return false };
+        let holds = self.holds(&narrow, ask, decision);
+        if narrow.carried || decision.allowed || Carries::of(ask.layout, ask.effect) != Carries::Given {
+            return holds;
+        }
+        // One that gives a site is decided as if it were believed.
+        let Some(whole) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else { return false };
+        let believed = self.decide_by(&whole, ask);
+        holds && !believed.allowed && self.holds(&whole, ask, &believed)
+    }
+
+    fn holds(&self, narrow: &Narrow, ask: &Ask<'_>, decision: &Decision) -> bool {
         let principals = self.principals_of(ask.asker);
-        let speak = |rule: &&Rule| rule.scope.speaks_of(&principals) && rule.scope.reaches(&narrow.target);
+        let believed = |rule: &Rule| narrow.carried || !rule.permit || !rule.reads.has(Reads::DIVISION);
+        let speak =
+            |rule: &&Rule| rule.scope.speaks_of(&principals) && rule.scope.reaches(&narrow.target) && believed(rule);
         let mut rules = self.book.rules.iter().filter(speak);
         let certain = |rule: &Rule| rule.reads.place_alone() && rule.expires_at.is_none();
         let decided = |rule: &&Rule| decision.rules.contains(&rule.id);
@@ -94,23 +108,14 @@ impl Set {
                 let lifters: Vec<&Rule> = rules.filter(|rule| rule.permit).collect();
                 deciding().any(|rule| certain(rule) && !lifters.iter().any(|permit| permit.lifts.contains(&rule.id)))
             }
-            Reason::NoPermit => !rules.any(|rule| rule.permit && !rule.reads.place_alone()),
+            Reason::NoPermit | Reason::DivisionNotCarried => {
+                !rules.any(|rule| rule.permit && !rule.reads.place_alone())
+            }
             Reason::NoZone => true,
             Reason::EvaluationError | Reason::ValueNotComparable(_) | Reason::Unverifiable | Reason::FactMissing => {
                 false
             }
         }
-    }
-
-    /// Whether some rule reads the token's scopes then.
-    pub fn reads_scopes(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> bool {
-        self.narrow(asker, program, transaction, effect).is_some_and(|narrow| narrow.reads.has(Reads::SCOPES))
     }
 
     /// The permits that came nearest to permitting this call, best first.

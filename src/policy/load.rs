@@ -7,11 +7,13 @@ use super::declare::{FACTS, Facts, declared};
 use super::fault::{Fault, Source};
 use super::identity::{self, TYPES};
 use super::nesting::too_deep;
+use super::places::Carries;
 use super::reads::Reads;
 use super::rule::Rule;
 use super::schema::{self, Typed};
 use super::set::Layouts;
 use super::site::Site;
+use crate::model::{Effect, ProgramName, TransactionName};
 use cedar_policy::{PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 use std::collections::HashMap;
@@ -43,6 +45,7 @@ pub(super) fn load(sources: &[Source], site: &Site, layouts: Layouts<'_>) -> Res
     });
     for rule in &mut rules {
         faults.extend(fields_that_are_missing(rule, &typed, sources));
+        faults.extend(divisions_that_nobody_carries(rule, layouts, sources));
         faults.extend(claims_that_nobody_declares(rule, site, sources));
         warnings.extend(hours_of_nowhere(rule, site, sources));
         if let Some(facts) = &facts {
@@ -171,20 +174,24 @@ fn fields_that_are_missing(rule: &Rule, typed: &Typed, sources: &[Source]) -> Ve
             let hint = format!("it has {}", if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") });
             faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("unknown-field").hint(hint));
         }
-        let carried = kinds.keys().any(|field| OF_A_DIVISION.contains(&field.as_str()));
-        if rule.reads.has(Reads::DIVISION) && !carried {
-            let message = format!(
-                "{program}/{transaction} carries no division: which one it is said to work in is its caller's to say"
-            );
-            let hint = "read it of the record before the decision: context.record.DIVI, with a fact in facts.toml";
-            faults.push(Fault::at(&sources[rule.file], rule.offset, message).code("division-not-carried").hint(hint));
-        }
     }
     faults
 }
 
-/// By these a call says which division it works in; sites are looked up.
-const OF_A_DIVISION: [&str; 8] = ["DIVI", "FACI", "WHLO", "CDIV", "CPDIVI", "DFDI", "FDIV", "FRDI"];
+/// Which division such a call works in is its caller's word alone.
+fn divisions_that_nobody_carries(rule: &Rule, layouts: Layouts<'_>, sources: &[Source]) -> Vec<Fault> {
+    let uncarried = |(program, name): &(ProgramName, TransactionName)| {
+        let layout = layouts(*program, *name).filter(|_| rule.reads.has(Reads::DIVISION))?;
+        (Carries::of(&layout, Effect::of(*program, *name)) == Carries::Never).then_some((*program, *name))
+    };
+    let fault = |(program, name)| {
+        let message =
+            format!("{program}/{name} carries no division: which one it is said to work in is its caller's to say");
+        let hint = "read it of the record before the decision: context.record.DIVI, with a fact in facts.toml";
+        Fault::at(&sources[rule.file], rule.offset, message).code("division-not-carried").hint(hint)
+    };
+    rule.typed.iter().filter_map(uncarried).map(fault).collect()
+}
 
 /// What the set's file declares; of a fact that no rule looks at, and of one that nobody may read here, a warning.
 fn facts(

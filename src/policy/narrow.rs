@@ -8,20 +8,43 @@ use super::declare::Facts;
 use super::fact::Fact;
 use super::identity::{TYPES, uid};
 use super::judge::{Bench, Book};
+use super::plain::Guard;
 use super::reads::Reads;
 use super::record::Looking;
 use super::rule::Rule;
 use super::schema::Typed;
 use super::scope::Target;
 use crate::model::{Effect, FieldName, ProgramName, TransactionName};
-use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression as Expression};
+use cedar_policy::{Entities, Entity, EntityUid, Policy, RestrictedExpression as Expression};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+
+/// What a rule says of these calls.
+struct Spoken<'a> {
+    rule: &'a Rule,
+    policy: &'a Policy,
+    plain: &'a Arc<Guard>,
+    reads: &'a Reads,
+}
+
+impl<'a> Spoken<'a> {
+    /// `carried`: the calls carry the division that they say. Where they don't, a permit that asks for it permits nothing,
+    /// and a forbid forbids whatever is said.
+    fn by(rule: &'a Rule, carried: bool) -> Option<Self> {
+        let whole = Self { rule, policy: &rule.policy, plain: &rule.plain, reads: &rule.reads };
+        if carried || !rule.reads.has(Reads::DIVISION) {
+            return Some(whole);
+        }
+        rule.anywhere.as_ref().map(|any| Self { policy: &any.policy, plain: &any.plain, reads: &any.reads, ..whole })
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Narrow {
     /// Sets apart the keys of remembered decisions.
     pub(super) number: u64,
+    /// Of calls that carry the division that they say.
+    pub(super) carried: bool,
     pub(super) principal: EntityUid,
     pub(super) target: Target,
     pub(super) typed: bool,
@@ -53,6 +76,7 @@ impl Narrow {
         (typed, facts): (&Typed, &Facts),
         principals: &[EntityUid],
         call: (ProgramName, TransactionName, Effect),
+        carried: bool,
         number: u64,
     ) -> Option<Self> {
         let (program, transaction, effect) = call;
@@ -62,44 +86,45 @@ impl Narrow {
             let named = effect != Effect::Raw || !rule.permit || rule.scope.names(&target);
             named && rule.scope.reaches(&target)
         };
-        let rules: Vec<&Rule> = book.speaking_of(principals).filter(reaches).collect();
+        let rules = book.speaking_of(principals).filter(reaches);
+        let rules: Vec<Spoken<'_>> = rules.filter_map(|rule| Spoken::by(rule, carried)).collect();
         let mut reads = Reads::default();
         let mut by_name_reads = Reads::default();
         let mut cedar_reads = Reads::default();
         let mut never_blank = BTreeSet::new();
-        for rule in &rules {
-            reads.join(&rule.reads);
-            by_name_reads.join(&rule.by_name_reads);
-            if !rule.plain.whole {
-                cedar_reads.join(&rule.reads);
+        for spoken in &rules {
+            reads.join(spoken.reads);
+            by_name_reads.join(&spoken.rule.by_name_reads);
+            if !spoken.plain.whole {
+                cedar_reads.join(spoken.reads);
             }
-            if !rule.reads.has(Reads::CLEARED) {
-                never_blank.extend(rule.reads.fields.iter().copied());
+            if !spoken.reads.has(Reads::CLEARED) {
+                never_blank.extend(spoken.reads.fields.iter().copied());
             }
         }
+        let local = rules.iter().filter(|spoken| spoken.reads.local_time());
+        let looking = rules.iter().filter(|spoken| spoken.reads.has(Reads::RECORD));
         let settled = settle(&rules, known.is_some(), call);
         Some(Self {
             number,
+            carried,
             principal: principals.first()?.clone(),
             entities: entities(&target, principals, call)?,
             typed: known.is_some(),
             kinds: known.cloned().flatten().unwrap_or_default(),
-            bench: Bench::new(rules.iter().map(|rule| (*rule, &rule.policy, &rule.plain)))?,
+            bench: Bench::new(rules.iter().map(|spoken| (spoken.rule, spoken.policy, spoken.plain)))?,
             by_name: {
-                let known = rules.iter().filter_map(|rule| Some((*rule, rule.by_name.as_ref()?, &rule.plain_by_name)));
-                Bench::new(known)?
+                let rules = rules.iter().map(|spoken| spoken.rule);
+                Bench::new(rules.filter_map(|rule| Some((rule, rule.by_name.as_ref()?, &rule.plain_by_name))))?
             },
-            local: rules.iter().filter(|rule| rule.reads.local_time()).map(|rule| rule.id.clone()).collect(),
-            looking: {
-                let looking = rules.iter().filter(|rule| rule.reads.has(Reads::RECORD));
-                looking.map(|rule| Looking::of(rule)).collect()
-            },
+            local: local.map(|spoken| spoken.rule.id.clone()).collect(),
+            looking: looking.map(|spoken| Looking::of(spoken.rule, spoken.plain)).collect(),
             fact: facts.get(&(program, transaction)).cloned(),
             reads,
             cedar_reads,
             by_name_reads,
             never_blank,
-            dated: rules.iter().any(|rule| rule.expires_at.is_some()),
+            dated: rules.iter().any(|spoken| spoken.rule.expires_at.is_some()),
             settled,
             target,
         })
@@ -109,16 +134,16 @@ impl Narrow {
 /// What needs no evaluation: no permit at all, a word of the session, a class that the schema doesn't share, a rule
 /// that nobody could check.
 fn settle(
-    rules: &[&Rule],
+    rules: &[Spoken<'_>],
     typed: bool,
     (program, transaction, effect): (ProgramName, TransactionName, Effect),
 ) -> Option<Decision> {
     let disagrees = typed && effect != Effect::of(program, transaction);
-    if effect == Effect::Session || disagrees || !rules.iter().any(|rule| rule.permit) {
+    if effect == Effect::Session || disagrees || !rules.iter().any(|spoken| spoken.rule.permit) {
         return Some(Decision::refused(Reason::NoPermit, []));
     }
-    let unverifiable: Vec<Arc<str>> =
-        rules.iter().filter(|rule| rule.unverifiable).map(|rule| rule.id.clone()).collect();
+    let unverifiable = rules.iter().map(|spoken| spoken.rule).filter(|rule| rule.unverifiable);
+    let unverifiable: Vec<Arc<str>> = unverifiable.map(|rule| rule.id.clone()).collect();
     (!unverifiable.is_empty()).then(|| Decision::refused(Reason::Unverifiable, unverifiable))
 }
 

@@ -1,10 +1,11 @@
-//! Input fields that name another company or division than the one the call runs in.
+//! What of a call says in which place it works: by which field M3 would hold it to its division, and which fields name
+//! another company or division than the one it runs in.
 //!
 //! Each place that a call reaches is decided as well as its own. A blank company is the call's own company.
 //! Invariant: a value that names no place, or a range whose inside can't be listed, is told to the caller of this
 //! module, never dropped.
 
-use crate::model::{Company, Division, FieldName, Input, Place, TransactionLayout};
+use crate::model::{Company, Division, Effect, FieldName, Input, Layout, Place, TransactionLayout};
 
 /// What two fields say together.
 enum Names {
@@ -23,6 +24,68 @@ const ELSEWHERE: &[Names] = &[
     Names::Range("FDIV", "TDIV"),
     Names::Range("FRDI", "TODI"),
 ];
+
+/// Filled with the division that a call is decided for.
+const OWN: &str = "DIVI";
+/// Of these the gateway looks up which division they are of.
+const SITES: [&str; 2] = ["FACI", "WHLO"];
+/// Divisions that a call reaches besides, each decided by itself.
+const OTHERS: [&str; 5] = ["CDIV", "CPDIVI", "DFDI", "FDIV", "FRDI"];
+
+/// Whether a transaction carries the division that a call of it says. Where it does not, M3 goes by the key of a record,
+/// and what the caller says of its division is his word alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carries {
+    Always,
+    /// Where the call gives a site, or the other division that it reaches.
+    Given,
+    Never,
+}
+
+impl Carries {
+    pub fn of(layout: &TransactionLayout, effect: Effect) -> Self {
+        let input = |name: &str| has(&layout.input, name);
+        let given = SITES.iter().chain(&OTHERS).any(|name| input(name));
+        // What is told of the session and of its house is of no division.
+        let of_none = effect == Effect::Read && Effect::is_technical(layout.name);
+        match of_none || input(OWN) || says_place(layout, effect) {
+            true => Self::Always,
+            // A list begins at a site, and goes on with others.
+            false if given && !(layout.multi && effect == Effect::Read) => Self::Given,
+            false => Self::Never,
+        }
+    }
+
+    /// Whether this very call does.
+    pub(super) fn with(self, layout: &TransactionLayout, inputs: &[Input]) -> bool {
+        let says = |name: &&str| given(layout, inputs, name).is_some_and(|(_, text)| !matches!(text.trim(), "" | "?"));
+        match self {
+            Self::Always => true,
+            Self::Given => SITES.iter().chain(&OTHERS).any(|name| says(&name)),
+            Self::Never => false,
+        }
+    }
+}
+
+/// Whether records of the answer say of which place they are, so that those of others are withheld. What reads any table
+/// has the table's letters in front of each field.
+pub fn says_place(layout: &TransactionLayout, effect: Effect) -> bool {
+    let named = |name: &str| match effect {
+        Effect::Read => has(&layout.output, name),
+        Effect::Raw => layout.output.fields().iter().any(|field| field.name.as_str().ends_with(name)),
+        Effect::Write | Effect::Session => false,
+    };
+    named(OWN) || SITES.iter().any(|name| named(name))
+}
+
+/// Whether a field says, or names what is of, a division.
+pub(super) fn is_of_a_place(field: FieldName) -> bool {
+    std::iter::once(&OWN).chain(&SITES).chain(&OTHERS).any(|name| field.as_str() == *name)
+}
+
+fn has(layout: &Layout, name: &str) -> bool {
+    layout.fields().iter().any(|field| field.name.as_str() == name)
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Elsewhere {

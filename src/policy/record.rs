@@ -2,7 +2,7 @@
 //!
 //! A rule whose plain conditions fail looks at no record, so nobody has to read one for it.
 
-use super::ask::{Ask, Asker};
+use super::ask::Ask;
 use super::fact::{Fact, FactValues};
 use super::narrow::Narrow;
 use super::places::elsewhere;
@@ -11,7 +11,7 @@ use super::reads::Reads;
 use super::rule::Rule;
 use super::set::Set;
 use super::zones::Local;
-use crate::model::{Effect, FieldName, Place, ProgramName, TransactionName};
+use crate::model::{Place, ProgramName, TransactionName};
 use std::sync::Arc;
 
 /// A rule that looks at a record, where what is plain of it holds and its last day is not over.
@@ -23,8 +23,8 @@ pub(super) struct Looking {
 }
 
 impl Looking {
-    pub(super) fn of(rule: &Rule) -> Self {
-        Self { rule: rule.id.clone(), guard: Arc::clone(&rule.plain), expires_at: rule.expires_at }
+    pub(super) fn of(rule: &Rule, guard: &Arc<Guard>) -> Self {
+        Self { rule: rule.id.clone(), guard: Arc::clone(guard), expires_at: rule.expires_at }
     }
 }
 
@@ -32,7 +32,7 @@ impl Set {
     /// The read that this decision hangs on, here or in another place that the call reaches. Nothing where it comes out
     /// the same without.
     pub fn wants_record(&self, ask: &Ask<'_>) -> Option<Arc<Fact>> {
-        let narrow = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect)?;
+        let narrow = self.narrow_of(ask)?;
         if narrow.settled.is_some() || narrow.looking.is_empty() {
             return None;
         }
@@ -64,16 +64,9 @@ impl Set {
         self.facts.get(&(program, transaction))
     }
 
-    /// The fields of a record that some rule looks at when this client makes this call.
-    pub fn reads_record(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> Vec<FieldName> {
-        let narrow = self.narrow(asker, program, transaction, effect);
-        narrow.map(|narrow| narrow.reads.record.iter().copied().collect()).unwrap_or_default()
+    /// Everything that the set declares to be read.
+    pub fn facts(&self) -> impl Iterator<Item = &Arc<Fact>> {
+        self.facts.values()
     }
 }
 

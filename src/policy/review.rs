@@ -7,10 +7,11 @@ use super::contradiction::contradiction;
 use super::fault::Fault;
 use super::identity::{self, TYPES};
 use super::narrow::{entities, nobody_in_particular};
+use super::places::Carries;
 use super::reads::Reads;
 use super::rule::{Condition, Rule, conditions};
 use super::scope::Target;
-use super::set::Set;
+use super::set::{Layouts, Set};
 use crate::model::{Effect, ProgramName, TransactionName};
 use cedar_policy::{Authorizer, EntityUid, Policy, PolicySet, Request};
 use serde_json::Value as Json;
@@ -21,6 +22,8 @@ pub enum Severity {
     /// The set must not go live like this.
     Error,
     Warning,
+    /// Nothing is wrong with it, and its author may have thought otherwise.
+    Note,
 }
 
 /// One remark on a set. Its code is stable: pipelines may look for it.
@@ -41,6 +44,9 @@ pub struct Demands {
 
 type Call = (ProgramName, TransactionName);
 
+/// Names in one remark.
+const TOLD: usize = 8;
+
 impl Finding {
     pub fn error(fault: Fault) -> Self {
         Self { severity: Severity::Error, fault }
@@ -53,9 +59,14 @@ impl Finding {
 
 impl Set {
     /// `known`: the transactions that M3 is known to have; empty where nobody knows.
-    pub fn review(&self, known: &[Call], demands: Demands, unix_seconds: u64) -> Vec<Finding> {
+    pub fn review(
+        &self,
+        (known, layouts): (&[Call], Layouts<'_>),
+        demands: Demands,
+        unix_seconds: u64,
+    ) -> Vec<Finding> {
         let programs = known.iter().map(|(program, _)| *program).collect();
-        let mut review = Review { set: self, known, programs, found: Vec::new() };
+        let mut review = Review { set: self, known, layouts, programs, found: Vec::new() };
         for fault in self.warnings() {
             review.found.push(Finding::warning(fault.clone()));
         }
@@ -63,6 +74,7 @@ impl Set {
             review.names(rule);
             review.annotations(rule, unix_seconds);
             review.conditions(rule);
+            review.divisions(rule);
             if rule.permit {
                 review.width(rule, demands);
                 review.shadowed(rule);
@@ -77,6 +89,7 @@ impl Set {
 struct Review<'a> {
     set: &'a Set,
     known: &'a [Call],
+    layouts: Layouts<'a>,
     programs: HashSet<ProgramName>,
     found: Vec<Finding>,
 }
@@ -146,6 +159,40 @@ impl Review<'_> {
             let message = format!("{}: can never hold: {why}", rule.id);
             self.say(Severity::Error, rule, "never-fires", message, "no call is both: correct one of the conditions");
         }
+    }
+
+    /// A rule over a class speaks of transactions that carry no division too, and there none that is said is believed.
+    fn divisions(&mut self, rule: &Rule) {
+        if !rule.reads.has(Reads::DIVISION) || !rule.typed.is_empty() {
+            return;
+        }
+        let (bare, mut carried, mut uncarried) = (bare(rule), 0_usize, Vec::new());
+        for call in self.known {
+            let effect = Effect::of(call.0, call.1);
+            if effect == Effect::Session || !rule.scope.reaches(&target(self.set, *call)) {
+                continue;
+            }
+            let Some(layout) = (self.layouts)(call.0, call.1) else { continue };
+            match Carries::of(&layout, effect) {
+                Carries::Always | Carries::Given => carried += 1,
+                Carries::Never if self.fires(rule, &bare, *call) => uncarried.push(format!("{}/{}", call.0, call.1)),
+                Carries::Never => {}
+            }
+        }
+        if uncarried.is_empty() {
+            return;
+        }
+        let does = if rule.permit { "it permits none of them" } else { "it forbids them whichever is said" };
+        let (many, first) = (uncarried.len(), uncarried[..uncarried.len().min(TOLD)].join(", "));
+        let more = if many > TOLD { ", …" } else { "" };
+        let message = format!(
+            "{}: asks for the division, and {many} of the {} transactions that it speaks of carry none: {does} ({first}{more})",
+            rule.id,
+            many + carried
+        );
+        let severity = if carried == 0 { Severity::Warning } else { Severity::Note };
+        let hint = "where they are meant, name them in a rule that asks the record (facts.toml) or no division";
+        self.say(severity, rule, "division-not-carried", message, hint);
     }
 
     /// Writes of programs that nobody thought of, and writes at any hour from anywhere where the house asks for more.

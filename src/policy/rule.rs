@@ -36,6 +36,8 @@ pub(super) struct Rule {
     pub(super) plain_by_name: Arc<Guard>,
     /// Nothing was left out of `by_name`.
     pub(super) whole_by_name: bool,
+    /// Of a forbid that looks at the division: what it forbids whichever that is.
+    pub(super) anywhere: Option<Anywhere>,
     /// Transactions named by a typed action in the head.
     pub(super) typed: Vec<(ProgramName, TransactionName)>,
     pub(super) lifts: Vec<Arc<str>>,
@@ -44,6 +46,14 @@ pub(super) struct Rule {
     pub(super) expires_at: Option<u64>,
     /// Reads fields of a transaction whose layout nobody knows: whatever it speaks of is refused.
     pub(super) unverifiable: bool,
+}
+
+/// A forbid without its conditions on the division, for calls that carry none.
+#[derive(Debug, Clone)]
+pub(super) struct Anywhere {
+    pub(super) policy: Policy,
+    pub(super) plain: Arc<Guard>,
+    pub(super) reads: Reads,
 }
 
 impl Rule {
@@ -92,6 +102,7 @@ impl Rule {
             plain: split.plain.into(),
             plain_by_name: split.plain_by_name.into(),
             whole_by_name: split.whole,
+            anywhere: split.anywhere,
             typed,
             lifts,
             reveals,
@@ -117,6 +128,7 @@ struct Split {
     plain: Guard,
     plain_by_name: Guard,
     whole: bool,
+    anywhere: Option<Anywhere>,
 }
 
 type Terms = (Vec<Arc<str>>, Option<u64>);
@@ -194,7 +206,7 @@ impl Reading<'_> {
             return Split::default();
         };
         let mut split = Split { whole: true, ..Split::default() };
-        let mut kept = Vec::new();
+        let (mut kept, mut anywhere) = (Vec::new(), Vec::new());
         let all = conditions(&mut whole);
         split.plain = Guard::new(&all);
         for condition in all {
@@ -203,6 +215,9 @@ impl Reading<'_> {
                 self.refuse(why, CONTEXT);
             }
             split.reads.join(&reads);
+            if !permit && !reads.has(Reads::DIVISION) {
+                anywhere.push((condition.clone(), reads.clone()));
+            }
             if reads.known_by_name() {
                 split.by_name_reads.join(&reads);
                 kept.push(condition);
@@ -211,6 +226,9 @@ impl Reading<'_> {
             }
         }
         split.plain_by_name = Guard::new(&kept);
+        if !permit && split.reads.has(Reads::DIVISION) {
+            split.anywhere = self.without(policy, &whole, anywhere);
+        }
         if split.whole {
             split.by_name = Some(policy.clone());
         } else if permit {
@@ -221,6 +239,21 @@ impl Reading<'_> {
             }
         }
         split
+    }
+
+    /// The policy with these conditions alone.
+    fn without(&mut self, policy: &Policy, whole: &Json, kept: Vec<(Condition, Reads)>) -> Option<Anywhere> {
+        let plain = Guard::new(kept.iter().map(|(condition, _)| condition)).into();
+        let (mut whole, mut reads) = (whole.clone(), Reads::default());
+        kept.iter().for_each(|(_, read)| reads.join(read));
+        whole["conditions"] = Json::Array(kept.into_iter().map(|(condition, _)| condition.clause()).collect());
+        match Policy::from_json(Some(policy.id().clone()), whole) {
+            Ok(policy) => Some(Anywhere { policy, plain, reads }),
+            Err(why) => {
+                self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly");
+                None
+            }
+        }
     }
 
     fn terms(&mut self, policy: &Policy, permit: bool, scope: &Scope) -> Terms {
@@ -274,6 +307,7 @@ fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
 }
 
 /// One condition that must hold, or must not.
+#[derive(Debug, Clone)]
 pub(super) struct Condition {
     pub(super) when: bool,
     pub(super) body: Json,

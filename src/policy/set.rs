@@ -8,7 +8,7 @@ use super::identity::{self, TYPES};
 use super::judge::{Book, Case};
 use super::load::{Loaded, load};
 use super::narrow::{Narrow, nobody_in_particular};
-use super::places::elsewhere;
+use super::places::{Carries, elsewhere};
 use super::plain::Seen;
 use super::reads::Reads;
 use super::schema::{self, Typed};
@@ -54,6 +54,8 @@ struct NarrowKey {
     program: ProgramName,
     transaction: TransactionName,
     effect: Effect,
+    /// Its calls carry the division that they say.
+    carried: bool,
 }
 
 const MAX_NARROWS: u64 = 8_192;
@@ -121,39 +123,28 @@ impl Set {
         schema::text(&self.typed, &self.facts, &self.site.claims)
     }
 
-    /// The fields that some rule reads when this client makes this call.
-    pub fn reads_fields(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> Vec<FieldName> {
-        let narrow = self.narrow(asker, program, transaction, effect);
-        narrow.map(|narrow| narrow.reads.fields.iter().copied().collect()).unwrap_or_default()
-    }
-
-    /// The claims that some rule reads then.
-    pub fn reads_claims(
-        &self,
-        asker: Asker<'_>,
-        program: ProgramName,
-        transaction: TransactionName,
-        effect: Effect,
-    ) -> Vec<Box<str>> {
-        let narrow = self.narrow(asker, program, transaction, effect);
-        narrow.map(|narrow| narrow.reads.claims.iter().cloned().collect()).unwrap_or_default()
-    }
-
     /// Whether this very call is allowed, here and in every other place that its inputs name.
     pub fn decide(&self, ask: &Ask<'_>) -> Decision {
-        let Some(narrow) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else {
+        let Some(narrow) = self.narrow_of(ask) else {
             return Decision::refused(Reason::EvaluationError, []);
         };
+        let decision = self.decide_by(&narrow, ask);
+        if narrow.carried || decision.reason != Reason::NoPermit {
+            return decision;
+        }
+        // What would have permitted it, had it been believed.
+        let whole = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect);
+        match whole.map(|whole| self.decide_by(&whole, ask)).filter(|believed| believed.allowed) {
+            Some(believed) => Decision::refused(Reason::DivisionNotCarried, believed.rules.iter().cloned()),
+            None => decision,
+        }
+    }
+
+    pub(super) fn decide_by(&self, narrow: &Narrow, ask: &Ask<'_>) -> Decision {
         if let Some(settled) = &narrow.settled {
             return settled.clone();
         }
-        let own = self.decide_in(&narrow, ask, ask.place);
+        let own = self.decide_in(narrow, ask, ask.place);
         if !own.allowed {
             return own;
         }
@@ -162,7 +153,7 @@ impl Set {
             Err(field) => return Decision::refused(Reason::ValueNotComparable(field), []),
         };
         for place in elsewhere.places {
-            let there = self.decide_in(&narrow, ask, place);
+            let there = self.decide_in(narrow, ask, place);
             if !there.allowed {
                 return there;
             }
@@ -246,14 +237,27 @@ impl Set {
         transaction: TransactionName,
         effect: Effect,
     ) -> Option<Arc<Narrow>> {
-        let key = NarrowKey { asker: self.key_of(asker), program, transaction, effect };
+        self.narrowed(NarrowKey { asker: self.key_of(asker), program, transaction, effect, carried: true })
+    }
+
+    /// What the rules make of this very call: where it carries no division, none that it says is believed.
+    pub(super) fn narrow_of(&self, ask: &Ask<'_>) -> Option<Arc<Narrow>> {
+        let Ask { asker, program, transaction, effect, layout, inputs, .. } = *ask;
+        let whole = self.narrow(asker, program, transaction, effect)?;
+        if !whole.reads.has(Reads::DIVISION) || Carries::of(layout, effect).with(layout, inputs) {
+            return Some(whole);
+        }
+        self.narrowed(NarrowKey { asker: self.key_of(asker), program, transaction, effect, carried: false })
+    }
+
+    fn narrowed(&self, key: NarrowKey) -> Option<Arc<Narrow>> {
         if let Some(known) = self.narrows.get(&key) {
             return Some(known);
         }
         let principals = self.principals(&key.asker);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let built =
-            Narrow::build(&self.book, (&self.typed, &self.facts), &principals, (program, transaction, effect), number)?;
+        let call = (key.program, key.transaction, key.effect);
+        let built = Narrow::build(&self.book, (&self.typed, &self.facts), &principals, call, key.carried, number)?;
         let built = Arc::new(built);
         self.narrows.insert(key, built.clone());
         Some(built)

@@ -3,6 +3,7 @@
 use crate::audit::{audit, lines};
 use crate::facts::{FACTS, RULES, firm, write};
 use http::StatusCode;
+use mi_gateway::audit::Fields;
 use mi_gateway::config::Settings;
 use serde_json::json;
 use std::path::Path;
@@ -28,6 +29,7 @@ fn text(output: &Output) -> String {
 #[tokio::test]
 async fn a_decision_over_a_record_is_in_the_log_with_it_and_can_be_made_again() {
     let hashes = |settings: &mut Settings| {
+        settings.audit.fields = Fields::All;
         settings.audit.hashed.insert("BUYE".into());
     };
     let firm = firm("MIREAD", hashes).await;
@@ -67,6 +69,24 @@ async fn a_decision_over_a_record_is_in_the_log_with_it_and_can_be_made_again() 
     std::fs::write(candidate.join("facts.toml"), FACTS.replace("PUNO = \"PUNO\"", "PUNO = \"AUTD\"")).expect("a file");
     let told = text(&policy(state.path(), &words));
     assert!(told.contains("\"other\":0,") && told.contains("looks at another record of M3"), "{told}");
+}
+
+#[tokio::test]
+async fn a_log_that_tells_keys_alone_tells_no_amount_of_a_record_either() {
+    let firm = firm("MIREAD", |_| {}).await;
+    let large = firm.order(false).await;
+    let refused = firm.approve(&large).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let state = firm.house.stop().await;
+    let id = refused.header("mi-decision");
+    let line = &lines(&audit(state.path(), &["find", "--decision", id]))[0];
+    assert_eq!(
+        (&line["record"]["DIVI"], &line["record"]["NTAM"], &line["untold_record"]),
+        (&"AAA".into(), &json!(null), &json!(["NTAM"])),
+        "{line}"
+    );
+    let shown = text(&policy(state.path(), &["explain", "--decision", id]));
+    assert!(shown.contains("a rule looks at NTAM of the record, and the log has"), "{shown}");
 }
 
 #[test]

@@ -1,11 +1,14 @@
-//! A write says one division and names a site of another: what M3 believes is what is decided.
+//! A call says one division and names a site of another, or none at all: what M3 believes is what is decided.
 
+use crate::audit::{audit, lines};
+use crate::house::{Caller, House};
 use crate::withheld::{OF_AAA, house};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use mi_gateway::model::{Company, Division, Standing};
+use mi_gateway::model::{Company, Division, M3User, Standing};
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 
 /// The warehouse 001 is of the division AAA, 003 of BBB.
 fn moved(warehouse: &str) -> String {
@@ -64,10 +67,103 @@ async fn nobody_writes_to_a_site_of_a_division_that_he_would_be_refused_in() {
 #[tokio::test]
 async fn where_m3_does_not_say_whose_a_site_is_nothing_is_written_there() {
     let (house, branch, _) = house(OF_AAA, |_| {}).await;
-    house.faults(
-        r#"{"rules":[{"program":"MMS005MI","transaction":"GetWarehouse","action":{"nok":{"id":"X","field":"","text":"No"}}}]}"#,
-    );
-    let reply = branch.m3(&moved("001")).await;
-    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"));
+    for action in [r#"{"nok":{"id":"X","field":"","text":"No"}}"#, "\"drop_before\""] {
+        house.faults(&format!(
+            r#"{{"rules":[{{"program":"MMS005MI","transaction":"GetWarehouse","action":{action}}}]}}"#
+        ));
+        let reply = branch.m3(&moved("001")).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{action}");
+    }
     assert!(!house.asked().iter().any(|call| call.contains("UpdItmWhs")), "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn a_rule_over_a_class_believes_no_division_that_nothing_holds_the_call_to() {
+    let (house, branch, office) = house(OF_AAA, |_| {}).await;
+    // Its order may be of any division, and M3 goes by the order.
+    let approve = "PPS200MI/ApprovePO;cono=100;divi=AAA?PUNO=2000003";
+    // The answer does not say of which warehouse the parcel is; the call names it.
+    let printer =
+        |warehouse: &str| format!("PPS200MI/GetDelPrevPrtNo;cono=100;divi=AAA?WHLO={warehouse}&ITNO=A00001&DSPN=1");
+    let asked = |name: &str| house.asked().iter().filter(|call| call.contains(name)).count();
+    let reply = branch.m3(approve).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"));
+    assert!(reply.text().contains("PPS200MI/ApprovePO carries none that M3 would hold it to"), "{}", reply.text());
+    let refused = reply.header("mi-decision").to_owned();
+    assert_eq!(branch.m3(&printer("003")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!((asked("ApprovePO"), asked("GetDelPrevPrtNo")), (0, 0), "M3 was not asked");
+    assert_ne!(branch.m3(&printer("001")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(asked("GetDelPrevPrtNo"), 1);
+    // One whose answer says its division is decided by that.
+    let head = branch.m3("PPS200MI/GetHead;cono=100;divi=AAA?PUNO=2000003").await;
+    assert_eq!((head.status, head.records().len()), (StatusCode::OK, 1), "{}", head.text());
+    let done = office.m3(approve).await;
+    assert_eq!((done.status, asked("ApprovePO")), (StatusCode::OK, 1), "who is asked for no division: {}", done.text());
+    let state = house.stop().await;
+    let found = lines(&audit(state.path(), &["find", "--decision", &refused]));
+    assert_eq!(
+        (&found[0]["reason"], &found[0]["rules"]),
+        (&json!("division-not-carried"), &json!(["branch-own"])),
+        "{found:?}"
+    );
+}
+
+/// One who may change what of a customer is one division's, by a rule over the field and the call's own division.
+async fn by_field(condition: &str) -> (House, Caller) {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let rules = state.path().join("rules");
+    fs::create_dir_all(&rules).expect("a folder");
+    let text = format!(
+        "@id(\"own\")\n@owner(\"tests\")\npermit (principal in Group::\"branch\", action == Action::\"CRS610MI/ChgOrderInfo\", resource) when {{ {condition} }};\n"
+    );
+    fs::write(rules.join("rules.cedar"), text).expect("a file");
+    fs::write(rules.join("limits.toml"), "[default]\nrate = \"1000/second\"\nburst = 2000\n").expect("a file");
+    let house = House::again(state, |settings| {
+        settings.policies = rules;
+        settings.group_users.insert("branch".into(), M3User::parse("MIDEMO").expect("a user of the mock"));
+    })
+    .await;
+    house.running.add_client("branch", &[], &["branch"]).await.expect("a client");
+    let branch = house.caller("branch").await;
+    let learnt = async {
+        while branch.m3("CRS610MI/ChgOrderInfo?CUNO=NONE").await.text().contains("was not known") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), learnt).await.expect("the layout is learnt");
+    house.m3().clear_calls();
+    (house, branch)
+}
+
+#[tokio::test]
+async fn a_write_with_a_division_and_a_site_is_decided_for_both_whichever_a_rule_looks_at() {
+    const FIELD: &str = "context.fields has DIVI && context.fields.DIVI == \"AAA\"";
+    let both = format!("{OF_AAA} && {FIELD}");
+    let wide = "[\"AAA\", \"BBB\"].contains(context.division)";
+    for (condition, elsewhere) in [
+        (OF_AAA.to_owned(), false),
+        (FIELD.to_owned(), false),
+        (both, false),
+        (format!("{wide} && {FIELD}"), false),
+        (format!("{wide} && context.fields has DIVI && [\"AAA\", \"BBB\"].contains(context.fields.DIVI)"), true),
+    ] {
+        let (house, branch) = by_field(&condition).await;
+        let change = async |more: &str| {
+            let reply = branch.m3(&format!("CRS610MI/ChgOrderInfo?CONO=100&DIVI=AAA&CUNO=C00001{more}")).await;
+            assert!(reply.status == StatusCode::OK || reply.problem() == "policy-denied", "{}", reply.text());
+            reply.status == StatusCode::OK
+        };
+        assert!(change("").await && change("&WHLO=001").await && change("&FACI=A01").await, "{condition}");
+        assert!(change("&WHLO=001&FACI=A01").await, "{condition}");
+        let before = house.asked().iter().filter(|call| call.contains("ChgOrderInfo")).count();
+        for more in ["&WHLO=003", "&FACI=B01", "&WHLO=001&FACI=B01", "&WHLO=003&FACI=A01"] {
+            assert_eq!(change(more).await, elsewhere, "{condition}: {more}");
+        }
+        let sent: Vec<String> = house.asked().into_iter().filter(|call| call.contains("ChgOrderInfo")).collect();
+        assert_eq!(sent.len() - before, if elsewhere { 4 } else { 0 }, "{condition}: {sent:?}");
+        assert!(sent.iter().all(|call| call.contains("DIVI=AAA")), "what is sent is what was said: {sent:?}");
+        // Said in the option, and the field left out: M3 is told of it all the same.
+        let option = branch.m3("CRS610MI/ChgOrderInfo;cono=100;divi=BBB?CUNO=C00001&WHLO=003").await;
+        assert_eq!(option.status == StatusCode::OK, elsewhere, "{condition}: {}", option.text());
+    }
 }

@@ -26,6 +26,8 @@ mod operator;
 mod orders;
 #[path = "process_outbox.rs"]
 mod outbox;
+#[path = "process_probe.rs"]
+mod probe;
 #[path = "process_pull.rs"]
 mod pull;
 #[path = "process_sealed.rs"]

@@ -79,6 +79,33 @@ fn whoever_says_no_place_is_asked_for_in_every_place_that_the_rules_tell_apart()
 }
 
 #[test]
+fn a_division_that_a_transaction_does_not_carry_gives_nobody_a_right_over_it() {
+    let own = "@id(\"own\") @owner(\"o\") permit (principal in Group::\"sales\", action in [Action::\"read\", Action::\"write\"], resource in Program::\"PPS200MI\") when { context.division == \"AAA\" };\n";
+    // By the order, and by the warehouse where the call gives one; by the answer; by nothing at all.
+    assert_eq!(who_can(own, "PPS200MI/ApprovePO"), "");
+    let sometimes = who_can(own, "PPS200MI/GetDelPrevPrtNo");
+    assert!(sometimes.contains("(group sales),PPS200MI,GetDelPrevPrtNo,read,*,AAA,sometimes,own,\n"), "{sometimes}");
+    let head = who_can(own, "PPS200MI/GetHead");
+    assert!(head.contains("(group sales),PPS200MI,GetHead,read,*,AAA,always,own,\n"), "{head}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = rules(folder.path(), "rules", own);
+    fs::write(folder.path().join("rules/limits.toml"), "[default]\nrate = \"1/second\"\nburst = 1\n").expect("a file");
+    let told = |words: &[&str]| {
+        let ended = policy(folder.path(), &[words, &["--dir", &dir]].concat());
+        (ended.status.code(), text(&ended.stdout) + &text(&ended.stderr))
+    };
+    let explain = ["explain", "--client", "x", "--group", "sales", "PPS200MI/ApprovePO;cono=100;divi=AAA?PUNO=1"];
+    let (code, why) = told(&explain);
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("carries no division that M3 would hold it to") && why.contains("own  a.cedar:1:1"), "{why}");
+    let checked = policy(folder.path(), &["check", &dir, "--strict"]);
+    let said = text(&checked.stdout) + &text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(0), "a note is no fault: {said}");
+    assert!(said.contains("note [division-not-carried] own: asks for the division"), "{said}");
+    assert!(said.contains("PPS200MI/ApprovePO") && said.contains("0 errors, 0 warnings"), "{said}");
+}
+
+#[test]
 fn what_a_group_gains_is_told_though_nobody_has_a_company() {
     let more =
         format!("{READS}@id(\"all\") permit (principal in Group::\"temps\", action in Action::\"write\", {ITEM});\n");

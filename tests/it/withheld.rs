@@ -5,6 +5,7 @@ use crate::house::{Caller, House, Reply};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use mi_gateway::config::{Backend, Settings};
+use mi_gateway::mock_m3::Kill;
 use mi_gateway::model::{Company, Division, M3User, Standing};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -233,6 +234,17 @@ async fn what_was_learnt_of_a_site_is_not_asked_again() {
     let asked = house.asked();
     let of_sites: Vec<_> = asked.iter().filter(|call| call.starts_with("CRS008MI")).collect();
     assert_eq!(of_sites, ["CRS008MI/Get CONO=100 FACI=A01", "CRS008MI/Get CONO=100 FACI=B01"], "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_upgrade_of_what_tells_whose_a_site_is_keeps_no_record_back() {
+    let (house, branch, _) = house(OF_AAA, |_| {}).await;
+    let at = |warehouse: &str| format!("MMS200MI/GetItmWhsBasic;divi=AAA?WHLO={warehouse}&ITNO=A00001");
+    assert_eq!(branch.m3(&at("003")).await.records().len(), 0, "of BBB");
+    house.m3().widen("MMS005MI", "GetWarehouse", "WHNM", 4);
+    house.m3().kill_sessions(Kill::Fin);
+    let reply = branch.m3(&at("001")).await;
+    assert_eq!((reply.records().len(), told(&reply, "mi-withheld")), (1, ""), "{}", reply.text());
 }
 
 #[tokio::test]

@@ -42,10 +42,12 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
     let dir = words.dir.as_deref().unwrap_or(&bench.settings.policies);
     let (mut findings, summary) = findings(bench, dir)?;
     if words.strict {
-        findings.iter_mut().for_each(|finding| finding.severity = Severity::Error);
+        let warnings = findings.iter_mut().filter(|finding| finding.severity == Severity::Warning);
+        warnings.for_each(|finding| finding.severity = Severity::Error);
     }
     findings.sort_by(|one, other| (one.severity, &one.fault).cmp(&(other.severity, &other.fault)));
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
     for finding in &findings {
         tell(finding, words.json);
     }
@@ -54,11 +56,10 @@ pub(super) fn check(bench: &Bench, words: &args::PolicyCheck) -> Result<ExitCode
     }
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if words.json {
-        let warnings = findings.len() - errors;
         show::line(&json!({ "errors": errors, "warnings": warnings, "summary": summary }).to_string());
     } else {
         show::line(&summary);
-        show::line(&format!("{}, {}", count(errors, "error"), count(findings.len() - errors, "warning")));
+        show::line(&format!("{}, {}", count(errors, "error"), count(warnings, "warning")));
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -90,7 +91,11 @@ fn people(bench: &Bench) -> limit::Known {
 
 fn tell(finding: &Finding, as_json: bool) {
     let Fault { spot, code, message, hint } = &finding.fault;
-    let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+    let severity = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    };
     if as_json {
         let shown = json!({ "severity": severity, "code": code, "file": spot.file, "line": spot.line,
             "column": spot.column, "message": message, "hint": hint });

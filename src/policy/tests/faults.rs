@@ -75,7 +75,7 @@ fn a_division_that_a_transaction_does_not_carry_is_no_condition_of_it() {
     let rule = |call: &str| {
         format!("permit (principal, action == Action::\"{call}\", resource) when {{ context.division == \"AAA\" }};")
     };
-    refused(&rule("CRS610MI/ChgFinancial"), "carries no division");
+    refused(&rule("OIS100MI/Confirm"), "carries no division");
     let set = |call: &str| Set::load(&[source(&rule(call))], &site(), &layout);
     for call in ["MNS150MI/CpyUsrPerCmpDiv", "MNS150MI/SelUsers"] {
         assert!(set(call).is_ok(), "{call} names the divisions that it works in");

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+mod divisions;
 mod export;
 mod failing;
 mod faults;
@@ -35,7 +36,8 @@ fn site() -> Site {
 fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
     let fields: &[(&str, FieldKind, u16)] = match (program.as_str(), name.as_str()) {
         ("CRS610MI", "ChgFinancial") => {
-            &[("CUNO", FieldKind::Alphanumeric, 10), ("CRLM", FieldKind::Number, 17), ("BLDT", FieldKind::Date, 8)]
+            const A: FieldKind = FieldKind::Alphanumeric;
+            &[("CUNO", A, 10), ("CRLM", FieldKind::Number, 17), ("BLDT", FieldKind::Date, 8), ("DIVI", A, 3)]
         }
         ("MNS150MI", "CpyUsrPerCmpDiv") => &[
             ("USID", FieldKind::Alphanumeric, 10),
@@ -44,7 +46,8 @@ fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<Transaction
         ],
         ("MNS150MI", "SelUsers") => &[("FDIV", FieldKind::Alphanumeric, 3), ("TDIV", FieldKind::Alphanumeric, 3)],
         ("EXPORTMI", _) => &[("QERY", FieldKind::Alphanumeric, 982), ("SEPC", FieldKind::Alphanumeric, 1)],
-        ("CRS610MI", _) => &[("CUNO", FieldKind::Alphanumeric, 10)],
+        ("OIS100MI", "Confirm") => &[("ORNO", FieldKind::Alphanumeric, 10)],
+        ("CRS610MI", _) => &[("CUNO", FieldKind::Alphanumeric, 10), ("DIVI", FieldKind::Alphanumeric, 3)],
         _ => return None,
     };
     let fields = fields

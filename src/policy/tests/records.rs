@@ -162,7 +162,10 @@ fn a_decision_that_hangs_on_a_record_holds_for_no_call_by_itself() {
     let over = r#"permit (principal, action == Action::"PPS200MI/ApprovePO", resource)
         when { context.record.DIVI == "AAA" && context.record.DIVI == "BBB" };"#;
     assert!(
-        set_of(over, HEAD).review(&[], Default::default(), NOW).iter().any(|found| found.fault.code == "never-fires")
+        set_of(over, HEAD)
+            .review((&[], &layouts), Default::default(), NOW)
+            .iter()
+            .any(|found| found.fault.code == "never-fires")
     );
 }
 

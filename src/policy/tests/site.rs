@@ -68,5 +68,7 @@ fn without_a_zone_neither_a_permit_nor_a_forbid_over_local_time_is_guessed() {
     let nowhere = Set::load(&[source(OFFICE)], &Site::of(LOCAL), &layout).expect("a set");
     assert_eq!(nowhere.warnings().iter().map(|fault| fault.code).collect::<Vec<_>>(), ["no-zone", "no-zone"]);
     let never = self::set("permit (principal, action, resource) when { context.local_minute < 0 };");
-    assert!(never.review(&[], Default::default(), NOW).iter().any(|found| found.fault.code == "never-fires"));
+    assert!(
+        never.review((&[], &layout), Default::default(), NOW).iter().any(|found| found.fault.code == "never-fires")
+    );
 }

@@ -1,0 +1,142 @@
+//! A division that nothing of a call holds it to is its caller's word, and no rule over a class believes it.
+
+use super::super::review::Severity;
+use super::super::site::Site;
+use super::*;
+
+const OWN: &str = r#"@id("own") permit (principal in Group::"branch", action in [Action::"read", Action::"write"], resource)
+when { context.division == "AAA" };
+@id("all") permit (principal in Group::"office", action in [Action::"read", Action::"write"], resource);"#;
+
+fn layouts(program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
+    let (input, output): (&[&str], &[&str]) = match (program.as_str(), name.as_str()) {
+        ("PPS200MI", "ApprovePO") => (&["PUNO"], &["DIVI"]),
+        ("PPS200MI", "GetHead") => (&["PUNO"], &["DIVI", "SUNO"]),
+        ("PPS200MI", "GetLine") => (&["PUNO", "PNLI"], &["ORQA"]),
+        ("PPS200MI", "GetDelPrevPrtNo") => (&["WHLO", "PUNO"], &["PRTN"]),
+        ("MMS100MI", "AddDOLine") => (&["TRNR", "ITNO", "WHLO"], &[]),
+        ("OIS320MI", "LstPrices") => (&["CUNO", "WHLO"], &["SAPR"]),
+        ("GENERAL", "GetServerTime") => (&[], &["TIME"]),
+        _ => return layout(program, name),
+    };
+    let columns = |names: &[&str]| {
+        let field = |name: &&str| FieldLayout {
+            name: FieldName::parse(name).expect("a field of the test"),
+            kind: FieldKind::Alphanumeric,
+            from: 16,
+            length: 15,
+            mandatory: false,
+            description: "".into(),
+        };
+        Layout::new(names.iter().map(field).collect())
+    };
+    let (input, output, multi) = (columns(input), columns(output), name.as_str().starts_with("Lst"));
+    Some(Arc::new(TransactionLayout { program, name, description: "".into(), multi, input, output }))
+}
+
+fn load(rules: &str) -> Result<Set, Vec<super::super::Fault>> {
+    Set::load(&[source(rules)], &Site { ..site() }, &layouts)
+}
+
+fn set_of(rules: &str) -> Set {
+    load(rules).unwrap_or_else(|faults| panic!("{faults:#?}"))
+}
+
+/// Said to be of the division AAA.
+fn say(call: &str, groups: &[&str]) -> Try {
+    let mut ask = caller().call(call);
+    ask.layout = layouts(ask.program, ask.transaction).expect("a layout of the test");
+    ask.place.division = Division::parse("AAA").expect("a division");
+    groups.iter().fold(ask, |ask, group| ask.group(group))
+}
+
+#[test]
+fn a_permit_over_a_class_believes_no_division_that_a_call_does_not_carry() {
+    let set = set_of(OWN);
+    let not_carried = |ask: &Try| {
+        let decision = ask.of(&set);
+        (decision.reason, &*decision.rules) == (Reason::DivisionNotCarried, &["own".into()][..])
+    };
+    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "PPS200MI/GetDelPrevPrtNo", "MMS100MI/AddDOLine"] {
+        assert!(not_carried(&say(call, &["branch"])), "{call}");
+        assert!(say(call, &["branch", "office"]).of(&set).allowed, "{call}: another rule asks for no division");
+    }
+    // Answers say of which division they are, and what is of another is withheld.
+    assert!(say("PPS200MI/GetHead", &["branch"]).of(&set).allowed);
+    assert!(say("CRS610MI/ChgFinancial", &["branch"]).of(&set).allowed, "M3 is told of it");
+    assert!(say("GENERAL/GetServerTime", &["branch"]).of(&set).allowed, "it tells of no record");
+    // Of a site the gateway learns whose it is; a list begins there, and goes on with others.
+    for call in ["PPS200MI/GetDelPrevPrtNo", "MMS100MI/AddDOLine"] {
+        assert!(say(call, &["branch"]).with("WHLO", "001").of(&set).allowed, "{call}");
+        assert!(not_carried(&say(call, &["branch"]).with("WHLO", "?")), "{call}");
+    }
+    assert!(not_carried(&say("OIS320MI/LstPrices", &["branch"]).with("WHLO", "001")));
+    // It would be refused there however much it was believed.
+    let mut elsewhere = say("PPS200MI/ApprovePO", &["branch"]);
+    elsewhere.place.division = Division::parse("BBB").expect("a division");
+    assert_eq!(elsewhere.of(&set).reason, Reason::NoPermit);
+}
+
+#[test]
+fn a_forbid_over_a_class_holds_whichever_division_is_said_where_none_is_carried() {
+    let forbids = |conditions: &str| {
+        let rule = "@id(\"f\") forbid (principal, action in Action::\"write\", resource)";
+        let set = set_of(&format!("{OWN}\n{rule} {conditions};"));
+        let of = |call| say(call, &["office"]).of(&set);
+        let told = of("PPS200MI/ApprovePO");
+        assert!(told.allowed || (told.reason, &*told.rules) == (Reason::Forbidden, &["f".into()][..]), "{told:?}");
+        assert!(of("CRS610MI/ChgFinancial").allowed, "{conditions}: AAA is carried, and not forbidden");
+        !told.allowed
+    };
+    assert!(forbids("when { context.division == \"BBB\" }"));
+    assert!(forbids("unless { context.division == \"AAA\" }"));
+    assert!(forbids("when { context.company == 100 && context.division == \"BBB\" }"));
+    assert!(forbids("when { context.minute < 1440 } unless { [\"AAA\", \"CCC\"].contains(context.division) }"));
+    assert!(!forbids("when { context.company == 200 && context.division == \"BBB\" }"), "it is of another company");
+    assert!(!forbids("when { context.division == \"BBB\" } unless { context.address.isLoopback() || true }"));
+}
+
+#[test]
+fn an_access_review_knows_that_a_division_is_not_carried() {
+    let set = set_of(OWN);
+    let certain = |ask: &Try| set.holds_whatever_is_sent(&ask.ask(), &set.decide(&ask.ask()));
+    assert!(certain(&say("PPS200MI/ApprovePO", &["branch"])), "never, whatever is sent");
+    assert!(!certain(&say("MMS100MI/AddDOLine", &["branch"])), "with a warehouse it may be allowed");
+    assert!(certain(&say("PPS200MI/ApprovePO", &["branch", "office"])));
+    assert!(certain(&say("CRS610MI/ChgFinancial", &["branch"])));
+}
+
+#[test]
+fn a_rule_that_names_a_transaction_can_not_ask_it_for_a_division_that_it_does_not_carry() {
+    let rule = |call: &str| {
+        format!("permit (principal, action == Action::\"{call}\", resource) when {{ context.division == \"AAA\" }};")
+    };
+    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "OIS320MI/LstPrices"] {
+        let faults = load(&rule(call)).expect_err("a rule that looks enforced");
+        assert!(faults.iter().any(|fault| fault.code == "division-not-carried" && fault.hint.is_some()), "{faults:?}");
+    }
+    for call in ["PPS200MI/GetHead", "CRS610MI/ChgFinancial"] {
+        assert!(load(&rule(call)).is_ok(), "{call}");
+    }
+    // Carried where the call gives a warehouse, and not believed where it gives none.
+    let set = set_of(&rule("MMS100MI/AddDOLine"));
+    assert_eq!(say("MMS100MI/AddDOLine", &[]).of(&set).reason, Reason::DivisionNotCarried);
+    assert!(say("MMS100MI/AddDOLine", &[]).with("WHLO", "001").of(&set).allowed);
+}
+
+#[test]
+fn a_check_tells_which_transactions_of_a_class_carry_no_division() {
+    let call = |text: &str| identity::pair(text).expect("a call");
+    let (approve, head, change) = (call("PPS200MI/ApprovePO"), call("PPS200MI/GetHead"), call("CRS610MI/ChgFinancial"));
+    let found = |known: &[_]| {
+        let found = set_of(OWN).review((known, &layouts), Default::default(), NOW);
+        let found: Vec<_> = found.into_iter().filter(|one| one.fault.code == "division-not-carried").collect();
+        found.into_iter().map(|one| (one.severity, one.fault.message)).collect::<Vec<_>>()
+    };
+    let some = found(&[approve, head, change]);
+    assert_eq!(some.len(), 1, "of the rule that asks: {some:?}");
+    assert!(some[0].0 == Severity::Note && some[0].1.contains("1 of the 3"), "{some:?}");
+    assert!(some[0].1.contains("permits none of them (PPS200MI/ApprovePO)"), "{some:?}");
+    assert_eq!(found(&[approve])[0].0, Severity::Warning, "it permits nothing at all");
+    assert!(found(&[head, change]).is_empty());
+}
