@@ -74,15 +74,18 @@ struct Open {
     torn: bool,
 }
 
+/// A new file's name is on the disk, too: a signature that outlives a power cut without its lines would look like a cut log.
+fn named(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
 impl Open {
     /// One that is not there yet: what somebody else left under the name is not written over.
     fn begin(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let inode = file.metadata()?.ino();
-        // Its name, too: a signature that outlives a power cut without its lines would look like a cut log.
-        if let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
-        }
+        let named = file.metadata().and_then(|meta| named(&path).map(|()| meta.ino()));
+        // The next try has the same name: an empty file that was left behind would be in its way for good.
+        let inode = named.inspect_err(|_| drop(fs::remove_file(&path)))?;
         Ok(Self { file, path, inode, length: 0, torn: false })
     }
 

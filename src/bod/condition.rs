@@ -7,7 +7,8 @@
 //! test      = ("=" | "!=" | "<" | "<=" | ">" | ">=" | "starts") value  |  "in (" value { "," value } ")"
 //! value     = "'" text "'"  |  number
 //! ```
-//! Without a test it asks whether anything stands there. Numbers are compared digit by digit, never rounded.
+//! Without a test it asks whether anything stands there. What stands in quotes is the same text or is not: `'001'` is not `1`,
+//! as M3's numbers of customers and warehouses are. Numbers are compared digit by digit, never rounded.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -35,8 +36,29 @@ struct Step {
 enum Test {
     Stands,
     Starts(String),
-    Among(Vec<String>),
-    Compared(&'static str, String),
+    Among(Vec<Value>),
+    Compared(&'static str, Value),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Text(String),
+    Number(String),
+}
+
+impl Value {
+    fn is(&self, other: &str) -> bool {
+        match self {
+            Self::Text(text) => text == other,
+            Self::Number(number) => compare(other, number).is_eq(),
+        }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Number(text) => text,
+        }
+    }
 }
 
 /// Why a condition is none.
@@ -116,12 +138,12 @@ impl Condition {
         match &self.test {
             Test::Stands => !value.is_empty(),
             Test::Starts(start) => value.starts_with(start.as_str()),
-            Test::Among(values) => values.iter().any(|one| compare(value, one) == Ordering::Equal),
-            Test::Compared(how, other) => {
+            Test::Among(values) => values.iter().any(|one| one.is(value)),
+            Test::Compared("=", other) => other.is(value),
+            Test::Compared("!=", other) => !other.is(value),
+            Test::Compared(how, Value::Text(other) | Value::Number(other)) => {
                 let order = compare(value, other);
                 match *how {
-                    "=" => order.is_eq(),
-                    "!=" => order.is_ne(),
                     "<" => order.is_lt(),
                     "<=" => order.is_le(),
                     ">" => order.is_gt(),
@@ -152,7 +174,7 @@ impl Words<'_> {
             let attribute = if self.take("[@") {
                 let key = self.name()?;
                 self.expect("=")?;
-                let value = self.value()?;
+                let value = self.value()?.into_text();
                 self.expect("]")?;
                 Some((key, value))
             } else {
@@ -179,7 +201,7 @@ impl Words<'_> {
             return Ok(Test::Compared(how, self.value()?));
         }
         if self.take("starts ") {
-            return Ok(Test::Starts(self.value()?));
+            return Ok(Test::Starts(self.value()?.into_text()));
         }
         if self.take("in") {
             self.expect("(")?;
@@ -220,14 +242,14 @@ impl Words<'_> {
     }
 
     /// In quotes, in which a quote is doubled, or a number.
-    fn value(&mut self) -> Result<String, BadCondition> {
+    fn value(&mut self) -> Result<Value, BadCondition> {
         self.rest = self.rest.trim_start();
         let Some(mut rest) = self.rest.strip_prefix('\'') else {
             let end = self.rest.find([' ', ',', ')', ']']).unwrap_or(self.rest.len());
             let (number, rest) = self.rest.split_at(end);
             self.rest = rest;
             return match Number::parse(number) {
-                Some(_) => Ok(number.to_owned()),
+                Some(_) => Ok(Value::Number(number.to_owned())),
                 None => Err(BadCondition(format!("a text stands in quotes: '{number}'"))),
             };
         };
@@ -245,7 +267,7 @@ impl Words<'_> {
             }
         }
         self.rest = rest;
-        Ok(value)
+        Ok(Value::Text(value))
     }
 }
 
@@ -312,6 +334,23 @@ mod tests {
             assert!(bad.contains(why), "{text}: {bad}");
         }
         assert!(Condition::parse("A = 'it''s'").is_ok_and(|condition| condition.agrees("it's")));
+    }
+
+    #[test]
+    fn what_stands_in_quotes_is_a_text() {
+        let agrees = |condition: &str, value: &str| Condition::parse(condition).expect("a condition").agrees(value);
+        for other in ["1", "01", "001.0", "0001"] {
+            assert!(
+                !agrees("ID = '001'", other) && !agrees("ID in ('001', 'A')", other),
+                "{other} is another warehouse"
+            );
+            assert!(agrees("ID != '001'", other), "{other}");
+        }
+        assert!(agrees("ID = '001'", "001") && !agrees("ID != '001'", "001") && agrees("ID in ('A', '001')", "001"));
+        for same in ["5", "5.0", "05"] {
+            assert!(agrees("Quantity = 5", same) && agrees("Quantity in (4, 5)", same), "{same} is the same quantity");
+        }
+        assert!(agrees("OrderDateTime >= '2026-03-01'", "2026-03-02") && !agrees("Quantity = 5", "five"));
     }
 
     proptest! {

@@ -94,7 +94,7 @@ pub(super) async fn write(
     tasks: &Tasks,
     wait: Duration,
     intent: String,
-    (mut ticket, pledge, held): (Ticket, Option<Pledge>, Held),
+    (mut ticket, mut pledge, held): (Ticket, Option<Pledge>, Held),
 ) -> Result<Result<(Flow, bool), m3::Error>, Unknown> {
     let (begun, first) = oneshot::channel();
     let (records, rest) = mpsc::channel(WAITING);
@@ -104,6 +104,9 @@ pub(super) async fn write(
         let (client, user, place) = (call.client.clone(), call.user.clone(), call.place);
         // Dropped without another word, by a panic or at the end of the process, it says that nobody knows.
         ticket.sent();
+        if let Some(pledge) = &mut pledge {
+            pledge.sent();
+        }
         match m3.call(&call).await {
             Ok(mut reply) => {
                 let reported = reply.outcome_reported();

@@ -61,7 +61,12 @@ pub(super) fn by_m3(error: m3::Error, write: bool, intent: &str) -> Refused {
         }),
         error if write && error.may_have_been_seen() => {
             tracing::warn!(%intent, %error, "the outcome of a write is unknown");
-            outcome_unknown("The connection to M3 was lost after the write was sent.", intent).into()
+            let detail = match error {
+                m3::Error::TimedOut { .. } => "M3 did not answer in time after the write was sent.",
+                m3::Error::Protocol { .. } => "M3 answered the write in a way that can't be understood.",
+                _ => "The connection to M3 was lost after the write was sent.",
+            };
+            outcome_unknown(detail, intent).into()
         }
         error => {
             // The caller is told what to do; the operators are told why.

@@ -220,7 +220,7 @@ impl Outbox {
                 // It is on the disk, and is not held until M3 has answered and the outcome is written.
                 due.iter_mut().for_each(|due| due.before = None);
                 let keyed = intent.key.is_some();
-                Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true }))
+                Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true, sent: false }))
             }
             Ok(Ok(before)) => self.again(before, fingerprint.as_deref()),
             Ok(Err(why)) => self.answered(intent).await?.ok_or(Error::Unwritten(why)),

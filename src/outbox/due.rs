@@ -272,6 +272,7 @@ async fn over(write: &mut Write, due: &DueDocument, variation: u64, seen: Option
     sqlx::query(
         "UPDATE documents SET variation = ?1, tries = 0, next_try = 0, reason = NULL,
             since = CASE WHEN marks = ?2 THEN NULL ELSE last END,
+            parked = CASE WHEN marks = ?2 THEN 0 ELSE parked END,
             before = CASE WHEN marks = ?2 THEN NULL ELSE before END, seen_changes = ?3, seen_at = ?4 WHERE id = ?5",
     )
     .bind(variation.cast_signed())
@@ -286,7 +287,8 @@ async fn over(write: &mut Write, due: &DueDocument, variation: u64, seen: Option
 
 async fn nothing_to_tell(write: &mut Write, due: &DueDocument, why: &'static str) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE documents SET since = CASE WHEN marks = ?1 THEN NULL ELSE last END, tries = 0, reason = ?2 WHERE id = ?3",
+        "UPDATE documents SET since = CASE WHEN marks = ?1 THEN NULL ELSE last END,
+            parked = CASE WHEN marks = ?1 THEN 0 ELSE parked END, tries = 0, reason = ?2 WHERE id = ?3",
     )
     .bind(due.marks)
     .bind(why)

@@ -206,7 +206,8 @@ pub enum Opened {
     OtherRequest,
 }
 
-/// An open intent in the hands of its write. Dropped without a word it says that nobody knows.
+/// An open intent in the hands of its write. Dropped without a word before the write was sent it is as if it had never been
+/// meant; after that it says that nobody knows.
 #[derive(Debug)]
 pub struct Pledge {
     pub(super) id: i64,
@@ -215,6 +216,7 @@ pub struct Pledge {
     pub due: Vec<Due>,
     pub(super) keyed: bool,
     pub(super) open: bool,
+    pub(super) sent: bool,
 }
 
 impl Pledge {
@@ -256,8 +258,15 @@ impl Pledge {
         self.outbox.put(Settled::Withdrawn { id: self.id });
     }
 
+    /// From now on M3 may have seen it, and where nothing more is said nobody knows.
+    pub fn sent(&mut self) {
+        self.sent = true;
+    }
+
     /// Nobody knows; M3 will be asked.
-    pub fn lose(self) {}
+    pub fn lose(mut self) {
+        self.sent();
+    }
 }
 
 fn fill(due: &mut Due, outcome: &Outcome) {
@@ -277,8 +286,11 @@ fn fill(due: &mut Due, outcome: &Outcome) {
 
 impl Drop for Pledge {
     fn drop(&mut self) {
-        if self.open {
-            self.outbox.put(Settled::Unknown { id: self.id });
+        let id = self.id;
+        match (self.open, self.sent) {
+            (false, _) => {}
+            (true, false) => self.outbox.put(Settled::Withdrawn { id }),
+            (true, true) => self.outbox.put(Settled::Unknown { id }),
         }
     }
 }

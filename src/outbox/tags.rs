@@ -11,10 +11,11 @@ use std::path::Path;
 impl Outbox {
     /// Of all that makes two requests the same.
     pub(super) fn fingerprint(&self, intent: &Intent) -> String {
+        let user = intent.user.as_str();
         let place = (intent.place.company.number(), intent.place.division.as_str());
         let fields: Vec<(&str, &str)> =
             intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields]).to_string())
+        self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields, user]).to_string())
     }
 
     /// What stands for the key that a client did not give: of this `_rid` and of what is asked with it.

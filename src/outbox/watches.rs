@@ -181,12 +181,13 @@ async fn created(
     Ok(())
 }
 
-/// It is watched no longer, and with the last of its batch goes what was entered.
+/// It is watched no longer, and with the last of its batch goes what was entered before it was handed over.
 async fn over(write: &mut Transaction<'static, Sqlite>, watch: i64) -> Result<(), Error> {
     for statement in [
         "DELETE FROM entries WHERE (noun, company, batch) = (SELECT noun, company, batch FROM watches WHERE id = ?1)
          AND NOT EXISTS (SELECT 1 FROM watches w WHERE (w.noun, w.company, w.batch) =
-            (entries.noun, entries.company, entries.batch) AND w.id <> ?1)",
+            (entries.noun, entries.company, entries.batch) AND w.id <> ?1)
+         AND at <= (SELECT since FROM watches WHERE id = ?1)",
         "DELETE FROM watches WHERE id = ?1",
     ] {
         sqlx::query(statement).bind(watch).execute(&mut **write).await?;

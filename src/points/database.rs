@@ -46,10 +46,12 @@ impl Tables {
     }
 
     pub(super) async fn deliver(&self, message: &Message<'_>) -> Result<String, Failure> {
-        let opened = self.opened.get_or_try_init(|| self.open()).await?;
-        let written = tokio::time::timeout(self.settings.timeout, self.write(opened, message)).await;
+        let written = async {
+            let opened = self.opened.get_or_try_init(|| self.open()).await?;
+            self.write(opened, message).await.map_err(|error| failure(&error))
+        };
         let late = |_| Failure::passing(format!("the database took more than {:?}", self.settings.timeout));
-        written.map_err(late)?.map_err(|error| failure(&error))
+        tokio::time::timeout(self.settings.timeout, written).await.map_err(late)?
     }
 
     async fn open(&self) -> Result<Opened, Failure> {
@@ -113,8 +115,13 @@ fn failure(error: &sqlx::Error) -> Failure {
     let code = error.as_database_error().and_then(|said| said.code().map(|code| code.into_owned()));
     match code {
         Some(code) if code.starts_with("22") => Failure::lasting(reason),
-        // A connection, its account, the database's room or its table, or somebody who shuts it down: nothing of this row.
-        Some(code) if ["08", "28", "3D", "42", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+        // A connection, its account, a database that only reads or is out of order, its room or its table, or somebody who
+        // shuts it down: nothing of this row.
+        Some(code)
+            if ["08", "25", "28", "3D", "42", "53", "55", "57", "58", "XX"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+        {
             Failure::passing(reason)
         }
         Some(_) => Failure::passing(reason).of(Blame::Unclear),

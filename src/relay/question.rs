@@ -104,6 +104,8 @@ impl Maker {
             Ok(Some(found)) => of_what_is_there(deed, &found),
             Ok(None) => match deed {
                 Deed::Add if proof == Proof::Provable => Verdict::Refused,
+                // It was not there before either: that it is gone proves nothing.
+                Deed::Delete if due.absent => parked("the record was not there before the write, nor is it now"),
                 Deed::Delete if proof == Proof::Provable && due.deletes => Verdict::Committed,
                 _ => parked("the record is not there"),
             },
@@ -212,7 +214,9 @@ fn of_what_is_there(deed: Deed, found: &Found) -> Verdict {
     match (deed, found.same, found.moved) {
         // M3 counts each change: this one is not among them, whatever the values are.
         (Deed::Change, _, Moved::Not) => Verdict::Refused,
-        (Deed::Add, Same::Yes, _) | (Deed::Change, Same::Yes, Moved::On | Moved::Unseen) => Verdict::Committed,
+        // What was there already when it was last read can't have been added since, unless it went in between.
+        (Deed::Add, Same::Yes, Moved::Unseen | Moved::Back) => Verdict::Committed,
+        (Deed::Change, Same::Yes, Moved::On | Moved::Unseen) => Verdict::Committed,
         (Deed::Add | Deed::Change, Same::No, _) => {
             Verdict::Parked { why: "the record has other values than were sent".to_owned(), state: true }
         }
@@ -243,6 +247,15 @@ mod tests {
             let moved = moved(before.map(seen).as_ref(), now);
             of_what_is_there(Deed::Change, &Found { same, moved })
         };
+        let added = |before: Option<&str>, now: Option<&str>| {
+            let moved = moved(before.map(seen).as_ref(), now);
+            of_what_is_there(Deed::Add, &Found { same: Same::Yes, moved })
+        };
+        assert_eq!(added(None, Some("1")), Verdict::Committed);
+        assert_eq!(added(Some("7"), Some("1")), Verdict::Committed, "it was deleted, and added again");
+        for now in ["7", "8"] {
+            assert!(matches!(added(Some("7"), Some(now)), Verdict::Parked { .. }), "it was there before: {now}");
+        }
         for same in [Same::Yes, Same::No, Same::Unclear] {
             assert_eq!(verdict(same, Some("7"), Some("7")), Verdict::Refused, "{same:?}");
         }

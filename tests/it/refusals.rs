@@ -108,6 +108,11 @@ async fn policy_on_names_refuses_before_the_catalog_is_asked() {
         let reply = demo.m3(call).await;
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
     }
+    // Nor does the time of a look at metadata tell which programs there are.
+    for program in ["NOSUCHMI", "MNS150MI", "MMS850MI"] {
+        let reply = demo.get(&format!("/m3api-rest/metadata/{program}")).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::NOT_FOUND, "route-unknown"), "{program}");
+    }
     assert_eq!(house.asked(), Vec::<String>::new());
     assert!(house.m3().calls().iter().all(|call| call.program != "MRS001MI"), "the catalog was not asked either");
 }

@@ -143,10 +143,11 @@ async fn one_program(
 ) -> Result<(ProgramName, Vec<Arc<TransactionLayout>>), Problem> {
     let unknown = || Problem::new(Kind::RouteUnknown, "There is no such program, or nothing of it may be called.");
     let program = ProgramName::parse(name).map_err(|_| unknown())?;
-    // Whoever may call nothing of it learns of no block either.
-    if exchange.policies.set().may_enter(Asker::from(who), program)
-        && let Some(problem) = blocked::by_program(exchange, program, who, visit)
-    {
+    // Whoever may call nothing of it learns of no block either, and has M3 asked nothing.
+    if !exchange.policies.set().may_enter(Asker::from(who), program) {
+        return Err(unknown());
+    }
+    if let Some(problem) = blocked::by_program(exchange, program, who, visit) {
         return Err(problem);
     }
     let transactions = exchange.catalog.transactions(program).await.map_err(|error| problem::of_m3(&error))?;

@@ -73,11 +73,17 @@ pub(crate) async fn log(log: Option<AccessLog>, request: Request, below: Below) 
     if let Some(agent) = request.headers().get(USER_AGENT) {
         line.user_agent(agent.as_bytes());
     }
+    let head = request.method() == Method::HEAD;
     // A caller who goes away before the head of his answer takes this future with him, and gets his line all the same.
     let mut left = Left { line: Some((line, log)), visit };
     let response = below(request).await;
     if let Some((line, _)) = &mut left.line {
         line.status = response.status().as_u16();
+    }
+    if head {
+        // It has no body, whatever a GET would have had.
+        left.write(0, true);
+        return response;
     }
     response.map(|body| Watched::new(body, move |bytes, whole| left.write(bytes, whole)).boxed_unsync())
 }

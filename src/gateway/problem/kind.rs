@@ -152,7 +152,7 @@ impl Kind {
             Self::RequestUnreadable => (
                 "request-unreadable",
                 "The request can't be read",
-                "Correct the path or the query; nothing was sent to M3.",
+                "Correct the request as the detail says; nothing was sent to M3.",
             ),
             Self::CursorNotPossible => (
                 "cursor-not-possible",
@@ -188,7 +188,7 @@ impl Kind {
             Self::TokenMissing => (
                 "token-missing",
                 "No bearer token",
-                "Get a token at /oauth2/token and send it as Authorization: Bearer.",
+                "Get a token from an issuer that /.well-known/oauth-protected-resource names, and send it as Authorization: Bearer.",
             ),
             Self::TokenInvalid => {
                 ("token-invalid", "The bearer token is not accepted", "Get a new token and try once more.")

@@ -180,6 +180,7 @@ impl Session {
         let reply = self.question("GetServerTime", "", patience).await.map_err(|error| match error {
             Error::Lost { source, .. } => Error::Lost { sent: true, source },
             Error::TimedOut { waited, .. } => Error::TimedOut { sent: true, waited },
+            Error::Protocol { what, .. } => Error::Protocol { sent: true, what },
             other => other,
         })?;
         match status(&reply, self.charset) {

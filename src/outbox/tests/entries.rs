@@ -70,6 +70,24 @@ async fn what_was_entered_is_known_as_long_as_somebody_works_on_its_batch_whatev
 }
 
 #[tokio::test]
+async fn what_is_entered_after_a_batch_was_handed_over_waits_for_the_next_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    settle(&outbox, entered("1", None), done("C1")).await;
+    run(&ledger, "UPDATE entries SET at = at - 9").await;
+    settle(&outbox, handed_over(), done("C1")).await;
+    run(&ledger, "UPDATE watches SET since = since - 5").await;
+    settle(&outbox, entered("2", None), done("C1")).await;
+    let watched = ledger.watched(9).await.expect("read");
+    ledger.polled(&watched[0], &Polled::Created).await.expect("kept");
+    assert_eq!(entries(&ledger).await, 1, "what M3 did not get yet");
+    settle(&outbox, handed_over(), done("C1")).await;
+    let watched = ledger.watched(9).await.expect("read");
+    assert_eq!(watched.iter().map(|one| one.record.join("")).collect::<Vec<_>>(), ["2"]);
+}
+
+#[tokio::test]
 async fn a_batch_of_which_nothing_is_known_is_shown_and_counted_when_it_is_handed_over() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = outbox(folder.path()).await;

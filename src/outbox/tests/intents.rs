@@ -39,7 +39,7 @@ async fn a_full_queue_loses_neither_who_went_away_nor_what_became_unknown() {
     let lost = new(&outbox, &intent(None, "lost")).await;
     let waits = (0..).take_while(|at| outbox.open(&intent(None, &at.to_string())).now_or_never().is_none()).count();
     assert!(waits > 1_000, "{waits}");
-    drop(lost);
+    lost.lose();
     until("what was lost is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
     until("the others left nothing", || async { count(folder.path(), "state = 'open'").await == 0 }).await;
 }

@@ -43,7 +43,7 @@ async fn a_key_whose_write_nobody_knows_of_is_never_free() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = outbox(folder.path()).await;
     let first = intent(Some("k"), "first");
-    drop(new(&outbox, &first).await);
+    new(&outbox, &first).await.lose();
     until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
     age(folder.path(), "intent-first", 1_000 * 60 * MINUTE).await;
     let ages = Ages { over: MINUTE, stuck: MINUTE, keys: MINUTE, entries: MINUTE };

@@ -83,8 +83,10 @@ async fn what_did_not_reach_m3_may_be_asked_again_and_what_nobody_knows_may_not(
     let outbox = outbox(folder.path()).await;
     let first = intent(Some("k1"), "a");
     new(&outbox, &first).await.withdraw();
+    // Its caller went away before anything was sent.
+    drop(new(&outbox, &first).await);
     let pledge = new(&outbox, &first).await;
-    drop(pledge);
+    pledge.lose();
     assert!(matches!(outbox.open(&first).await, Ok(Opened::Unknown(name)) if name == "intent-a"));
 }
 
