@@ -1,5 +1,7 @@
 //! The stages of a request apart: token, words, policy, records to text, the lines in the logs.
 
+#![expect(clippy::print_stdout, reason = "a bench is there to print figures")]
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -486,5 +488,8 @@ fn limits(bencher: Bencher<'_, '_>, what: &str) {
 }
 
 fn main() {
+    println!(
+        "targets: token_known, a validation that is remembered, at most 1 µs; an evaluation over 5,000 rules at most 30 µs"
+    );
     divan::main();
 }

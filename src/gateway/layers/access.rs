@@ -168,3 +168,26 @@ impl Drop for InFlight<'_> {
         self.metrics.http_seconds.with_label_values(&[route]).observe(self.visit.started.elapsed().as_secs_f64());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trace_is_gone_on_with_and_of_two_neither() {
+        let of = |given: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for text in given {
+                headers.append("traceparent", HeaderValue::from_static(text));
+            }
+            traceparent(&headers).trace
+        };
+        let (one, other) = (
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
+        let known = of(&[one]);
+        assert_eq!(of(&[one]), known, "it is the caller's");
+        assert!([of(&[one, one]), of(&[one, other]), of(&[other, one])].iter().all(|trace| *trace != known));
+    }
+}
