@@ -16,7 +16,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +31,9 @@ pub struct Settings {
     /// A candidate to be asked beside the set in force.
     pub shadow: Option<ShadowSettings>,
 }
+
+/// Files that are to decide, and whether they were gone back to.
+pub(super) type Found = Result<(Files, bool), Error>;
 
 /// How long files that changed must have stayed as they are.
 const SETTLED: Duration = Duration::from_millis(250);
@@ -189,9 +191,13 @@ impl Active {
             loop {
                 ticks.tick().await;
                 let (active, limits) = (Arc::clone(&active), Arc::clone(&limits));
+                let glancing = Arc::clone(&active);
                 // A large set takes a second to load: never on a thread that serves requests.
-                let looked =
-                    tokio::task::spawn_blocking(move || active.look_settled(&*limits, &|| thread::sleep(pause))).await;
+                let news = tokio::task::spawn_blocking(move || glancing.news()).await.unwrap_or_default();
+                if news.is_some() {
+                    tokio::time::sleep(pause).await;
+                }
+                let looked = tokio::task::spawn_blocking(move || active.look_settled(&news, &*limits)).await;
                 match looked {
                     Ok(change) => change.iter().for_each(&changed),
                     Err(why) => tracing::error!(%why, "looking at the policy folder failed"),
@@ -205,30 +211,32 @@ impl Active {
         self.look_at(self.found(), limits)
     }
 
-    /// The same, of files that are as they were a moment before: somebody may be in the middle of writing them, and a set
-    /// without the guardrails that come next would be a good one.
-    pub(super) fn look_settled(&self, limits: &dyn Fn(&Source), pause: &dyn Fn()) -> Option<Change> {
-        let first = self.found();
-        let is_seen = {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            matches!((&*seen, &first), (Some(seen), Ok(first)) if seen == first)
-        };
-        if is_seen {
-            return self.look_at(first, limits);
-        }
-        pause();
-        let second = self.found();
-        let settled = match (&first, &second) {
-            (Ok(first), Ok(second)) => first == second,
+    /// What lies there now, where it is not what was looked at last. Blocks.
+    pub(super) fn news(&self) -> Option<Found> {
+        let found = self.found();
+        (!self.is_seen(&found)).then_some(found)
+    }
+
+    /// One look, of files that are as they were a moment before, when there was this `news`: somebody may be in the middle
+    /// of writing them, and a set without the guardrails that come next would be a good one. Blocks.
+    pub(super) fn look_settled(&self, news: &Option<Found>, limits: &dyn Fn(&Source)) -> Option<Change> {
+        let found = self.found();
+        let settled = match (news, &found) {
             // What can't be read is told; it changes nothing.
             (_, Err(_)) => true,
-            (Err(_), Ok(_)) => false,
+            (Some(Ok(before)), Ok(now)) if before == now => true,
+            _ => self.is_seen(&found),
         };
-        if settled { self.look_at(second, limits) } else { None }
+        if settled { self.look_at(found, limits) } else { None }
+    }
+
+    fn is_seen(&self, found: &Found) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!((&*seen, found), (Some(seen), Ok(found)) if seen == found)
     }
 
     /// The files that are to decide, and whether they were gone back to.
-    fn found(&self) -> Result<(Files, bool), Error> {
+    fn found(&self) -> Found {
         let Whence { dir, rollback } = Whence::now(&self.settings)?;
         let files = found(&dir, rollback.as_deref(), &self.settings.trust)?;
         // A folder that goes away is a mishap; falling back to the demo's rules would be a surprise.
@@ -236,7 +244,7 @@ impl Active {
         if gone { Err(Error::Gone { path: dir }) } else { Ok((files, rollback.is_some())) }
     }
 
-    fn look_at(&self, found: Result<(Files, bool), Error>, limits: &dyn Fn(&Source)) -> Option<Change> {
+    fn look_at(&self, found: Found, limits: &dyn Fn(&Source)) -> Option<Change> {
         let was = self.in_force();
         match self.try_look(found, limits) {
             Ok(false) => None,
@@ -260,7 +268,7 @@ impl Active {
         }
     }
 
-    fn try_look(&self, found: Result<(Files, bool), Error>, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
+    fn try_look(&self, found: Found, limits: &dyn Fn(&Source)) -> Result<bool, Error> {
         let again = self.again.swap(false, Ordering::AcqRel);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, rolled_back) = match found {

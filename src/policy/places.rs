@@ -58,10 +58,10 @@ impl Carries {
 
     /// Whether this very call does.
     pub(super) fn with(self, layout: &TransactionLayout, inputs: &[Input]) -> bool {
-        let says = |name: &&str| given(layout, inputs, name).is_some_and(|(_, text)| !matches!(text.trim(), "" | "?"));
+        let says = |name: &str| given(layout, inputs, name).is_some_and(|(_, text)| !matches!(text.trim(), "" | "?"));
         match self {
             Self::Always => true,
-            Self::Given => SITES.iter().chain(&OTHERS).any(|name| says(&name)),
+            Self::Given => SITES.iter().chain(&OTHERS).any(|name| says(name)),
             Self::Never => false,
         }
     }
