@@ -1,7 +1,9 @@
 //! What M3 says of itself may be late, wrong or missing: nothing of that is believed for longer than it has to be.
 
 use crate::house::{Caller, House, sockets_alone};
-use http::StatusCode;
+use crate::stops::order;
+use http::{Method, StatusCode};
+use serde_json::json;
 use std::time::Duration;
 
 const READ: &str = "CRS610MI/GetBasicData?CUNO=C00001";
@@ -91,4 +93,24 @@ async fn an_upgrade_of_m3s_own_repository_needs_no_restart() {
     let another = "MMS200MI/GetItmBasic?ITNO=A00001";
     demo.m3(another).await;
     assert_eq!(demo.m3(another).await.status, StatusCode::OK, "its lists were read anew");
+}
+
+#[tokio::test]
+async fn a_program_that_is_pulled_and_is_as_it_was_costs_its_sessions_nothing() {
+    if sockets_alone("there is no session that confirms a layout") {
+        return;
+    }
+    let house = House::start().await;
+    let demo = demo(&house).await;
+    let confirmed = || {
+        let calls = house.m3().calls();
+        calls.iter().filter(|call| call.program == "CRS610MI" && call.transaction == "GetOutLayout").count()
+    };
+    assert_eq!(demo.m3(READ).await.status, StatusCode::OK);
+    assert!(confirmed() > 0, "its session has confirmed what it reads by");
+    let pulled = order(&house, Method::POST, "/catalog/pull", json!({ "program": "CRS610MI" })).await;
+    assert!(pulled["transactions"].as_u64().is_some_and(|many| many > 10), "{pulled}");
+    house.m3().clear_calls();
+    assert_eq!(demo.m3(READ).await.status, StatusCode::OK);
+    assert_eq!(confirmed(), 0, "and need not again");
 }

@@ -24,7 +24,7 @@ pub(crate) fn operator(house: &House) -> String {
     std::fs::read_to_string(path).expect("the operator's token").trim().to_owned()
 }
 
-async fn order(house: &House, method: Method, path: &str, body: Value) -> Value {
+pub(crate) async fn order(house: &House, method: Method, path: &str, body: Value) -> Value {
     let reply = ask(house, method, path, &body, &operator(house)).await;
     assert_eq!(reply.status, StatusCode::OK, "{body}: {}", reply.text());
     reply.json()

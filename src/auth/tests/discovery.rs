@@ -117,43 +117,70 @@ async fn what_was_discovered_outlives_a_restart() {
     assert_eq!(says(&tasks, &base, &signer, Some(&saved)).await, Err(Error::KeysUnavailable));
 }
 
-#[tokio::test]
-async fn keys_that_an_issuer_moves_in_a_flood_of_made_up_key_ids_are_found() {
+/// An issuer whose keys are at `/old`, and whoever believes it.
+async fn trusting(tasks: &Tasks, old: &Signer, rediscover: Duration) -> (String, Documents, Verifier) {
     install_crypto();
-    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
-    let about = |base: &str, place: &str| json!({"issuer": base, "jwks_uri": format!("{base}/{place}")});
     let first = |base: &str| {
-        let documents = [(METADATA.to_owned(), about(base, "old")), ("/old".to_owned(), keys(&old))];
+        let documents = [(METADATA.to_owned(), about(base, "old")), ("/old".to_owned(), keys(old))];
         Arc::new(Mutex::new(documents.into()))
     };
-    let (base, documents) = serve_changing(&tasks, first).await;
+    let (base, documents) = serve_changing(tasks, first).await;
     let mut remote = RemoteKeys::discovered();
     remote.http.loopback_http = true;
-    (remote.pause, remote.rediscover) = (Duration::from_millis(20), Duration::from_millis(200));
+    (remote.pause, remote.rediscover) = (Duration::from_millis(20), rediscover);
     let mut rules = IssuerRules::remote(&base, vec![super::ISSUER.into()], remote);
     rules.algorithms = vec![Algorithm::Es256];
-    let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), proofs(), &Metrics::new(), &tasks);
-    let verifier = verifier.expect("a URL");
-    let said = async |signer: &Signer| {
-        let token = signer.token(&signer.header(), &with(claims(), "iss", json!(base)));
-        verifier.verify(&token, &Presented::BEARER, NOW).await.map(drop)
+    let verifier = Verifier::new(super::ISSUER, vec![rules], Directory::new(), proofs(), &Metrics::new(), tasks);
+    (base, documents, verifier.expect("a URL"))
+}
+
+fn about(base: &str, place: &str) -> Value {
+    json!({"issuer": base, "jwks_uri": format!("{base}/{place}")})
+}
+
+async fn said(verifier: &Verifier, base: &str, signer: &Signer) -> Result<(), Error> {
+    let token = signer.token(&signer.header(), &with(claims(), "iss", json!(base)));
+    verifier.verify(&token, &Presented::BEARER, NOW).await.map(drop)
+}
+
+/// Until its tokens are good, in a flood of made-up key ids.
+async fn found(verifier: &Verifier, base: &str, signer: &Signer) {
+    let found = async {
+        for n in 0.. {
+            let made_up = said(verifier, base, &Signer::new(&format!("made-up-{n}"))).await;
+            assert_eq!(made_up, Err(Error::UnknownKey));
+            if said(verifier, base, signer).await.is_ok() {
+                return;
+            }
+        }
     };
-    assert_eq!(said(&old).await, Ok(()));
+    tokio::time::timeout(Duration::from_secs(10), found).await.expect("the keys are looked for where they are");
+}
+
+#[tokio::test]
+async fn keys_that_an_issuer_moves_in_a_flood_of_made_up_key_ids_are_found() {
+    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let (base, documents, verifier) = trusting(&tasks, &old, Duration::from_millis(200)).await;
+    assert_eq!(said(&verifier, &base, &old).await, Ok(()));
     {
         // The old place goes on answering, as one behind a cache does.
         let mut documents = documents.lock().expect("unpoisoned");
         documents.insert("/new".into(), keys(&new));
         documents.insert(METADATA.into(), about(&base, "new"));
     }
-    let found = async {
-        for n in 0.. {
-            assert_eq!(said(&Signer::new(&format!("made-up-{n}"))).await, Err(Error::UnknownKey));
-            if said(&new).await.is_ok() {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), found).await.expect("the keys are looked for where they are");
+    found(&verifier, &base, &new).await;
+}
+
+#[tokio::test]
+async fn keys_that_an_issuer_says_are_at_a_forbidden_place_are_looked_for_where_they_were() {
+    let (tasks, old, new) = (Tasks::new(), Signer::new("k1"), Signer::new("k2"));
+    let (base, documents, verifier) = trusting(&tasks, &old, Duration::ZERO).await;
+    assert_eq!(said(&verifier, &base, &old).await, Ok(()));
+    let inside = json!({"issuer": base, "jwks_uri": "https://169.254.169.254/keys"});
+    documents.lock().expect("unpoisoned").insert(METADATA.into(), inside);
+    assert_eq!(said(&verifier, &base, &Signer::new("made-up")).await, Err(Error::UnknownKey), "it is asked again");
+    documents.lock().expect("unpoisoned").insert("/old".into(), keys(&new));
+    found(&verifier, &base, &new).await;
 }
 
 const METADATA: &str = "/.well-known/openid-configuration";

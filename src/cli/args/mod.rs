@@ -87,7 +87,7 @@ pub(super) struct Serve {
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Also ask M3 whether it answers, and as whom.
+    /// Also ask M3 whether it answers and as whom, what the guard user may read, and where users of clients may work.
     #[arg(long)]
     pub(super) probe: bool,
     /// What could not be verified is a fault, too.

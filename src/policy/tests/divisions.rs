@@ -102,6 +102,9 @@ fn an_access_review_knows_that_a_division_is_not_carried() {
     let certain = |ask: &Try| set.holds_whatever_is_sent(&ask.ask(), &set.decide(&ask.ask()));
     assert!(certain(&say("PPS200MI/ApprovePO", &["branch"])), "never, whatever is sent");
     assert!(!certain(&say("MMS100MI/AddDOLine", &["branch"])), "with a warehouse it may be allowed");
+    let hours = set_of(&OWN.replace("== \"AAA\"", "== \"AAA\" && context.minute < 600"));
+    let ask = say("PPS200MI/ApprovePO", &["branch"]);
+    assert!(hours.holds_whatever_is_sent(&ask.ask(), &hours.decide(&ask.ask())), "at no hour either");
     assert!(certain(&say("PPS200MI/ApprovePO", &["branch", "office"])));
     assert!(certain(&say("CRS610MI/ChgFinancial", &["branch"])));
 }
