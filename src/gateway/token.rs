@@ -189,7 +189,7 @@ fn refused(error: &TokenError, visit: &Visit) -> Response {
     if matches!(error, TokenError::Client { basic: true }) {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"mi-gateway\", charset=\"UTF-8\""));
     }
-    if let TokenError::TooManyAttempts { retry_after } = error {
+    if let TokenError::TooManyAttempts { retry_after } | TokenError::TooFast { retry_after } = error {
         headers.insert(RETRY_AFTER, HeaderValue::from((*retry_after).max(1)));
     }
     if let TokenError::Failed(cause) = error {

@@ -78,6 +78,9 @@ pub enum TokenError {
     Scope,
     #[error("too many wrong secrets of this client from this address; wait a second")]
     TooManyAttempts { retry_after: u64 },
+    /// Of a client that has proven itself.
+    #[error("the client asks for tokens or ends them more than ten times a second; use a token until it expires")]
+    TooFast { retry_after: u64 },
     #[error("too many token requests at once; try again in a second")]
     Busy,
     #[error("the issuer failed")]
@@ -96,7 +99,7 @@ impl TokenError {
             Self::Scope => "invalid_scope",
             Self::Proof(Unproven::Full) => "temporarily_unavailable",
             Self::Proof(unproven) => unproven.code(),
-            Self::Busy => "temporarily_unavailable",
+            Self::Busy | Self::TooFast { .. } => "temporarily_unavailable",
             Self::Failed(_) => "server_error",
         }
     }

@@ -46,6 +46,7 @@ impl Inner {
         };
         let known = self.known.load_full();
         let client = self.authenticate(&known, &ask, &form).await?;
+        self.paced(&client, ask.now)?;
         let proven = self.proven_key(&client, &ask)?;
         let granted = match *label {
             "client_credentials" => self.for_itself(&client, &ask, &form)?,
@@ -88,21 +89,30 @@ impl Inner {
         let form = Form::parse(ask.form).map_err(TokenError::Request)?;
         let known = self.known.load_full();
         let client = self.authenticate(&known, &ask, &form).await?;
+        self.paced(&client, ask.now)?;
         let token = form.value("token").ok_or(TokenError::Request("token is missing"))?;
         let Some((_, claims)) = mint::read(&known.keys, token) else { return Ok(()) };
         if claims.client_id != *client.id {
             return Err(TokenError::NotAllowed("the token belongs to another client"));
         }
-        self.end_family(&claims.grant_id, ask.now).await.map_err(TokenError::Failed)
+        if known.ended.contains(claims.grant_id.as_str()) {
+            return Ok(());
+        }
+        self.end_family(&claims, ask.now).await.map_err(TokenError::Failed)
     }
 
-    async fn end_family(&self, family: &str, now: u64) -> Result<(), Error> {
-        // Its youngest token may have been made this second, its oldest under other settings: no token lives longer.
-        let until = now.saturating_add(LONGEST_EVER).saturating_add(60);
+    fn paced(&self, client: &Client, now: u64) -> Result<(), TokenError> {
+        if self.pace.takes(&client.id, now) { Ok(()) } else { Err(TokenError::TooFast { retry_after: 1 }) }
+    }
+
+    async fn end_family(&self, claims: &Claims, now: u64) -> Result<(), Error> {
+        // Its youngest token may have been made this second, its oldest under other settings, and one that is alone is all
+        // of it. What is over is forgotten.
+        let until = if claims.is_alone() { claims.exp } else { now.saturating_add(self.longest_life) };
         let mut write = self.store.write().await?;
         sqlx::query("INSERT OR REPLACE INTO ended_families (family, until) VALUES (?, ?)")
-            .bind(family.to_owned())
-            .bind(until.cast_signed())
+            .bind(claims.grant_id.clone())
+            .bind(until.saturating_add(60).cast_signed())
             .execute(&mut *write)
             .await?;
         write.commit().await?;
@@ -199,7 +209,8 @@ impl Inner {
             client_id: client.id.to_string(),
             iat: now,
             exp: now.saturating_add(self.settings.token_seconds),
-            jti: random::<16>()?,
+            // Who gets no other token has a family of one.
+            jti: if granted.with_refresh { random::<16>()? } else { granted.family.clone() },
             scope: granted.scope,
             tenant: client.tenant.to_string(),
             grant_id: granted.family,
@@ -218,9 +229,6 @@ impl Inner {
         Ok(TokenAnswer { access_token, token_type, expires_in, refresh_token, scope: claims.scope })
     }
 }
-
-/// The most that the settings allow for a token.
-const LONGEST_EVER: u64 = 31_536_000;
 
 /// By what an operator may have taken a refresh token back. The clock that it was made by is ours.
 fn facts(claims: &Claims) -> TokenFacts<'_> {

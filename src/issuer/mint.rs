@@ -42,6 +42,13 @@ pub(super) struct Claims {
     pub(super) cnf: Option<Confirmation>,
 }
 
+impl Claims {
+    /// No other token is of its family.
+    pub(super) fn is_alone(&self) -> bool {
+        self.jti == self.grant_id
+    }
+}
+
 /// What a token is bound to besides its text: each must be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -19,6 +19,7 @@ mod grant;
 mod ionapi;
 mod mint;
 mod once;
+mod pace;
 mod run;
 mod schema;
 mod secrets;

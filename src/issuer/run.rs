@@ -9,6 +9,8 @@ use super::client::Client;
 use super::clients::Clients;
 use super::error::Error;
 use super::once::Used;
+use super::pace::Pace;
+use super::schema;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::signing::SigningKey;
@@ -44,6 +46,9 @@ pub(super) struct Inner {
     pub(super) store: Store,
     pub(super) secrets: Secrets,
     pub(super) attempts: Attempts,
+    pub(super) pace: Pace,
+    /// What is ended is known as ended for so long.
+    pub(super) longest_life: u64,
     pub(super) used: Used,
     pub(super) known: ArcSwap<Known>,
     clients: Clients,
@@ -88,6 +93,8 @@ impl Issuer {
         let inner = Arc::new(Inner {
             secrets: Secrets::new(settings.hash_cost).await?,
             attempts: Attempts::new(),
+            pace: Pace::new(),
+            longest_life: schema::longest_life(store, settings.longest_life()).await?,
             used: Used::default(),
             known: ArcSwap::from_pointee(known),
             store: store.clone(),

@@ -32,9 +32,28 @@ const STEPS: &[&str] = &[
     ALTER TABLE clients ADD COLUMN bound INTEGER NOT NULL DEFAULT 0;
 ",
     "ALTER TABLE clients ADD COLUMN rid_is_key INTEGER NOT NULL DEFAULT 0",
+    // The longest life that a token was ever given; under the settings of before it was a year at the most.
+    "
+    CREATE TABLE lifetimes (one INTEGER PRIMARY KEY CHECK (one = 1), longest INTEGER NOT NULL) STRICT;
+    INSERT INTO lifetimes SELECT 1, 31536000 WHERE EXISTS (SELECT 1 FROM clients);
+",
 ];
 
 pub(super) async fn prepare(store: &Store) -> Result<(), Error> {
     orders::prepare(store).await?;
     store.migrate("issuer", STEPS).await
+}
+
+/// How long the oldest token may live that was ever made, now that one may live so long.
+pub(super) async fn longest_life(store: &Store, now: u64) -> Result<u64, Error> {
+    let mut write = store.write().await?;
+    let (longest,): (i64,) = sqlx::query_as(
+        "INSERT INTO lifetimes VALUES (1, ?) ON CONFLICT DO UPDATE SET longest = max(longest, excluded.longest)
+         RETURNING longest",
+    )
+    .bind(now.cast_signed())
+    .fetch_one(&mut *write)
+    .await?;
+    write.commit().await?;
+    Ok(longest.cast_unsigned())
 }

@@ -104,7 +104,7 @@ fn told(division: Division) -> String {
 pub(in crate::gateway) fn token_status(error: &TokenError) -> StatusCode {
     match error {
         TokenError::Client { .. } | TokenError::Assertion(_) => StatusCode::UNAUTHORIZED,
-        TokenError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+        TokenError::TooManyAttempts { .. } | TokenError::TooFast { .. } => StatusCode::TOO_MANY_REQUESTS,
         TokenError::Busy | TokenError::Proof(Unproven::Full) => StatusCode::SERVICE_UNAVAILABLE,
         TokenError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         TokenError::Request(_)

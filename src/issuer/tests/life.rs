@@ -1,6 +1,6 @@
 //! Tokens, clients and keys over time: refreshed, revoked, rotated, restarted, and changed by another process.
 
-use super::super::{Clients, IonApi, Settings, SigningAlgorithm, SigningKeys, write_private};
+use super::super::{Clients, IonApi, Settings, SigningAlgorithm, SigningKeys, TokenError, write_private};
 use super::{CHEAP, House, Refused, Running, URL, code, form, new_client, now, settings};
 use crate::store::Store;
 use std::os::unix::fs::PermissionsExt;
@@ -79,6 +79,58 @@ async fn revoking_either_token_ends_the_family_at_once() {
     }
 }
 
+/// Until when each family that was ended is remembered, in seconds from now.
+async fn remembered(house: &House) -> Vec<i64> {
+    let rows: Vec<(i64,)> = sqlx::query_as("SELECT until - ? FROM ended_families ORDER BY until")
+        .bind(house.now.cast_signed())
+        .fetch_all(house.running.store.read())
+        .await
+        .expect("rows");
+    rows.into_iter().map(|(left,)| left).collect()
+}
+
+#[tokio::test]
+async fn what_is_ended_is_remembered_as_long_as_a_token_of_it_may_live_and_no_longer() {
+    let alone = Settings { refresh_for_client_credentials: false, token_seconds: 600, ..settings() };
+    let house = House::with(alone.clone()).await;
+    let first = house.granted().await;
+    house.running.verify(&first.access_token).await.expect("good");
+    for _ in 0..3 {
+        house.revoke(&first.access_token).await.expect("revoked");
+    }
+    assert_eq!(house.running.verify(&first.access_token).await.err(), Some(Refused::Revoked));
+    assert_eq!(remembered(&house).await, [660], "no other token is of its family");
+    // A family of more is remembered for the longest life that the settings ever gave.
+    let request =
+        form(&[("grant_type", "password"), ("username", &house.credentials.saak), ("password", house.sask())]);
+    let more = house.says(&request).await.expect("a token");
+    house.running.tasks.finish(Duration::from_secs(5)).await;
+    house.running.store.close().await;
+    let shorter = Settings { refresh_seconds: 700, ..alone.clone() };
+    let again = Running::over(house.folder.path(), shorter).await;
+    let house = House { running: again, ..house };
+    house.revoke(&more.access_token).await.expect("revoked");
+    let longest = i64::try_from(alone.refresh_seconds).expect("fits") + 60;
+    assert_eq!(remembered(&house).await, [660, longest]);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_in_a_loop_is_told_to_wait_and_no_other_client_is() {
+    let house = House::with(Settings { refresh_for_client_credentials: false, ..settings() }).await;
+    let token = house.granted().await.access_token.clone();
+    let mut asked = 1;
+    let refused = loop {
+        match house.revoke(&token).await {
+            Ok(()) => asked += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, TokenError::TooFast { retry_after: 1 }) && asked == 300, "{refused} after {asked}");
+    assert!(matches!(house.says("grant_type=client_credentials").await, Err(TokenError::TooFast { .. })));
+    let later = House { now: house.now + 1, ..house };
+    later.granted().await;
+}
+
 #[tokio::test]
 async fn revoking_what_was_never_issued_is_no_error() {
     let house = House::new().await;
@@ -117,7 +169,7 @@ async fn elsewhere(house: &House) -> (Clients, SigningKeys) {
 async fn within_a_second(mut so: impl AsyncFnMut() -> bool) {
     let asked = tokio::time::timeout(Duration::from_secs(1), async {
         while !so().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
     asked.await.expect("it holds within a second");
@@ -139,7 +191,7 @@ async fn secrets_rotated_elsewhere_change_within_a_second_and_live_tokens_stay()
     let house = House::new().await;
     let answer = house.granted().await;
     let (_, new) = elsewhere(&house).await.0.rotate("demo", now()).await.expect("rotated");
-    within_a_second(async || code(&house.says("grant_type=client_credentials").await) != "ok").await;
+    within_a_second(async || code(&house.says("grant_type=client_credentials").await) == "invalid_client").await;
     house.running.verify(&answer.access_token).await.expect("still good");
     let request = form(&[
         ("grant_type", "client_credentials"),
