@@ -15,6 +15,16 @@ pub struct Inbound {
     pub area: Area,
     /// Of a ConfirmBOD one for each document that it speaks of, of an Acknowledge one, of others none.
     pub answers: Vec<Answer>,
+    /// Of a document that is no answer: which record it is of, where it says so.
+    pub identity: Option<Identity>,
+}
+
+/// The record that a document is of, by its first element that numbers the document's versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    pub document_id: String,
+    /// `100` or `100_AAA`.
+    pub entity: String,
 }
 
 /// An application area: who sent a document, and which one it is.
@@ -70,6 +80,8 @@ const MOST_DEPTH: usize = 64;
 const MOST_ELEMENTS: usize = 1_000_000;
 /// Characters of a text that is kept: a BODID has 255 at most, a reason is for people to read.
 const MOST_TEXT: usize = 2_000;
+/// Of a document's id and of its entity; longer ones are nobody's.
+const MOST_NAME: usize = 250;
 const MOST_ANSWERS: usize = 1_000;
 const MOST_REASONS: usize = 20;
 
@@ -119,6 +131,8 @@ struct Walk {
     said: Outcome,
     answer: Option<Answer>,
     reason: Option<Reason>,
+    /// The element that names the record is open, so deep.
+    naming: Option<(usize, Identity)>,
 }
 
 impl Walk {
@@ -145,6 +159,12 @@ impl Walk {
             [.., "ErrorProcessMessage"] => self.reason = Some(Reason::default()),
             [.., "WarningProcessMessage"] => self.reason = Some(Reason { warning: true, ..Reason::default() }),
             ["DataArea", _, "ResponseCriteria", "ResponseExpression"] => self.said = said(start),
+            ["DataArea", _, ..] if self.naming.is_none() && self.found.identity.is_none() => {
+                self.naming = numbers(start).map(|entity| {
+                    let entity: String = entity.chars().take(MOST_NAME).collect();
+                    (self.open.len(), Identity { entity, ..Identity::default() })
+                });
+            }
             _ => {}
         }
         Ok(())
@@ -165,6 +185,10 @@ impl Walk {
         let text = text.trim();
         let open = std::mem::take(&mut self.open);
         let path: Vec<&str> = open.iter().skip(1).map(String::as_str).collect();
+        if let Some((_, identity)) = self.naming.take_if(|(depth, _)| *depth == open.len()) {
+            let document_id = text.chars().take(MOST_NAME).collect();
+            self.found.identity = Some(Identity { document_id, ..identity }).filter(|one| !one.document_id.is_empty());
+        }
         match path.as_slice() {
             ["ApplicationArea", rest @ ..] => self.found.area.take(rest, text),
             ["DataArea", "BOD", "OriginalApplicationArea", rest @ ..] => {
@@ -245,6 +269,12 @@ impl Area {
     }
 }
 
+/// The accounting entity of an element that numbers the document's versions.
+fn numbers(start: &BytesStart<'_>) -> Option<String> {
+    let said = |name: &str| start.try_get_attribute(name).ok().flatten().map(|found| found.value.to_string());
+    said("variationID").map(|_| said("accountingEntity").unwrap_or_default())
+}
+
 fn said(start: &BytesStart<'_>) -> Outcome {
     let code = start.try_get_attribute("actionCode").ok().flatten();
     match code.map(|code| code.value.to_string()).unwrap_or_default().as_str() {
@@ -308,6 +338,26 @@ mod tests {
         assert_eq!(said("Modified").original.bod_id, "9");
         let words = ["Accepted", "Modified", "Rejected", "Perhaps"].map(|code| said(code).outcome);
         assert_eq!(words, [Outcome::Accepted, Outcome::Modified, Outcome::Rejected, Outcome::Unsaid]);
+    }
+
+    #[test]
+    fn a_document_is_of_the_record_that_its_first_numbered_element_names() {
+        let identity = |data: &str| {
+            let area = area("ApplicationArea", "1");
+            Inbound::read(&format!("<SyncX>{area}<DataArea><Sync/>{data}</DataArea></SyncX>"))
+                .expect("readable")
+                .identity
+        };
+        let named =
+            |document_id: &str, entity: &str| Some(Identity { document_id: document_id.into(), entity: entity.into() });
+        let id = "<ID variationID=\"7\" accountingEntity=\"100_AAA\"> A&amp;1 </ID>";
+        assert_eq!(
+            identity(&format!("<X><Y><ID>no</ID></Y><D>{id}</D>{}</X>", id.replace("A&amp;1", "B"))),
+            named("A&1", "100_AAA")
+        );
+        assert_eq!(identity("<X><ID variationID=\"7\">A</ID></X>"), named("A", ""));
+        assert_eq!(identity("<X><ID>A</ID></X>"), None);
+        assert_eq!(identity("<X><ID variationID=\"7\"/></X>"), None);
     }
 
     #[test]

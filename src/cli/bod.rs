@@ -5,7 +5,8 @@ use super::failure::Failure;
 use super::show;
 use super::state::{mock, settings};
 use crate::bod::{
-    Action, Bound, Deletes, Envelope, Fault, Mapping, Proof, Rows, Source, Verb, Watch, schema, shipped, validate,
+    Action, Bound, Deletes, Difference, Envelope, Fault, Inbound, Mapping, Proof, Rows, Secrets, Source, Verb, Watch,
+    compare, schema, shipped, validate,
 };
 use crate::catalog::{self, Catalog, read_saved};
 use crate::config::{Backend, Settings};
@@ -29,6 +30,7 @@ pub(super) async fn bod(config: Option<&Path>, words: &args::Bod) -> Result<Exit
     match words {
         args::Bod::Preview(words) => preview(&settings(config)?, words).await,
         args::Bod::Validate { file, json } => check(file, *json),
+        args::Bod::Compare { ours, theirs, json } => differ(&settings(config)?, ours, theirs, *json),
         args::Bod::Schema { noun } => {
             let nouns = || shipped().unwrap_or_default().iter().map(|one| one.noun().to_owned()).collect::<Vec<_>>();
             let Some(text) = schema(noun) else {
@@ -247,7 +249,7 @@ fn indented(xml: &str) -> String {
     out
 }
 
-fn check(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
+fn contents(file: &Path) -> Result<(String, String), Failure> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().take(MOST_DOCUMENT).read_to_string(&mut text)
@@ -256,6 +258,39 @@ fn check(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     };
     let name = file.display().to_string();
     read.map_err(|error| Failure::begin(format!("{name} can't be read: {error}")))?;
+    Ok((name, text))
+}
+
+/// Secret fields are hidden as the relay hides them.
+fn differ(settings: &Settings, ours: &Path, theirs: &Path, as_json: bool) -> Result<ExitCode, Failure> {
+    let ((one, ours), (other, theirs)) = (contents(ours)?, contents(theirs)?);
+    let name = Inbound::read(&ours).map(|document| document.name).unwrap_or_default();
+    let of =
+        |mapping: &&Mapping| ["Sync", "Process"].iter().any(|verb| name.strip_prefix(verb) == Some(mapping.noun()));
+    let mapping = settings.publish.mappings.iter().find(of);
+    let secrets = Secrets::of(mapping, &settings.outbox.sensitive);
+    let comparison = compare(&ours, &theirs, &secrets)
+        .map_err(|error| Failure::begin(format!("{}: {error}", if error.ours { &one } else { &other })))?;
+    if as_json {
+        let first = comparison.first.iter();
+        let first = first.map(|one| json!({ "path": one.path, "ours": one.ours, "theirs": one.theirs }));
+        let (result, first) = (if comparison.is_same() { "same" } else { "different" }, first.collect::<Vec<_>>());
+        show::line(&json!({ "result": result, "differences": comparison.many, "first": first }).to_string());
+    } else {
+        let said = |value: &Option<String>| value.as_ref().map_or("(nothing)".to_owned(), |text| format!("{text:?}"));
+        for Difference { path, ours, theirs } in &comparison.first {
+            show::line(&format!("{path}: {} | {}", said(ours), said(theirs)));
+        }
+        show::note(&match comparison.many {
+            0 => "The documents say the same.".to_owned(),
+            many => format!("They differ in {many} places."),
+        });
+    }
+    Ok(if comparison.is_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(file: &Path, as_json: bool) -> Result<ExitCode, Failure> {
+    let (name, text) = contents(file)?;
     let flaws = validate(&name, &text);
     for flaw in &flaws {
         if as_json {

@@ -87,6 +87,18 @@ fn told(message: &Value) -> Vec<String> {
         format!("{}  {} {} {}", of("id"), of("document"), of("action"), of("document_id")),
         format!("entity {}  variation {}  made {}  cause {}", of("entity"), of("variation"), of("made"), of("cause")),
     ];
+    let compared = &message["comparison"];
+    if compared.is_object() {
+        let of = |name: &str| word(compared, name);
+        let (result, many) = (of("result"), of("differences"));
+        lines.push(format!("shadow: {result}  {many} differ  {}  {} {}", of("at"), of("logical_id"), of("bod_id")));
+        for one in compared["first"].as_array().into_iter().flatten() {
+            let said = |name: &str| if one[name].is_null() { "(nothing)".to_owned() } else { one[name].to_string() };
+            lines.push(format!("  {}: {} | {}", word(one, "path"), said("ours"), said("theirs")));
+        }
+    } else if message["shadow"] == true {
+        lines.push("shadow: nothing of M3's own publisher was compared with it".to_owned());
+    }
     for point in message["points"].as_array().into_iter().flatten() {
         let due = word(point, "answer_by");
         let due = if due.is_empty() { due } else { format!("  to be answered by {due}") };

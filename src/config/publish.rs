@@ -59,6 +59,7 @@ pub(super) fn publish(reader: &mut Reader, backend: &Backend) -> relay::Settings
     set(&mut publish.most_wait, seconds(reader, "publish.most_wait_seconds", 1..=3_600));
     set(&mut publish.settle_after, seconds(reader, "publish.settle_after_seconds", 0..=86_400));
     set(&mut publish.tries, number(reader, "publish.tries", 1..=1_000));
+    set(&mut publish.compare, seconds(reader, "publish.compare_seconds", 1..=86_400));
     let days = number::<u64>(reader, "publish.entry_days", 1..=365);
     set(&mut publish.entries, days.map(|days| Duration::from_secs(days * 86_400)));
     let right = "the tenant's name, of letters, digits and _";

@@ -365,6 +365,22 @@ fn who_answers_is_somebody_known_for_a_point_that_is_there() {
 }
 
 #[test]
+fn m3s_own_publisher_answers_for_no_point_and_has_something_to_be_compared_with() {
+    let sender = SENDER.replace("point = \"wms\"", "m3_publisher = true");
+    let shadow = "[[publish.documents]]\ndocument = \"Sync.ItemMaster\"\nmode = \"shadow\"\n";
+    let good = with(&with_point(&format!("{sender}{shadow}"))).expect("no fault").gateway.inbound;
+    assert_eq!((good.senders[0].point(), good.shadowed), (None, vec!["Sync.ItemMaster".to_owned()]));
+    for (text, why) in [
+        (sender.clone(), "has nothing to be compared with"),
+        (format!("{sender}point = \"wms\"\n{shadow}"), "is given to M3's own publisher"),
+        (sender.replace("true", "false"), "point is missing"),
+    ] {
+        let found = faults(&with_point(&text)).join("\n");
+        assert!(found.contains(why), "{why} in {found}");
+    }
+}
+
+#[test]
 fn who_must_always_answer_must_be_able_to_and_in_time() {
     let always = "confirmation = \"Always\"\n";
     let alone = faults(&with_point(always)).join("\n");

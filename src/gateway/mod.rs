@@ -37,7 +37,7 @@ pub use body::{Body, Fault as BodyFault, Request, Response};
 pub use cursor::Seal;
 pub use dialects::bulk::Settings as BulkSettings;
 pub use exchange::Settings as ExchangeSettings;
-pub use inbound::{Sender as InboundSender, Settings as InboundSettings, read_parts};
+pub use inbound::{Role as InboundRole, Sender as InboundSender, Settings as InboundSettings, read_parts};
 pub use problem::{Kind as ProblemKind, Problem};
 pub use sites::READS as SITE_READS;
 pub use stack::Service;

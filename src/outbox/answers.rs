@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::message::Made;
 use super::seal::Seal;
 use super::state::{Change, State};
+use super::theirs::{Theirs, keep};
 use super::writer::now;
 use crate::model::ClientId;
 use serde_json::json;
@@ -41,6 +42,8 @@ pub struct Arrival<'a> {
     pub outcome: &'a str,
     /// What its sender is told in return.
     pub own: Option<Own<'a>>,
+    /// It is a document of M3's own publisher, to be compared.
+    pub theirs: Option<Theirs<'a>>,
 }
 
 /// A ConfirmBOD of ours, to be sent to the point.
@@ -121,6 +124,9 @@ impl Ledger {
         .await?;
         if let Some(own) = &arrival.own {
             say((&mut write, &self.seal), own, &json!([issuer, client]).to_string(), arrival.point).await?;
+        }
+        if let Some(theirs) = &arrival.theirs {
+            keep((&mut write, &self.seal), theirs, arrival).await?;
         }
         write.commit().await?;
         Ok(Taken::Now(answered))

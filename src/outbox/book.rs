@@ -5,6 +5,7 @@ use super::entries::shown;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::reseal::expect;
+use super::theirs;
 use super::writer::migrate;
 use crate::store::Store;
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ use sqlx::sqlite::SqliteRow;
 /// What is looked for; nothing said is everything.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Of a message ([`super::State`]) or `no-route`, of a document `due` or `parked`, of a write `open`, `unknown` or `parked`.
+    /// Of a message ([`super::State`]) or `no-route`, of one in shadow `shadow`, `same` or `different`, of one of M3's own
+    /// publisher `waiting`, of a document `due` or `parked`, of a write `open`, `unknown` or `parked`.
     pub state: Option<String>,
     pub noun: Option<String>,
     /// A part of the record's key.
@@ -80,19 +82,27 @@ impl Ledger {
         for row in bound(entries, wanted).fetch_all(self.store.read()).await? {
             found.push(shown(&row, time)?);
         }
+        let waiting = sqlx::query(
+            "SELECT * FROM theirs WHERE (?1 IS NULL OR ?1 = 'waiting') AND (?2 IS NULL OR noun = ?2)
+             AND (?3 IS NULL OR instr(document_id, ?3) > 0) ORDER BY id DESC LIMIT ?4",
+        );
+        for row in bound(waiting, wanted).fetch_all(self.store.read()).await? {
+            found.push(theirs::shown(&row)?);
+        }
         let messages = sqlx::query(
             "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.entity, m.document_id, m.variation, m.made, m.cause,
-                d.point, d.state, d.tries, d.reference, d.reason
+                d.point, d.tries, d.reference, coalesce(d.reason, c.many || ' places differ from ' || c.lid) AS reason,
+                coalesce(d.state, CASE m.shadow WHEN 1 THEN coalesce(c.result, 'shadow') ELSE 'no-route' END) AS state
              FROM messages m LEFT JOIN deliveries d ON d.message = m.id
-             WHERE (?1 IS NULL OR coalesce(d.state, 'no-route') = ?1) AND (?2 IS NULL OR m.noun = ?2)
+                LEFT JOIN comparisons c ON c.id = m.id AND m.shadow = 1
+             WHERE (?1 IS NULL OR coalesce(d.state, CASE m.shadow WHEN 1 THEN coalesce(c.result, 'shadow')
+                ELSE 'no-route' END) = ?1) AND (?2 IS NULL OR m.noun = ?2)
                 AND (?3 IS NULL OR instr(m.document_id, ?3) > 0)
              ORDER BY m.id DESC, d.point LIMIT ?4",
         );
         for row in bound(messages, wanted).fetch_all(self.store.read()).await? {
             found.push(json!({
-                "kind": "message", "id": text(&row, "bod_id")?,
-                // A document that goes nowhere: switched to shadow, or no point is there.
-                "state": row.try_get::<Option<String>, _>("state")?.unwrap_or_else(|| "no-route".to_owned()),
+                "kind": "message", "id": text(&row, "bod_id")?, "state": text(&row, "state")?,
                 "document": format!("{}.{}", text(&row, "verb")?, text(&row, "noun")?),
                 "action": text(&row, "action")?, "company": text(&row, "company")?, "entity": text(&row, "entity")?,
                 "document_id": text(&row, "document_id")?, "variation": row.try_get::<i64, _>("variation")?,
@@ -113,6 +123,9 @@ impl Ledger {
             .await?
         {
             return self.message(&row).await;
+        }
+        if let Some(theirs) = self.waiting(id).await? {
+            return Ok(theirs);
         }
         let row = sqlx::query("SELECT * FROM intents WHERE name = ? ORDER BY id DESC LIMIT 1")
             .bind(id)

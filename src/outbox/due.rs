@@ -52,6 +52,8 @@ pub struct DueDocument {
 pub struct Message {
     pub made: Box<Made>,
     pub points: Vec<(String, Option<String>)>,
+    /// It is compared with what M3's own publisher sends, and goes nowhere.
+    pub shadow: bool,
 }
 
 impl DueDocument {
@@ -201,8 +203,8 @@ async fn told((write, seal): (&mut Write, &Seal), due: &DueDocument, edition: &E
         Some(division) => row_of(write, due, division).await?,
         None => due.id,
     };
-    for Message { made, points } in &edition.messages {
-        keep((write, seal), due, document, made, points).await?;
+    for message in &edition.messages {
+        keep((write, seal), due, document, message).await?;
     }
     sqlx::query(
         "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, told_at = ?4 WHERE id = ?5",
@@ -222,13 +224,12 @@ async fn keep(
     (write, seal): (&mut Write, &Seal),
     due: &DueDocument,
     document: i64,
-    made: &Made,
-    points: &[(String, Option<String>)],
+    Message { made, points, shadow }: &Message,
 ) -> Result<(), Error> {
     let at = now();
     let id = sqlx::query(
         "INSERT INTO messages (document, bod_id, noun, verb, action, variation, tenant, lid, company, division, entity,
-            location, document_id, created, cause, made, xml, marks) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            location, document_id, created, cause, made, xml, marks, shadow) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     )
     .bind(document)
     .bind(made.bod_id.clone())
@@ -248,6 +249,7 @@ async fn keep(
     .bind(at)
     .bind(seal.close(("xml", &made.bod_id), &made.xml)?.into_owned())
     .bind(due.marks)
+    .bind(i64::from(*shadow))
     .execute(&mut **write)
     .await?
     .last_insert_rowid();

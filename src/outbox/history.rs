@@ -26,6 +26,7 @@ impl Ledger {
             "entity": text(row, "entity")?, "location": text(row, "location")?, "document_id": text(row, "document_id")?,
             "variation": row.try_get::<i64, _>("variation")?, "cause": text(row, "cause")?,
             "made": time(row.try_get("made")?), "points": ways, "xml": xml,
+            "shadow": row.try_get::<i64, _>("shadow")? == 1, "comparison": self.comparison(id).await?,
         }))
     }
 

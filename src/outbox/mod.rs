@@ -30,6 +30,7 @@ mod status;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod theirs;
 mod tidy;
 mod watches;
 mod ways;
@@ -51,6 +52,7 @@ pub use orders::{Dropped, Operator, Order, Resolution};
 pub use replay::Selection;
 pub use seal::{Seal, TooShort};
 pub use state::{Change, State};
+pub use theirs::{Compared, Ours, Pair, Theirs, Unmatched};
 pub use tidy::{Ages, Tidied};
 pub use watches::{Polled, Watched};
 pub use ways::{Depth, Room, Waiting};

@@ -11,11 +11,13 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
 /// Where content stands: table, what names its row when it is sealed, column.
-const CONTENT: [(&str, &str, &str); 4] = [
+const CONTENT: [(&str, &str, &str); 6] = [
     ("intents", "CAST(id AS TEXT)", "fields"),
     ("intents", "CAST(id AS TEXT)", "outcome"),
     ("documents", "''", "before"),
     ("messages", "bod_id", "xml"),
+    ("theirs", "bod_id", "xml"),
+    ("comparisons", "CAST(id AS TEXT)", "found"),
 ];
 /// At once, so that memory stays flat: rows, and bytes of them.
 const ROWS: usize = 500;

@@ -168,4 +168,19 @@ pub(super) const STEPS: &[&str] = &["
     // Keys that clients did not give as such hold for a shorter time.
     "
     CREATE INDEX intents_called_by_rid ON intents (opened) WHERE idem_key < ' ';
+",
+    // What M3's own publisher sends, and what came of comparing it with messages that were made in shadow.
+    "
+    ALTER TABLE messages ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX messages_in_shadow ON messages (document_id, noun, verb, entity, id) WHERE shadow = 1;
+    CREATE TABLE theirs (
+        id INTEGER PRIMARY KEY, noun TEXT NOT NULL, verb TEXT NOT NULL, entity TEXT NOT NULL, document_id TEXT NOT NULL,
+        bod_id TEXT NOT NULL, lid TEXT NOT NULL, at INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        compared INTEGER NOT NULL DEFAULT 0, result TEXT NOT NULL DEFAULT '', xml TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX theirs_by_bod ON theirs (bod_id);
+    CREATE TABLE comparisons (
+        id INTEGER PRIMARY KEY REFERENCES messages (id) ON DELETE CASCADE, at INTEGER NOT NULL, result TEXT NOT NULL,
+        bod_id TEXT NOT NULL, lid TEXT NOT NULL, many INTEGER NOT NULL, found TEXT NOT NULL
+    ) STRICT;
 "];

@@ -1,7 +1,7 @@
 //! Content at rest, sealed with a secret that does not lie in the store.
 //!
-//! Sealed is what a write said, what M3 answered, records as they were before a delete, and documents. Not sealed are the
-//! names by which things are found and kept in order: of records, clients, calls and points, and why something failed.
+//! Sealed is what a write said, what M3 answered, records as they were before a delete, documents, those of M3's own
+//! publisher, and where the two differ. Not sealed are the names by which things are found and kept in order: of records, clients, calls and points, and why something failed.
 //! Invariant: sealed text begins with `~`, which content never does, and opens only in the column and row it stands in.
 
 use super::error::Error;

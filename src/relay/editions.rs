@@ -97,18 +97,18 @@ impl Maker {
         let action = if reading.gone { Action::Delete } else { plan.action };
         let made = self.made(reading, plan, action, (&division, &location), variation)?;
         if plan.mode == Mode::Shadow {
-            let messages = vec![Message { made: Box::new(made), points: Vec::new() }];
+            let messages = vec![Message { made: Box::new(made), points: Vec::new(), shadow: true }];
             return Ok(Edition { division: of, messages, told_at: before.told_at.to_vec() });
         }
         let Ways { points, left, told_at } = ways(&self.points, due, before.told_at, &made);
-        let mut messages = vec![Message { made: Box::new(made), points }];
+        let mut messages = vec![Message { made: Box::new(made), points, shadow: false }];
         if !left.is_empty() {
             let points = left.into_iter().map(|point| (point, None)).collect();
             // What they have stands where it stood when they were told of it.
             let (division, location) = (before.division.unwrap_or(&division), before.location.unwrap_or(&location));
             let plan = self.settings.plan(reading.name, due.company, division);
             let gone = self.made(reading, &plan, Action::Delete, (division, location), variation + 1)?;
-            messages.push(Message { made: Box::new(gone), points });
+            messages.push(Message { made: Box::new(gone), points, shadow: false });
         }
         Ok(Edition { division: of, messages, told_at })
     }

@@ -19,6 +19,7 @@ mod proven;
 mod publisher;
 mod question;
 mod read_back;
+mod shadow;
 mod start;
 #[cfg(test)]
 mod tests;

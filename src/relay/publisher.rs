@@ -26,6 +26,8 @@ pub struct Settings {
     pub tries: u32,
     /// How long a batch entry that was handed over is watched.
     pub entries: Duration,
+    /// How long a document of M3's own publisher waits for the one that is made here in shadow.
+    pub compare: Duration,
     pub rules: Vec<Rule>,
     /// The shipped ones, and over them those of the site.
     pub mappings: Arc<Vec<Mapping>>,
@@ -51,7 +53,7 @@ pub enum BodId {
 pub enum Mode {
     Off,
     Publish,
-    /// Made and kept, and sent nowhere.
+    /// Made, compared with what M3's own publisher sends, and sent nowhere.
     Shadow,
 }
 
@@ -115,6 +117,7 @@ impl Default for Settings {
             user: None,
             tries: 20,
             entries: Duration::from_secs(7 * 86_400),
+            compare: Duration::from_secs(600),
             rules: Vec::new(),
             // That they have no fault a test holds.
             mappings: Arc::new(shipped().unwrap_or_default()),
@@ -191,6 +194,13 @@ impl Settings {
     pub fn is_of_every_division(&self, mapping: &Mapping, name: &str, company: Company) -> bool {
         let plan = self.plan(name, company, "");
         plan.is_by_division(mapping) && plan.mode != Mode::Off
+    }
+
+    /// Made and not sent, somewhere.
+    pub fn is_shadowed(&self, document: &str) -> bool {
+        let named = self.is_off_unless_named(document);
+        let of = |rule: &&Rule| rule.document.as_deref().map_or(!named, |name| name == document);
+        self.rules.iter().filter(of).any(|rule| rule.mode == Some(Mode::Shadow))
     }
 
     fn rows<'a>(&'a self, document: &'a str, company: Company) -> impl Iterator<Item = &'a Rule> {

@@ -5,6 +5,7 @@ use super::divisions::Divisions;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
+use super::shadow::Comparer;
 use crate::outbox::{Depth, Ledger, Outbox, Tidied, Waiting};
 use crate::points::Point;
 use crate::tasks::Tasks;
@@ -34,6 +35,13 @@ pub fn start(
     }
     let (ledger, counted) = (outbox.ledger(), metrics.clone());
     tasks.spawn_for_good("looking for silence", bugs(), move || silence(ledger.clone(), counted.clone()));
+    let (ledger, sensitive) = (outbox.ledger(), &outbox.settings().sensitive);
+    let comparer = Comparer::new(ledger, &settings.mappings, sensitive, settings.compare, metrics.clone());
+    let comparer = Arc::new(comparer);
+    tasks.spawn_for_good("comparing with M3's own publisher", bugs(), move || {
+        let comparer = comparer.clone();
+        async move { comparer.run().await }
+    });
     let names = points.iter().map(|point| point.name().to_owned()).collect();
     tasks.spawn_until_stop(set_aside(outbox.ledger(), names));
     let points = Arc::new(points);

@@ -67,7 +67,7 @@ async fn waiting(folder: &Path) -> Ledger {
             Ending::Made {
                 editions: vec![Edition {
                     division: None,
-                    messages: vec![Message { made: Box::new(made), points }],
+                    messages: vec![Message { made: Box::new(made), points, shadow: false }],
                     told_at: Vec::new(),
                 }],
                 seen: None,

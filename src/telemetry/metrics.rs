@@ -111,8 +111,12 @@ pub struct Publishing {
     pub deliveries_dropped: IntCounterVec,
     /// What receivers said: `confirmed`, `failed`, `late`, `expired`, and `refused` for a word on somebody else's document.
     pub confirmations: IntCounterVec,
-    /// Messages of receivers by what came of them: `answered`, `useless`, `not-taken`, `again`, `unreadable`, `refused`.
+    /// Messages of receivers by what came of them: `answered`, `useless`, `not-taken`, `to-compare`, `again`, `unreadable`,
+    /// `refused`.
     pub inbound: IntCounterVec,
+    /// Documents of M3's own publisher: `same`, `different`, `alone` where nothing was made here of their record in time,
+    /// `unreadable`.
+    pub compared: IntCounterVec,
 }
 
 impl Publishing {
@@ -162,6 +166,11 @@ impl Publishing {
                 "inbound_messages_total",
                 "Messages of receivers by what came of them.",
                 &["outcome"],
+            ),
+            compared: made.counters(
+                "shadow_compared_total",
+                "Documents of M3's own publisher, compared with what was made here in shadow.",
+                &["document", "result"],
             ),
         }
     }

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use mi_gateway::bod::Filter;
 use mi_gateway::config::Settings;
-use mi_gateway::gateway::{InboundSender, InboundSettings};
+use mi_gateway::gateway::{InboundRole, InboundSender, InboundSettings};
 use mi_gateway::points::{self, Answers, ImsPaths, ImsSettings, Target};
 use mi_gateway::relay;
 use serde_json::{Value, json};
@@ -60,7 +60,12 @@ pub(crate) fn point(name: &str, url: &str, documents: &[&str], answers: Answers)
 
 pub(crate) fn sender(client: &str, logical_id: &str, point: &str) -> InboundSender {
     let logical_ids = vec![logical_id.to_owned()];
-    InboundSender { client: client.to_owned(), issuer: None, logical_ids, point: point.to_owned() }
+    InboundSender {
+        client: client.to_owned(),
+        issuer: None,
+        logical_ids,
+        role: InboundRole::AnswersFor(point.to_owned()),
+    }
 }
 
 impl Fabric {

@@ -61,6 +61,7 @@ mod rest;
 mod rights;
 mod scan;
 mod sdk;
+mod shadow;
 mod signer;
 mod smuggling;
 mod spellings;

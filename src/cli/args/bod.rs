@@ -15,6 +15,17 @@ pub(in crate::cli) enum Bod {
         #[arg(long)]
         json: bool,
     },
+    /// Tell where two documents of one record differ, as documents in shadow are compared with those of M3's own publisher:
+    /// whose they are, when they were made and their numbers count for nothing. Ends with 1 where they differ.
+    Compare {
+        /// The one.
+        ours: PathBuf,
+        /// And the other; - is the standard input.
+        theirs: PathBuf,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the XML schema of a noun's documents.
     Schema {
         /// ItemMaster, PurchaseOrder …

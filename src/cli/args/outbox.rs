@@ -7,7 +7,8 @@ use jiff::Timestamp;
 pub(in crate::cli) enum Outbox {
     /// List writes whose outcome is open, documents that are still to be made, and messages by point, the newest first.
     List {
-        /// pending, sent, delivered, confirmed, failed, expired, replayed, parked, filtered, dropped or no-route; due; open or unknown.
+        /// pending, sent, delivered, confirmed, failed, expired, replayed, parked, filtered, dropped or no-route; due; open or
+        /// unknown; in shadow: same or different than M3's own, shadow before that, and waiting one of M3's own.
         #[arg(long)]
         state: Option<String>,
         /// ItemMaster, PurchaseOrder …
@@ -59,9 +60,9 @@ pub(in crate::cli) enum Outbox {
         #[command(flatten)]
         order: OutboxOrder,
     },
-    /// Try no more with a message, or with a write whose outcome is unknown.
+    /// Try no more with a message, a document that is due, a batch entry, or a write whose outcome is unknown.
     Park {
-        /// A BOD id or an intent.
+        /// A BOD id or an intent; document:N for a document that is due, entry:N for a batch entry.
         id: String,
         #[command(flatten)]
         order: OutboxOrder,

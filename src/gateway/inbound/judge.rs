@@ -1,12 +1,14 @@
 //! What a document that came means: words on documents of ours, or something that nobody here can use.
 
-use crate::bod::{Answer, Area, ConfirmationCode, Inbound, Outcome, Reason};
+use crate::bod::{Answer, Area, ConfirmationCode, Identity, Inbound, Outcome, Reason};
 use crate::outbox::Word;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judged {
     /// `area`: of the document itself, for a sender who always wants to hear.
     Words { words: Vec<Word>, area: Area },
+    /// Of M3's own publisher: a document that is made here in shadow as well.
+    Theirs { identity: Identity, area: Area },
     /// Its sender is told by a ConfirmBOD, with a word for programs and a sentence for people.
     Useless { code: &'static str, why: String, area: Area, taken: bool },
     /// Its sender can't be told in that way: a ConfirmBOD is never answered by one.
@@ -18,8 +20,8 @@ const ROOT: &str = "ConfirmBOD";
 /// Characters of what a receiver says that are kept.
 const MOST_WORDS: usize = 2_000;
 
-/// `name`: as the message's headers say it. `text`: or why there is none.
-pub(super) fn judge(name: &str, text: Result<&str, &'static str>) -> Judged {
+/// `name`: as the message's headers say it. `text`: or why there is none. `compares`: it is one that M3's own publisher may send.
+pub(super) fn judge(name: &str, text: Result<&str, &'static str>, compares: bool) -> Judged {
     let useless = |code, why, area| Judged::Useless { code, why, area, taken: true };
     let text = match text {
         Ok(text) => text,
@@ -42,6 +44,13 @@ pub(super) fn judge(name: &str, text: Result<&str, &'static str>) -> Judged {
     match verb {
         _ if name == CONFIRM => confirmed(document),
         "Acknowledge" => acknowledged(document, noun),
+        _ if compares => match document.identity {
+            Some(identity) => Judged::Theirs { identity, area: document.area },
+            None => {
+                let why = "No element of it has a variationID: nobody can tell which record it is of.";
+                useless("document-unnamed", why.to_owned(), document.area)
+            }
+        },
         _ => {
             let why = format!("Nothing here takes a {name}. Stop sending it to this connection point.");
             Judged::Useless { code: "document-not-taken", why, area: document.area, taken: false }
@@ -99,7 +108,7 @@ impl Judged {
                 name != CONFIRM && ConfirmationCode::of(&area.confirmation) == ConfirmationCode::Always
             }
             Self::Useless { area, .. } => ConfirmationCode::of(&area.confirmation) != ConfirmationCode::Never,
-            Self::Unreadable(_) => false,
+            Self::Theirs { .. } | Self::Unreadable(_) => false,
         }
     }
 }
@@ -142,7 +151,7 @@ mod tests {
             (format!("<BOD>{ABOUT}</BOD>"), false, "no reason is given"),
             (format!("<BOD>{ABOUT}<BODSuccessMessage/></BOD>"), true, ""),
         ] {
-            let judged = judge("Confirm.BOD", Ok(&document("ConfirmBOD", "Always", &data)));
+            let judged = judge("Confirm.BOD", Ok(&document("ConfirmBOD", "Always", &data)), false);
             let [word] = words(&judged) else { panic!("one word") };
             assert_eq!((word.bod_id.as_str(), word.good, word.words.as_str()), ("b-1", good, told));
             assert!(!judged.is_asked_for("Confirm.BOD"), "it is answered by nothing");
@@ -152,12 +161,12 @@ mod tests {
     #[test]
     fn an_acknowledge_speaks_of_a_request_for_its_noun() {
         for (code, good) in [("Accepted", true), ("Modified", true), ("Rejected", false)] {
-            let judged = judge("Acknowledge.PurchaseOrder", Ok(&acknowledge(code)));
+            let judged = judge("Acknowledge.PurchaseOrder", Ok(&acknowledge(code)), false);
             let [word] = words(&judged) else { panic!("one word") };
             assert_eq!((word.request.as_deref(), word.good), (Some("PurchaseOrder"), good));
             assert!(judged.is_asked_for("Acknowledge.PurchaseOrder"));
         }
-        let unclear = judge("Acknowledge.PurchaseOrder", Ok(&acknowledge("Perhaps")));
+        let unclear = judge("Acknowledge.PurchaseOrder", Ok(&acknowledge("Perhaps")), false);
         assert!(matches!(unclear, Judged::Useless { code: "answer-unclear", taken: true, .. }), "{unclear:?}");
     }
 
@@ -175,23 +184,36 @@ mod tests {
             ("Acknowledge.PurchaseOrder", Ok(torn)),
         ];
         for (name, text) in cases {
-            let judged = judge(name, text);
+            let judged = judge(name, text, false);
             assert!(matches!(judged, Judged::Unreadable(_)) && !judged.is_asked_for(name), "{name} {judged:?}");
         }
+    }
+
+    #[test]
+    fn a_document_of_m3s_own_publisher_is_kept_for_its_record_and_one_without_a_record_is_useless() {
+        let item = |id: &str| document("SyncItemMaster", "Always", &format!("<Sync/><ItemMaster>{id}</ItemMaster>"));
+        let named = item("<ID variationID=\"1\" accountingEntity=\"100\">A1</ID>");
+        let judged = judge("Sync.ItemMaster", Ok(&named), true);
+        let Judged::Theirs { identity, .. } = &judged else { panic!("{judged:?}") };
+        assert_eq!((identity.document_id.as_str(), identity.entity.as_str()), ("A1", "100"));
+        let unnamed = judge("Sync.ItemMaster", Ok(&item("<ID>A1</ID>")), true);
+        assert!(matches!(unnamed, Judged::Useless { code: "document-unnamed", taken: true, .. }), "{unnamed:?}");
+        let confirm = document("ConfirmBOD", "", &format!("<BOD>{ABOUT}<BODSuccessMessage/></BOD>"));
+        assert!(matches!(judge("Confirm.BOD", Ok(&confirm), true), Judged::Words { .. }), "an answer is none");
     }
 
     #[test]
     fn what_nobody_takes_is_told_unless_its_sender_wants_no_answer() {
         for (code, asked) in [("OnError", true), ("Always", true), ("", true), ("Never", false)] {
             let order = document("SyncPurchaseOrder", code, "");
-            let judged = judge("Sync.PurchaseOrder", Ok(&order));
+            let judged = judge("Sync.PurchaseOrder", Ok(&order), false);
             assert!(matches!(judged, Judged::Useless { code: "document-not-taken", taken: false, .. }), "{judged:?}");
             assert_eq!(judged.is_asked_for("Sync.PurchaseOrder"), asked, "{code}");
-            let cut = judge("Sync.PurchaseOrder", Ok(&order[..order.len() - 5]));
+            let cut = judge("Sync.PurchaseOrder", Ok(&order[..order.len() - 5]), false);
             let Judged::Useless { code: "document-unreadable", area, taken: true, .. } = cut else { panic!("{cut:?}") };
             assert_eq!(area.bod_id, "own", "its sender learns which one");
         }
-        let other = judge("Sync.ItemMaster", Ok(&document("SyncPurchaseOrder", "", "")));
+        let other = judge("Sync.ItemMaster", Ok(&document("SyncPurchaseOrder", "", "")), false);
         assert!(matches!(other, Judged::Useless { code: "document-misnamed", .. }), "{other:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! ION's messaging service from the application's side: what receivers say of documents that they were sent.
 //!
-//! A ConfirmBOD or an Acknowledge goes to the outbox, which ties it to the delivery that it speaks of. Whatever else comes
-//! is told to its sender by a ConfirmBOD of the gateway's own, once.
+//! A ConfirmBOD or an Acknowledge goes to the outbox, which ties it to the delivery that it speaks of. What M3's own publisher
+//! sends of a document that is made here in shadow is kept there, to be compared. Whatever else comes is told to its sender
+//! by a ConfirmBOD of the gateway's own, once.
 //! Invariants: who speaks is a client that the settings name, under a logical id of its own, of what its own point was
 //! sent; a ConfirmBOD is never answered by one; nothing of a caller's is unpacked beyond its bounds.
 //! Does not know: where documents are sent, what an operator sees.
@@ -46,6 +47,8 @@ pub struct Settings {
     /// As documents of the gateway's own say it.
     pub tenant: String,
     pub logical_id: String,
+    /// Documents that are made here in shadow: what M3's own publisher sends of these is compared.
+    pub shadowed: Vec<String>,
 }
 
 impl Default for Settings {
@@ -58,11 +61,12 @@ impl Default for Settings {
             own_issuer: String::new(),
             tenant: String::new(),
             logical_id: String::new(),
+            shadowed: Vec::new(),
         }
     }
 }
 
-/// A client that answers for a point.
+/// A client that may send something here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     pub client: String,
@@ -70,10 +74,26 @@ pub struct Sender {
     pub issuer: Option<String>,
     /// Under which it speaks; a `*` at an end stands for any.
     pub logical_ids: Vec<String>,
-    pub point: String,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// It says what became of what this point was sent.
+    AnswersFor(String),
+    /// It is M3's own publisher, or ION on its behalf: its documents are compared, and it is told nothing.
+    M3sPublisher,
 }
 
 impl Sender {
+    /// `None`: nothing was ever sent to it.
+    pub fn point(&self) -> Option<&str> {
+        match &self.role {
+            Role::AnswersFor(point) => Some(point),
+            Role::M3sPublisher => None,
+        }
+    }
+
     fn speaks_as(&self, logical_id: &str) -> bool {
         self.logical_ids.iter().any(|own| match own.strip_suffix('*') {
             Some(beginning) => logical_id.starts_with(beginning),
@@ -167,7 +187,7 @@ impl Inbound {
             return Problem::new(Kind::MethodNotAllowed, detail).allow(allow).answer(visit);
         }
         if !self.knows(&who.client) {
-            let detail = "The settings name no point that this client answers for.";
+            let detail = "The settings name nothing that this client may send.";
             return self.refused(&who, visit, "sender-not-known", Problem::new(Kind::SenderUnknown, detail));
         }
         match call {
@@ -175,7 +195,7 @@ impl Inbound {
             ImsCall::Versions => surface::versions(visit),
             ImsCall::Protocol => surface::protocol(visit),
             ImsCall::Discovery => match tenant(request.headers(), &who) {
-                Ok(()) => surface::discovery(visit, &self.settings.logical_id),
+                Ok(()) => surface::discovery(visit, &self.settings),
                 Err(problem) => self.not_for(&who, visit, problem),
             },
             ImsCall::Multipart { .. } | ImsCall::Single => self.message(call, request, who, visit).await,

@@ -2,6 +2,7 @@
 
 use super::super::body::{Response, full};
 use super::super::visit::Visit;
+use super::Settings;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -21,8 +22,11 @@ pub(super) fn protocol(visit: &Visit) -> Response {
 }
 
 /// What is taken here, and what comes from here.
-pub(super) fn discovery(visit: &Visit, logical_id: &str) -> Response {
-    let takes = ["Confirm.BOD", "Acknowledge.PurchaseOrder"];
+pub(super) fn discovery(visit: &Visit, settings: &Settings) -> Response {
+    let shadowed = settings.senders.iter().any(|sender| sender.point().is_none());
+    let shadowed = settings.shadowed.iter().filter(|_| shadowed).map(String::as_str);
+    let takes: Vec<&str> = ["Confirm.BOD", "Acknowledge.PurchaseOrder"].into_iter().chain(shadowed).collect();
+    let logical_id = &settings.logical_id;
     told(
         visit,
         &json!({ "logicalId": logical_id, "receives": takes, "sends": ["Sync.*", "Process.PurchaseOrder", "Confirm.BOD"] }),

@@ -7,11 +7,11 @@ use super::super::visit::Visit;
 use super::inflate::{Bad, inflate, plain};
 use super::judge::{Judged, judge};
 use super::message::{Message, Packing};
-use super::{ImsCall, Inbound, read, surface, tenant};
-use crate::bod::{Area, Confirmation, confirm};
+use super::{ImsCall, Inbound, Role, read, surface, tenant};
+use crate::bod::{Area, Confirmation, Identity, confirm};
 use crate::clock::unix_micros;
 use crate::model::Principal;
-use crate::outbox::{Answered, Arrival, Made, Own, Taken};
+use crate::outbox::{Answered, Arrival, Made, Own, Taken, Theirs};
 use aws_lc_rs::digest;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ const MOST_ID: usize = 100;
 const ANSWERED: &str = "answered";
 const USELESS: &str = "useless";
 const NOT_TAKEN: &str = "not-taken";
+const KEPT: &str = "to-compare";
 
 impl Inbound {
     pub(super) async fn message(
@@ -81,9 +82,10 @@ impl Inbound {
             return Err(Problem::new(Kind::NotConfigured, detail).answer(visit));
         }
         let (name, most) = (head.document_name.clone(), self.settings.unpacked);
+        let compares = sender.role == Role::M3sPublisher && self.settings.shadowed.contains(&name);
         // A large document is looked through for longer than others should wait.
-        let looked = tokio::task::spawn_blocking(move || looked(&name, &message, most)).await;
-        let (judged, digest) = match looked {
+        let looked = tokio::task::spawn_blocking(move || looked(&name, &message, most, compares)).await;
+        let Looked { judged, digest, text } = match looked {
             Ok(Ok(looked)) => looked,
             Ok(Err(most)) => return Err(self.unreadable(too_large(most), visit)),
             Err(_) => {
@@ -91,9 +93,12 @@ impl Inbound {
             }
         };
         let cause = visit.intent();
-        let own = judged.is_asked_for(&head.document_name).then(|| self.own(&judged));
+        // Who answers for no point can be sent nothing.
+        let told = sender.point().is_some() && judged.is_asked_for(&head.document_name);
+        let own = told.then(|| self.own(&judged));
         let (outcome, words) = match &judged {
             Judged::Words { words, .. } => (ANSWERED, words.as_slice()),
+            Judged::Theirs { .. } => (KEPT, [].as_slice()),
             Judged::Useless { taken: true, .. } => (USELESS, [].as_slice()),
             Judged::Useless { .. } => (NOT_TAKEN, [].as_slice()),
             Judged::Unreadable(why) => return Err(unreadable(why.clone())),
@@ -103,10 +108,11 @@ impl Inbound {
             message: &head.message_id,
             digest: &digest,
             document: &head.document_name,
-            point: &sender.point,
+            point: sender.point().unwrap_or_default(),
             words,
             outcome,
             own: own.as_ref().map(|made| Own { made, cause: &cause }),
+            theirs: judged.theirs(&text),
         };
         let outcome = match self.ledger.receive(&arrival).await {
             Ok(Taken::Now(answered)) => {
@@ -124,7 +130,7 @@ impl Inbound {
             }
             Ok(Taken::Other) => return Err(unreadable("Its messageId stands for another message.".to_owned())),
             Ok(Taken::NotTheirs { bod_id }) => {
-                let labels = [sender.point.as_str(), "(unknown)", "refused"];
+                let labels = [sender.point().unwrap_or("(none)"), "(unknown)", "refused"];
                 self.metrics.publishing.confirmations.with_label_values(&labels).inc();
                 let detail = format!("No document {} was sent to this client's point.", shown(&bod_id));
                 return Err(self.refused(who, visit, "not-its-document", Problem::new(Kind::NotItsDocument, detail)));
@@ -161,7 +167,7 @@ impl Inbound {
     fn own(&self, judged: &Judged) -> Made {
         let nothing = Area::default();
         let (area, failure) = match judged {
-            Judged::Words { area, .. } => (area, None),
+            Judged::Words { area, .. } | Judged::Theirs { area, .. } => (area, None),
             Judged::Useless { area, code, why, .. } => (area, Some((*code, why.as_str()))),
             Judged::Unreadable(_) => (&nothing, None),
         };
@@ -192,8 +198,22 @@ impl Inbound {
     }
 }
 
-/// What it means, and by what it is known again; `Err`: it has more bytes than this.
-fn looked(name: &str, message: &Message, most: usize) -> Result<(Judged, String), usize> {
+/// What a message means, by what it is known again, and its document.
+struct Looked {
+    judged: Judged,
+    digest: String,
+    text: String,
+}
+
+impl Judged {
+    fn theirs<'a>(&'a self, xml: &'a str) -> Option<Theirs<'a>> {
+        let Self::Theirs { identity: Identity { document_id, entity }, area } = self else { return None };
+        Some(Theirs { document_id, entity, bod_id: &area.bod_id, lid: &area.logical_id, xml })
+    }
+}
+
+/// `Err`: it has more bytes than this.
+fn looked(name: &str, message: &Message, most: usize, compares: bool) -> Result<Looked, usize> {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [&message.head.from_logical_id, &message.head.to_logical_id, name] {
         hash.update(part.as_bytes());
@@ -206,11 +226,12 @@ fn looked(name: &str, message: &Message, most: usize) -> Result<(Judged, String)
         Packing::Deflate => inflate(&message.payload, most),
     };
     let judged = match &text {
-        Ok(text) => judge(name, Ok(text)),
-        Err(Bad::Unreadable(why)) => judge(name, Err(why)),
+        Ok(text) => judge(name, Ok(text), compares),
+        Err(Bad::Unreadable(why)) => judge(name, Err(why), compares),
         Err(Bad::Large) => return Err(most),
     };
-    Ok((judged, digest))
+    let text = text.ok().filter(|_| compares).unwrap_or_default();
+    Ok(Looked { judged, digest, text })
 }
 
 /// Of what a caller sent, as much as an answer repeats.

@@ -31,7 +31,7 @@ async fn made(ledger: &Ledger, due: &DueDocument, bod_id: &str) {
         created: String::new(),
         xml: text("<a/>"),
     };
-    let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)] }];
+    let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)], shadow: false }];
     let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }

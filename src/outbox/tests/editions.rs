@@ -19,7 +19,8 @@ fn made(division: &str, variation: u64) -> Made {
 }
 
 fn edition(division: &str, variation: u64) -> Edition {
-    let message = Message { made: Box::new(made(division, variation)), points: vec![("point".into(), None)] };
+    let message =
+        Message { made: Box::new(made(division, variation)), points: vec![("point".into(), None)], shadow: false };
     Edition { division: Some(division.into()), messages: vec![message], told_at: vec!["point".into()] }
 }
 

@@ -224,7 +224,7 @@ async fn message(outbox: &Outbox, at: u64, xml: &str) {
         xml: xml.into(),
     };
     let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
-    let messages = vec![Message { made: Box::new(made), points }];
+    let messages = vec![Message { made: Box::new(made), points, shadow: false }];
     let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }

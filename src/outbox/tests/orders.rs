@@ -254,7 +254,11 @@ async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_le
         created: String::new(),
         xml: "<a/>".into(),
     };
-    let messages = [made("NEW", 7), made("OLD", 8)].map(|made| Message { made: Box::new(made), points: Vec::new() });
+    let messages = [made("NEW", 7), made("OLD", 8)].map(|made| Message {
+        made: Box::new(made),
+        points: Vec::new(),
+        shadow: false,
+    });
     let ending = Ending::Made {
         editions: vec![Edition { division: None, messages: messages.to_vec(), told_at: Vec::new() }],
         seen: None,
@@ -285,7 +289,7 @@ async fn tell_next(ledger: &Ledger) -> (String, u64) {
         created: String::new(),
         xml: text("<a/>"),
     };
-    let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)] }];
+    let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)], shadow: false }];
     let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
     ledger.ended(&[(one.clone(), ending)]).await.expect("kept");
     (name, variation)

@@ -1,7 +1,7 @@
 //! The laws of what comes over a wire: M3's frames and replies, callers' requests and tokens, operators' files.
 
 use mi_gateway::auth::{Assertion, ClientKeys, KeySet, Metadata, proof_well_formed, says_active, well_formed};
-use mi_gateway::bod::{Confirmation, Inbound, Mapping, Source, confirm, shipped, validate};
+use mi_gateway::bod::{Confirmation, Inbound, Mapping, Secrets, Source, compare, confirm, shipped, validate};
 use mi_gateway::config;
 use mi_gateway::edge::{Announced, Heads, ProxyStep, proxy_step};
 use mi_gateway::gateway::read_parts;
@@ -220,6 +220,26 @@ pub fn inbound(bytes: &[u8]) {
     // An id has 255 characters at most; a longer one may be cut.
     let (again, id) = (answer.original.bod_id, seen.area.bod_id);
     assert!(again.is_empty() || id.len() > 255 || again.chars().count() == id.chars().count(), "{again:?} for {id:?}");
+}
+
+/// Two documents, a zero byte between them. One says the same as itself; the other differs from it in as many places as it from
+/// the other, and no more of them are shown than may be.
+pub fn comparisons(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (one, other) = text.split_once('\0').unwrap_or((text, text));
+    let secrets = Secrets::default();
+    for document in [one, other] {
+        if let Ok(found) = compare(document, document, &secrets) {
+            assert!(found.is_same() && found.first.is_empty(), "{found:?}");
+        }
+    }
+    let (there, back) = (compare(one, other, &secrets), compare(other, one, &secrets));
+    assert_eq!(there.is_ok(), back.is_ok());
+    let (Ok(there), Ok(back)) = (there, back) else { return };
+    assert_eq!(there.many, back.many, "{there:?} {back:?}");
+    assert_eq!(there.first.len(), there.many.min(20));
+    let shown = |text: &String| text.chars().count() <= 201;
+    assert!(there.first.iter().all(|one| shown(&one.path) && one.ours.iter().chain(&one.theirs).all(shown)));
 }
 
 /// The first line's length is how the bytes arrive; the rest is a body in two parts. However it arrives it is the same

@@ -7,8 +7,8 @@
 mod foreign;
 
 pub use foreign::{
-    answers, assertions, bods, bulk, bundles, documents, forms, frames, heads, inbound, issuers, keysets, layouts,
-    mappings, parts, proofs, proxies, replies, requests, settings, tokens, traceparent,
+    answers, assertions, bods, bulk, bundles, comparisons, documents, forms, frames, heads, inbound, issuers, keysets,
+    layouts, mappings, parts, proofs, proxies, replies, requests, settings, tokens, traceparent,
 };
 
 use mi_gateway::model::{
@@ -41,6 +41,7 @@ pub const LAWS: &[(&str, Law)] = &[
     ("answers", answers),
     ("bods", bods),
     ("bundles", bundles),
+    ("comparisons", comparisons),
     ("inbound", inbound),
     ("mappings", mappings),
     ("parts", parts),
