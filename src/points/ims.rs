@@ -2,8 +2,8 @@
 //!
 //! What the service takes from this connection point is read first and believed for a while. 2xx is taken; 400 is a
 //! message that it will never take; 401 asks for a new token; 403 and 412 are faults of ION's configuration, which
-//! somebody mends: the message waits for that. Said of the connection point it is one of the point; said of a message,
-//! one of that kind of document, for it was listed or could not be looked up.
+//! somebody mends: the message waits for that. Whose fault it is the connection point says when it is asked once more what it
+//! takes: one that does not answer that is not active, and no document can help it; one that does refuses this kind.
 
 use super::failure::{Blame, Failure, retry_after, shown};
 use super::http::CONNECTIONS;
@@ -93,17 +93,28 @@ impl Ims {
             ImsPaths::V3Direct => ("/v3/multipartMessage", multipart(message, &payload)),
             ImsPaths::V2 => ("/v2/message", json(message, &payload)),
         };
+        let sent = Instant::now();
         let answered = self.ask(Method::POST, path, &written.content_type, written.body.into()).await?;
         match answered.status {
             200..=299 => Ok(format!("{} {}", answered.status, shown(&answered.body)).trim().to_owned()),
-            status => {
-                if matches!(status, 403 | 412) {
-                    // Whatever was known of what it takes is out of date.
-                    self.accepted.lock().await.clear();
-                }
-                let failure = Self::failure(&answered);
-                Err(if matches!(status, 403 | 412) { failure.of(Blame::Kind) } else { failure })
+            403 | 412 => Err(Self::failure(&answered).of(self.blamed(message.from, sent).await)),
+            _ => Err(Self::failure(&answered)),
+        }
+    }
+
+    /// What is to blame for a refusal of the configuration, of what was sent then: what was known before that is out of date.
+    async fn blamed(&self, from: &str, sent: Instant) -> Blame {
+        {
+            let mut accepted = self.accepted.lock().await;
+            if accepted.get(from).is_some_and(|known| known.since <= sent) {
+                accepted.remove(from);
             }
+        }
+        match self.known(from).await.documents {
+            Ok(Some(_)) => Blame::Kind,
+            // There is nobody to ask: what becomes of other documents tells.
+            Ok(None) => Blame::Busy,
+            Err(failure) => failure.blame,
         }
     }
 
@@ -124,19 +135,22 @@ impl Ims {
 
     /// Whether the service takes this document from that sender, as far as it tells.
     async fn takes(&self, from: &str, name: &str) -> Result<bool, Failure> {
+        self.known(from).await.takes(name)
+    }
+
+    async fn known(&self, from: &str) -> Accepted {
         // Held while it is asked: one question for all who wait.
         let mut accepted = self.accepted.lock().await;
         if let Some(known) = accepted.get(from).filter(|known| known.holds()) {
-            return known.takes(name);
+            return known.clone();
         }
         let documents = self.accepted_documents(from).await;
         if accepted.len() >= SENDERS {
             accepted.clear();
         }
         let known = Accepted { documents, since: Instant::now() };
-        let takes = known.takes(name);
-        accepted.insert(from.to_owned(), known);
-        takes
+        accepted.insert(from.to_owned(), known.clone());
+        known
     }
 
     async fn accepted_documents(&self, from: &str) -> Result<Option<BTreeSet<String>>, Failure> {

@@ -35,7 +35,7 @@ pub(super) struct Tried<'a> {
 
 impl Health {
     /// A failure is held against its message as long as the point takes others, and against its kind where that alone is
-    /// not taken. Once the point is away, that is no fault of what it is asked with: a weekend parks nothing.
+    /// not taken. While nothing at all arrives, that is no fault of what the point is asked with: a weekend parks nothing.
     pub(super) fn learn(&mut self, attempt: &mut Attempt, tried: &Tried<'_>, most: u32) {
         let kind = || tried.kind.to_owned();
         match attempt.state {
@@ -52,7 +52,8 @@ impl Health {
                 attempt.counts = self.failing < AWAY_AFTER;
                 if !attempt.counts {
                     self.leave(attempt, tried.asked);
-                } else if tried.tries + 1 >= most {
+                } else if tried.tries + 1 >= most && self.failing == 1 {
+                    // Another arrived just before it.
                     park(attempt);
                 }
             }
@@ -164,6 +165,28 @@ mod tests {
             assert!(health.away_until.is_some_and(|until| until <= Instant::now() + PROBE), "{blame:?}");
             let back = learnt(&mut health, State::Delivered, ("Sync.ItemMaster", 0), 0, blame);
             assert_eq!((back.state, back.counts, health.is_away()), (State::Delivered, true, false));
+        }
+    }
+
+    #[test]
+    fn a_weekend_of_a_point_that_few_messages_wait_for_parks_none_of_them_either() {
+        for blame in [Blame::Point, Blame::Busy, Blame::Unclear] {
+            for few in 1..5_usize {
+                let mut health = Health::default();
+                learnt(&mut health, State::Delivered, ("Sync.ItemMaster", 9), 0, blame);
+                let mut tries = vec![0_u32; few];
+                for round in 0..400 {
+                    let at = round % few;
+                    let learnt = learnt(&mut health, State::Pending, ("Sync.ItemMaster", at as i64), tries[at], blame);
+                    assert_eq!(learnt.state, State::Pending, "in round {round} of {few}, {blame:?}");
+                    tries[at] += u32::from(learnt.counts);
+                }
+                let back = learnt(&mut health, State::Delivered, ("Sync.ItemMaster", 9), 0, blame);
+                assert_eq!(back.state, State::Delivered);
+                // One of them was the reason by itself, and that is seen now.
+                let one = learnt(&mut health, State::Pending, ("Sync.ItemMaster", 0), 100, blame);
+                assert_eq!(one.state, State::Parked, "{few}, {blame:?}");
+            }
         }
     }
 

@@ -82,6 +82,11 @@ impl<K: Eq + Hash + Clone> Holds<K> {
             hold.failed.push(one);
         }
         let many = hold.failed.len() >= MANY;
+        let alone = cause == Cause::Seems && !many;
+        if alone && tries == 0 {
+            // What went well before it failed says nothing.
+            hold.others = false;
+        }
         let counts = match cause {
             Cause::Certain => true,
             Cause::Seems if !many => true,
@@ -105,7 +110,9 @@ impl<K: Eq + Hash + Clone> Holds<K> {
             hold.until = Some(until);
             left = Some(until - now);
         }
-        Held { counts, parked: counts && spent, wait: left }
+        // What fails alone may be all that there is: it is at fault once something else has gone well meanwhile.
+        let parked = counts && spent && (!alone || std::mem::take(&mut hold.others));
+        Held { counts, parked, wait: left }
     }
 
     /// There was nothing of these to be asked for: the next look at what waits is not at once.
@@ -167,10 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_takes_uses_up_its_tries_at_a_quiet_point() {
+    fn one_that_nobody_takes_uses_up_its_tries_and_is_parked_once_others_go_well() {
         let mut holds = Holds::default();
-        let parked: Vec<bool> = (0..TRIES).map(|tries| failed(&mut holds, 1, Cause::Seems, tries).parked).collect();
-        assert_eq!(parked, [false, false, true]);
+        holds.went_well(&"other");
+        let parked: Vec<bool> = (0..TRIES + 2).map(|tries| failed(&mut holds, 1, Cause::Seems, tries).parked).collect();
+        assert_eq!(parked, [false; 5], "at a point that takes nothing at all");
+        holds.went_well(&"other");
+        assert!(failed(&mut holds, 1, Cause::Seems, TRIES).parked);
         assert!(!failed(&mut holds, 1, Cause::Perhaps, 9).counts, "unless it may be anything");
         holds.went_well(&"other");
         assert!(failed(&mut holds, 1, Cause::Perhaps, 9).parked, "and others go well");

@@ -176,6 +176,40 @@ async fn what_ion_would_refuse_for_its_length_is_told_before_it_is_sent() {
     assert!(receiver.lines().is_empty());
 }
 
+#[tokio::test]
+async fn a_connection_point_that_is_switched_off_is_to_blame_itself_whatever_it_is_sent() {
+    // What it takes was known, and is asked for once more.
+    let off: Says = |got| match got.line.as_str() {
+        line if line.ends_with("multipart") => (412, None, "inactive"),
+        line if line.ends_with("/acceptedDocuments") => {
+            if got.header("x-asked").is_empty() {
+                (200, None, r#"["Sync.ItemMaster"]"#)
+            } else {
+                (412, None, "")
+            }
+        }
+        _ => usual(got).unwrap_or((500, None, "")),
+    };
+    let receiver = Receiver::start(off).await;
+    let point = point(&receiver, ImsPaths::V3);
+    let message = message("<a/>");
+    let all = futures_util::future::join_all((0..16).map(|_| point.deliver(&message))).await;
+    for one in all {
+        let failure = one.expect_err("no delivery");
+        assert!(failure.blame == Blame::Point && !failure.lasting, "{failure}");
+    }
+    let asked = receiver.lines().iter().filter(|line| line.ends_with("/acceptedDocuments")).count();
+    assert_eq!(asked, 2, "once before, and once for all that were refused");
+    // An older service can't be asked: others tell, and nothing is held against the kind.
+    let older: Says = |got| match got.line.as_str() {
+        line if line.ends_with("/acceptedDocuments") => (404, None, ""),
+        line if line.ends_with("/message") => (403, None, ""),
+        _ => usual(got).unwrap_or((500, None, "")),
+    };
+    let (delivered, _receiver) = sent(older, ImsPaths::V2, &message).await;
+    assert_eq!(delivered.expect_err("no delivery").blame, Blame::Busy);
+}
+
 /// How many of so many deliveries at once arrive, and what the service was asked.
 async fn at_once(says: Says, rounds: usize) -> (usize, Vec<String>) {
     let receiver = Receiver::start(says).await;

@@ -34,7 +34,7 @@ impl Receiver {
         let tasks = Tasks::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let got = Arc::new(Mutex::new(Vec::new()));
+        let got = Arc::new(Mutex::new(Vec::<Got>::new()));
         let (all, connections) = (Arc::clone(&got), tasks.clone());
         tasks.spawn_until_stop(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -49,8 +49,17 @@ impl Receiver {
                             headers: head.headers,
                             body: gathered(frames).await,
                         };
-                        let (status, header, text) = says(&got);
-                        all.lock().expect("nobody panicked").push(got);
+                        let (status, header, text) = {
+                            let mut all = all.lock().expect("nobody panicked");
+                            let mut got = got;
+                            // Where it was asked so before, it is told.
+                            if all.iter().any(|before| before.line == got.line) {
+                                got.headers.insert("x-asked", http::HeaderValue::from_static("before"));
+                            }
+                            let said = says(&got);
+                            all.push(got);
+                            said
+                        };
                         let mut answer = Response::builder().status(status);
                         if let Some((name, value)) = header {
                             answer = answer.header(name, value);
