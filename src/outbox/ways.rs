@@ -3,6 +3,7 @@
 //! Invariant: of one record one message at a time is on its way to one point, the oldest first, whatever their verbs. What
 //! is left alone for its kind holds up no other kind.
 
+use super::answers::change;
 use super::error::Error;
 use super::ledger::{Ledger, millis, until};
 use super::message::{Attempt, Delivery, Kept, Made};
@@ -131,15 +132,20 @@ impl Ledger {
         if ended.is_empty() {
             let one = Room { most: room.most.min(1), bytes: 0, ..room.clone() };
             let mut read = self.store.read().acquire().await?;
-            if taken(&mut read, &self.seal, point, busy, &one).await?.0.is_empty() {
+            let seen = taken(&mut read, &self.seal, point, busy, &one).await?;
+            if seen.found.is_empty() && seen.unread.is_empty() {
                 return Ok((Vec::new(), false));
             }
         }
         let mut write = self.store.write().await?;
         tried(&mut write, point, ended).await?;
-        let taken = taken(&mut write, &self.seal, point, busy, room).await?;
-        if !taken.0.is_empty() {
-            let ids: Vec<i64> = taken.0.iter().map(|one| one.kept.id).collect();
+        let Taken { found, unread, more } = taken(&mut write, &self.seal, point, busy, room).await?;
+        // It holds up nobody: neither those behind it nor a place in a look.
+        for (message, why) in &unread {
+            change(&mut write, *message, point, State::Parked, why).await?;
+        }
+        if !found.is_empty() {
+            let ids: Vec<i64> = found.iter().map(|one| one.kept.id).collect();
             sqlx::query(
                 "UPDATE deliveries SET state = 'sent', sent = coalesce(sent, ?1), changed = ?1
                  WHERE point = ?2 AND message IN (SELECT value FROM json_each(?3))",
@@ -151,7 +157,7 @@ impl Ledger {
             .await?;
         }
         write.commit().await?;
-        Ok(taken)
+        Ok((found, more || !unread.is_empty()))
     }
 
     /// What may go to this point now.
@@ -281,6 +287,16 @@ async fn tried(write: &mut Transaction<'static, Sqlite>, point: &str, attempts: 
     Ok(())
 }
 
+/// What a look gives.
+#[derive(Default)]
+struct Taken {
+    found: Vec<Delivery>,
+    /// Messages that can't be read, and why.
+    unread: Vec<(i64, String)>,
+    /// There may be more.
+    more: bool,
+}
+
 /// What may go now, as far as there is room, and of each kind that is asked for by itself one.
 async fn taken(
     from: &mut SqliteConnection,
@@ -288,25 +304,26 @@ async fn taken(
     point: &str,
     busy: &[i64],
     room: &Room,
-) -> Result<(Vec<Delivery>, bool), Error> {
-    let (mut found, mut more) = (Vec::new(), false);
+) -> Result<Taken, Error> {
+    let mut taken = Taken::default();
     let mut busy = busy.to_vec();
     if room.most > 0 {
         let query = if room.probe { PROBE } else { WAITING };
         let all = (room.most, room.bytes);
-        (found, more) = waiting(from, seal, (query, ""), point, (&busy, &room.held), all).await?;
+        taken = waiting(from, seal, (query, ""), point, (&busy, &room.held), all).await?;
     }
     // Whether the point is back is asked by one message alone.
-    let alone = room.probe && !found.is_empty();
+    let alone = room.probe && !taken.found.is_empty();
     for kind in room.probes.iter().filter(|_| !alone) {
-        busy.extend(found.iter().map(|one| one.record));
+        busy.extend(taken.found.iter().map(|one| one.record));
         let one = waiting(from, seal, (OF_KIND, kind), point, (&busy, &room.held), (1, 0)).await?;
-        found.extend(one.0);
+        taken.found.extend(one.found);
+        taken.unread.extend(one.unread);
     }
-    Ok((found, more))
+    Ok(taken)
 }
 
-/// The oldest waiting message of each record that is not busy, as far as it may go now; and whether there may be more.
+/// The oldest waiting message of each record that is not busy, as far as it may go now.
 async fn waiting(
     from: &mut SqliteConnection,
     seal: &Seal,
@@ -314,31 +331,32 @@ async fn waiting(
     point: &str,
     (busy, held): (&[i64], &[String]),
     (most, bytes): (usize, usize),
-) -> Result<(Vec<Delivery>, bool), Error> {
+) -> Result<Taken, Error> {
     let query = sqlx::query(query).bind(point.to_owned()).bind(now()).bind(json!(busy).to_string());
     let query = query.bind(json!(held).to_string()).bind(i64::try_from(most).unwrap_or(i64::MAX));
     let query = if kind.is_empty() { query } else { query.bind(kind.to_owned()) };
     let mut rows = query.fetch(from);
-    let (mut found, mut weight) = (Vec::new(), 0);
+    let (mut taken, mut weight) = (Taken::default(), 0);
     while let Some(row) = rows.try_next().await? {
         let delivery = match delivery(&row, seal) {
             Ok(delivery) => delivery,
-            // It holds up its own record, and nothing else.
             Err(error @ (Error::Damaged(_) | Error::Sealed { .. })) => {
                 let id: i64 = row.try_get("message")?;
-                tracing::error!(%error, point, message = id, "a message can't be read; `mi-gateway outbox drop` gives it up");
+                tracing::error!(%error, point, message = id, "a message can't be read, and is parked");
+                taken.unread.push((id, error.to_string()));
                 continue;
             }
             Err(error) => return Err(error),
         };
         weight += delivery.kept.made.xml.len();
-        found.push(delivery);
+        taken.found.push(delivery);
         if weight >= bytes {
-            return Ok((found, true));
+            taken.more = true;
+            return Ok(taken);
         }
     }
-    let more = found.len() >= most;
-    Ok((found, more))
+    taken.more = taken.found.len() >= most;
+    Ok(taken)
 }
 
 fn delivery(row: &SqliteRow, seal: &Seal) -> Result<Delivery, Error> {

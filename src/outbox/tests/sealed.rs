@@ -141,3 +141,34 @@ async fn a_change_that_is_cut_short_goes_on_at_the_next_start() {
     is_whole(&outbox).await;
     assert!(!lies_open(folder.path()));
 }
+
+#[tokio::test]
+async fn a_message_that_can_t_be_opened_is_parked_with_its_reason_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = start(folder.path(), Some("a"), &[]).await.expect("starts");
+    for at in 0..4 {
+        message(&outbox, at, &format!("<a>{at}</a>")).await;
+    }
+    let ledger = outbox.ledger();
+    let mut write = ledger.store.write().await.expect("a transaction");
+    // The oldest of its record, and the next is under a secret that nobody has.
+    let torn = "UPDATE messages SET xml = CASE bod_id WHEN 'bod-0' THEN substr(xml, 1, 40) ELSE '~00000000.AAAA' END
+        WHERE bod_id IN ('bod-0', 'bod-1')";
+    sqlx::query(torn).execute(&mut *write).await.expect("torn");
+    write.commit().await.expect("commits");
+    let mut came = Vec::new();
+    for _ in 0..5 {
+        let some = ledger.pending("point", &[], 1).await.expect("read");
+        came.extend(some.iter().map(|one| one.kept.made.bod_id.clone()));
+    }
+    assert!(
+        came.contains(&"bod-2".to_owned()) && came.contains(&"bod-3".to_owned()),
+        "those behind it go on: {came:?}"
+    );
+    for (id, why) in [("bod-0", "can't be read"), ("bod-1", "another secret")] {
+        let wanted = Wanted { state: Some("parked".into()), most: 10, ..Wanted::default() };
+        let parked = ledger.list(&wanted).await.expect("a list");
+        let one = parked.iter().find(|entry| entry["id"] == id).unwrap_or_else(|| panic!("{id} in {parked:?}"));
+        assert!(one["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{one}");
+    }
+}
