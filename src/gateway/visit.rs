@@ -7,7 +7,7 @@ use crate::auth::Pass;
 use crate::clock::unix_seconds;
 use crate::limit::Verdict;
 use crate::model::{ClientId, Effect, M3User, Peer, Place, ProgramName, TenantId, TransactionName};
-use crate::outbox::IdempotencyKey;
+use crate::outbox::{Bulk, IdempotencyKey};
 use crate::telemetry::{RequestId, TraceContext};
 use http::{Extensions, HeaderValue};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,8 @@ pub(super) struct Visit {
     pub(super) route: Route,
     /// Which transaction of a bulk call, from 1.
     ordinal: Option<u32>,
+    /// That call, which runs as long as one of its transactions does.
+    bulk: Option<Arc<Bulk>>,
     key: OnceLock<IdempotencyKey>,
     /// What its caller was let in with.
     pass: OnceLock<Pass>,
@@ -61,12 +63,12 @@ pub(super) struct Learnt {
 impl Visit {
     pub(super) fn new(id: RequestId, trace: TraceContext, peer: Peer, route: Route) -> Arc<Self> {
         let (started, writing, key) = (Instant::now(), Arc::default(), OnceLock::new());
-        let (ordinal, pass, pace, learnt) = (None, OnceLock::new(), None, Mutex::default());
-        Arc::new(Self { id, trace, started, peer, route, ordinal, key, pass, writing, pace, learnt })
+        let (ordinal, bulk, pass, pace, learnt) = (None, None, OnceLock::new(), None, Mutex::default());
+        Arc::new(Self { id, trace, started, peer, route, ordinal, bulk, key, pass, writing, pace, learnt })
     }
 
     /// One transaction of this bulk call, with things of its own to learn.
-    pub(super) fn item(&self, ordinal: u32, pace: Option<Arc<Pace>>) -> Arc<Self> {
+    pub(super) fn item(&self, ordinal: u32, bulk: &Arc<Bulk>, pace: Option<Arc<Pace>>) -> Arc<Self> {
         let route = self.route.clone();
         let key = OnceLock::new();
         if let Some(given) = self.key.get() {
@@ -81,6 +83,7 @@ impl Visit {
             peer: self.peer,
             route,
             ordinal,
+            bulk: Some(bulk.clone()),
             key,
             pass: self.pass.clone(),
             writing: self.writing.clone(),
@@ -140,6 +143,11 @@ impl Visit {
             None => self.id.to_string(),
             Some(ordinal) => format!("{}-{ordinal}", self.id),
         }
+    }
+
+    /// What the bulk call is called that this is a transaction of.
+    pub(super) fn bulk(&self) -> Option<String> {
+        self.bulk.as_ref().map(|bulk| bulk.name().to_owned())
     }
 
     pub(super) fn learnt(&self) -> MutexGuard<'_, Learnt> {

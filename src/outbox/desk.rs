@@ -1,5 +1,6 @@
 //! The outbox of a running gateway: intents are opened and settled here.
 
+use super::bulks::{Bulk, Bulks};
 use super::coverage::Coverage;
 use super::error::Error;
 use super::images::{Images, Look};
@@ -86,6 +87,7 @@ pub(super) struct Inner {
     intents: IntCounterVec,
     untold: IntCounterVec,
     pub(super) images: Images,
+    bulks: Bulks,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -125,7 +127,8 @@ impl Outbox {
         tasks.spawn(Writer::new(ledger, status.clone(), taken, key_lifetime, panics).run());
         let (next, intents) = (AtomicI64::new(last + 1), metrics.outbox_intents.clone());
         let (images, untold) = (Images::default(), metrics.publishing.untold.clone());
-        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, untold, images };
+        let bulks = Bulks { known: Arc::default(), due: status.due.clone() };
+        let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, untold, images, bulks };
         let outbox = Self(Arc::new(inner));
         // Where something could be taken out, the tidying that begins at once takes out the rest and looks again.
         if !outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await? {
@@ -169,6 +172,15 @@ impl Outbox {
 
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// A bulk call of this name runs until what is given is dropped.
+    pub fn bulk(&self, name: &str) -> Arc<Bulk> {
+        Arc::new(self.0.bulks.begin(name))
+    }
+
+    pub fn bulks(&self) -> Bulks {
+        self.0.bulks.clone()
     }
 
     /// Rings when something was settled.
@@ -301,6 +313,7 @@ impl Outbox {
             fields,
             i64::from(whole),
             due,
+            intent.bulk,
         ]);
         let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
         Ok(Line { id, values, key, fingerprint })

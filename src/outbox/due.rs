@@ -63,11 +63,14 @@ impl DueDocument {
     }
 }
 
-/// What fails by itself, each as `company/noun`: all that is left alone, and of it what one may be asked for now.
+/// What is left alone.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
+    /// What fails by itself, each as `company/noun`: all of it, and of it what one may be asked for now.
     pub held: Vec<String>,
     pub probes: Vec<String>,
+    /// Bulk calls that run: what they wrote is told when they are over.
+    pub bulks: Vec<String>,
 }
 
 /// What became of a document that was due.
@@ -93,7 +96,8 @@ macro_rules! due {
             "SELECT d.*, (SELECT max(r.variation) FROM documents r WHERE r.noun = d.noun
                 AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record) AS newest
              FROM documents d WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
-                AND (last <= ?2 OR since <= ?3) AND company || '/' || noun ",
+                AND (last <= ?2 OR since <= ?3) AND (d.bulks IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
+                    WHERE value IN (SELECT value FROM json_each(?6)))) AND company || '/' || noun ",
             $of,
             " ORDER BY since, id LIMIT ?4"
         )
@@ -103,7 +107,9 @@ macro_rules! due {
 pub(super) const DUE: &str = due!("NOT IN (SELECT value FROM json_each(?5))");
 pub(super) const DUE_OF: &str = due!("= ?5");
 pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
-    (SELECT next_try, last, since FROM documents WHERE since IS NOT NULL AND parked = 0
+    (SELECT next_try, last, since FROM documents d WHERE since IS NOT NULL AND parked = 0
+        AND (d.bulks IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
+            WHERE value IN (SELECT value FROM json_each(?5))))
         AND company || '/' || noun NOT IN (SELECT value FROM json_each(?4)) ORDER BY since LIMIT ?3)";
 /// All documents of a record are one after the other, whatever their verbs.
 const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record, state, changed, reason)
@@ -133,6 +139,7 @@ impl Ledger {
                 .bind(now().saturating_sub(millis(most_wait)))
                 .bind(most)
                 .bind(of)
+                .bind(json!(beside.bulks).to_string())
                 .fetch_all(self.store.read())
                 .await
         };
@@ -159,18 +166,19 @@ impl Ledger {
         Ok((self.with_editions(documents).await?, more))
     }
 
-    /// How long until a document is due that is not held: `None` while none waits.
+    /// How long until a document is due that is not left alone: `None` while none waits.
     pub async fn until_due(
         &self,
         quiet: Duration,
         most_wait: Duration,
-        held: &[String],
+        beside: &Held,
     ) -> Result<Option<Duration>, Error> {
         let (at,): (Option<i64>,) = sqlx::query_as(UNTIL_DUE)
             .bind(millis(quiet))
             .bind(millis(most_wait))
             .bind(SOONEST)
-            .bind(json!(held).to_string())
+            .bind(json!(beside.held).to_string())
+            .bind(json!(beside.bulks).to_string())
             .fetch_one(self.store.read())
             .await?;
         Ok(at.map(until))

@@ -158,6 +158,8 @@ impl Due {
 pub struct Intent {
     /// As the caller is told.
     pub name: String,
+    /// The bulk call that it is a transaction of.
+    pub bulk: Option<String>,
     pub client: ClientId,
     pub key: Option<IdempotencyKey>,
     pub user: M3User,

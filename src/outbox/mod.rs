@@ -8,6 +8,7 @@
 
 mod answers;
 mod book;
+mod bulks;
 mod coverage;
 mod desk;
 mod due;
@@ -23,6 +24,7 @@ mod message;
 mod orders;
 mod replay;
 mod reseal;
+mod round;
 mod schema;
 mod seal;
 mod state;
@@ -38,6 +40,7 @@ mod writer;
 
 pub use answers::{Answered, Arrival, Own, Taken, Word};
 pub use book::Wanted;
+pub use bulks::{Bulk, Bulks};
 pub use coverage::{Coverage, Step, Told};
 pub use desk::{Outbox, Settings};
 pub use due::{DueDocument, Ending, Held, Message};

@@ -183,4 +183,9 @@ pub(super) const STEPS: &[&str] = &["
         id INTEGER PRIMARY KEY REFERENCES messages (id) ON DELETE CASCADE, at INTEGER NOT NULL, result TEXT NOT NULL,
         bod_id TEXT NOT NULL, lid TEXT NOT NULL, many INTEGER NOT NULL, found TEXT NOT NULL
     ) STRICT;
+",
+    // The bulk call that a write is of, and those that a document waits for.
+    "
+    ALTER TABLE intents ADD COLUMN bulk TEXT;
+    ALTER TABLE documents ADD COLUMN bulks TEXT;
 "];

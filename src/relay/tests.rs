@@ -23,6 +23,7 @@ async fn waiting(folder: &Path) -> Ledger {
     let (noun, verb) = ("ItemMaster".to_owned(), "Sync".to_owned());
     let intent = Intent {
         name: "intent".into(),
+        bulk: None,
         client: ClientId { issuer: "https://own".into(), id: "shop".into() },
         key: None,
         user: M3User::parse("WEBSHOP").expect("a user"),

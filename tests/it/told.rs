@@ -2,10 +2,11 @@
 
 use crate::house::over_rest;
 use crate::publisher::{documents, done, listed, publishing, quiet, told, until};
+use http::Method;
 use mi_gateway::bod::{Action, ConfirmationCode, Mapping, Source, shipped};
 use mi_gateway::model::Company;
 use mi_gateway::relay::{BodId, Entity, Location, Mode, Rule};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,31 @@ async fn what_was_deleted_is_told_as_it_was() {
     let deleted = told(&house, "GONE", 2).await.remove(1);
     assert!(deleted.contains("actionCode=\"Delete\""), "{deleted}");
     assert!(deleted.contains(">As it was</Description>") && deleted.contains(">001</Code>"), "{deleted}");
+}
+
+#[tokio::test]
+async fn a_bulk_call_is_told_as_one_unit_however_long_it_takes() {
+    if over_rest() {
+        return;
+    }
+    let (house, caller) = publishing(|settings| {
+        (settings.publish.quiet, settings.publish.most_wait) = (Duration::ZERO, Duration::from_millis(50));
+    })
+    .await;
+    house.faults(r#"{"rules":[{"program":"MMS200MI","transaction":"UpdItmBasic","latency_ms":300}]}"#);
+    let change =
+        |item: &str, name: &str| json!({ "transaction": "UpdItmBasic", "record": { "ITNO": item, "ITDS": name } });
+    let all = [change("A00009", "One"), change("NOSUCH", "No"), change("A00009", "Two"), change("A00009", "Three")];
+    let body = json!({ "program": "MMS200MI", "cono": 100, "transactions": all });
+    let path = "/DEMO_TST/M3/m3api-rest/v2/execute";
+    let form = [("content-type", "application/json")];
+    let reply = caller.send(Method::POST, path, &form, body.to_string().into()).await.json();
+    assert_eq!((&reply["nrOfSuccessfullTransactions"], &reply["nrOfFailedTransactions"]), (&json!(3), &json!(1)));
+    let document = told(&house, "A00009", 1).await.remove(0);
+    assert!(document.contains(">Three<"), "{document}");
+    quiet(&house).await;
+    assert_eq!(documents(&house, "A00009").len(), 1, "one of all that it wrote to the record");
+    assert_eq!(documents(&house, "NOSUCH"), [] as [String; 0], "what failed causes nothing");
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ fn word(bod_id: &str, good: bool) -> Word {
 async fn say(ledger: &Ledger, client: &str, message: &str, words: &[Word]) -> Taken {
     let client = ClientId { issuer: "https://own".into(), id: client.into() };
     let (digest, document, point, outcome) = (format!("{words:?}"), "Confirm.BOD", "point", "answered");
-    let arrival = Arrival { client: &client, message, digest: &digest, document, point, words, outcome, own: None };
+    let (own, theirs) = (None, None);
+    let arrival = Arrival { client: &client, message, digest: &digest, document, point, words, outcome, own, theirs };
     ledger.receive(&arrival).await.expect("kept")
 }
 

@@ -116,7 +116,7 @@ async fn an_order_about_much_is_carried_out_in_rounds_and_goes_on_where_it_was_i
         &ledger,
         "WITH RECURSIVE n(at) AS (SELECT 2 UNION ALL SELECT at + 1 FROM n WHERE at < 6000)
          INSERT INTO messages SELECT at, document, bod_id || at, noun, verb, action, variation + at, tenant, lid, company,
-            division, entity, location, document_id, created, cause, made, xml, marks FROM n, messages;
+            division, entity, location, document_id, created, cause, made, xml, marks, shadow FROM n, messages;
          INSERT INTO deliveries (message, point, document, record, state, changed)
             SELECT id, 'gone', document, document, 'parked', 1 FROM messages;
          CREATE TRIGGER full BEFORE INSERT ON changes WHEN NEW.message = 5500 BEGIN SELECT RAISE(ABORT, 'full'); END",
@@ -147,9 +147,60 @@ async fn a_record_that_is_written_again_and_again_is_told_after_its_longest_wait
     let hour = Duration::from_secs(3_600);
     let waiting = async |longest: u64| {
         let due = ledger.due(hour, Duration::from_secs(longest), 9).await.expect("read").len();
-        (due, ledger.until_due(hour, Duration::from_secs(longest), &[]).await.expect("read").expect("it waits"))
+        (
+            due,
+            ledger
+                .until_due(hour, Duration::from_secs(longest), &Held::default())
+                .await
+                .expect("read")
+                .expect("it waits"),
+        )
     };
     assert_eq!(waiting(30).await, (1, Duration::ZERO), "it has waited for longer");
     let (due, next) = waiting(120).await;
     assert!(due == 0 && next > Duration::from_secs(50) && next <= Duration::from_secs(60), "{due} {next:?}");
+}
+
+#[tokio::test]
+async fn a_record_is_told_once_every_bulk_call_that_has_written_to_it_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let calls = ["a", "b"].map(|name| outbox.bulk(name));
+    for (name, bulk) in [("a-1", Some("a")), ("b-1", Some("b")), ("alone", None), ("a-2", Some("a"))] {
+        let due = vec![item("Sync", false)];
+        let mut pledge = new(&outbox, &Intent { bulk: bulk.map(str::to_owned), due, ..intent(None, name) }).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+    }
+    let zero = Duration::ZERO;
+    let due = async |bulks: Vec<String>| {
+        let beside = Held { bulks, ..Held::default() };
+        let next = ledger.until_due(zero, zero, &beside).await.expect("read");
+        let (due, _) = ledger.due_beside(zero, zero, 10, &beside).await.expect("read");
+        assert_eq!(next.is_some(), !due.is_empty(), "nobody looks again and again for what waits");
+        due
+    };
+    for call in calls {
+        assert!(due(outbox.bulks().running()).await.is_empty(), "{call:?} runs");
+        drop(call);
+    }
+    let over = due(outbox.bulks().running()).await;
+    assert_eq!(over.iter().map(|due| due.marks).collect::<Vec<_>>(), [4], "one document tells of all of it");
+    made(&ledger, &over[0], "bod-1").await;
+    // A write of one that is over, of which nothing was known till now.
+    let again = outbox.bulk("c");
+    settled(&outbox, "later", vec![item("Sync", false)]).await;
+    assert_eq!(due(outbox.bulks().running()).await.len(), 1, "{again:?} has not written to it");
+    // Of many that came one after the other the last are known, and no list grows for ever.
+    for at in 0..100 {
+        let (bulk, due) = (Some(format!("many-{at}")), vec![item("Sync", false)]);
+        let mut pledge = new(&outbox, &Intent { bulk, due, ..intent(None, &format!("many-{at}-1")) }).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+    }
+    assert!(due(vec!["many-99".into()]).await.is_empty());
+    let known = "SELECT json_array_length(bulks) FROM documents WHERE bulks IS NOT NULL";
+    let (known,): (i64,) = sqlx::query_as(known).fetch_one(ledger.store.read()).await.expect("a row");
+    assert_eq!(known, 64);
 }

@@ -30,6 +30,7 @@ fn intent(key: Option<&str>, value: &str) -> Intent {
     let field = |name: &str| FieldName::parse(name).expect("a field");
     Intent {
         name: format!("intent-{value}"),
+        bulk: None,
         client: ClientId { issuer: "https://own".into(), id: "shop".into() },
         key: key.map(|key| IdempotencyKey::parse(key).expect("a key")),
         user: M3User::parse("WEBSHOP").expect("a user"),

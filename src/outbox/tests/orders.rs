@@ -108,6 +108,7 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         due::DUE_OF,
         due::UNTIL_DUE,
         EDITIONS,
+        evidence::OTHERS,
         ways::DEPTHS_WAITING,
         ways::DEPTHS_ENDED,
         ways::WAITING,
@@ -355,7 +356,7 @@ async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
     let company = due(&ledger).await[0].company;
     let (items, zero) = (format!("{company}/ItemMaster"), Duration::ZERO);
     let nouns = async |probes: Vec<String>| {
-        let held = Held { held: vec![items.clone()], probes };
+        let held = Held { held: vec![items.clone()], probes, ..Held::default() };
         let (due, _) = ledger.due_beside(zero, zero, 10, &held).await.expect("read");
         due.into_iter().map(|one| one.noun).collect::<Vec<_>>()
     };

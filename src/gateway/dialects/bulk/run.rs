@@ -11,6 +11,7 @@ use super::out::{Gone, Out};
 use super::{Settings, read::Read};
 use crate::m3;
 use crate::model::Principal;
+use crate::outbox;
 use crate::translate::{Bulk, BulkDocument, BulkFault, Failure, Item, Next};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -27,6 +28,8 @@ pub(super) struct Run {
     settings: Settings,
     who: Arc<Principal>,
     visit: Arc<Visit>,
+    /// Until it is over its documents wait.
+    unit: Arc<outbox::Bulk>,
     bulk: Bulk,
     document: BulkDocument,
     chunk: Vec<u8>,
@@ -67,8 +70,23 @@ impl Run {
         let document = BulkDocument::new(bulk.options().format);
         let pace = Arc::new(Pace::new());
         let until = tokio::time::Instant::from_std(Instant::now() + settings.time);
-        let chunk = Vec::with_capacity(1024);
-        Self { exchange, settings, who, visit, bulk, document, chunk, out, head, pace, until, begun: 0, unread: false }
+        let (chunk, unit) = (Vec::with_capacity(1024), exchange.outbox.bulk(&visit.id.to_string()));
+        Self {
+            exchange,
+            settings,
+            who,
+            visit,
+            unit,
+            bulk,
+            document,
+            chunk,
+            out,
+            head,
+            pace,
+            until,
+            begun: 0,
+            unread: false,
+        }
     }
 
     pub(super) async fn run(mut self, mut read: mpsc::UnboundedReceiver<Read>) {
@@ -265,7 +283,7 @@ impl Run {
         }
         // The first one's rate was paid for at the door, so it does not wait for it.
         let pace = (self.begun > 1).then(|| self.pace.clone());
-        let visit = self.visit.item(self.begun, pace);
+        let visit = self.visit.item(self.begun, &self.unit, pace);
         self.head.with(&visit);
         item::begin(self.exchange.clone(), self.who.clone(), visit, item)
     }
