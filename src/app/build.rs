@@ -186,7 +186,7 @@ pub(super) fn relay(settings: &Settings, parts: &Parts, tasks: &Tasks) -> Result
     let points: Result<Vec<Point>, _> = settings.points.iter().cloned().map(Point::open).collect();
     let points = points.map_err(Error::Point)?;
     let user = settings.publish.user.clone().unwrap_or_else(|| parts.m3.user());
-    let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user);
+    let reader = relay::Reader::new(parts.m3.clone(), parts.catalog.clone(), user, parts.metrics.clone());
     if settings.publish.enabled {
         fitted(settings, &parts.catalog);
         parts.outbox.looks_with(relay::look(reader.clone(), settings.publish.mappings.clone()));

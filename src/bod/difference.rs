@@ -286,7 +286,7 @@ fn unescaped(value: &str) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::bod::{Mapping, Source, shipped};
-    use crate::model::Sensitive;
+    use crate::model::{FieldName, Sensitive};
 
     fn document(area: &str, number: u32, content: &str) -> String {
         format!(
@@ -358,7 +358,7 @@ mod tests {
             { path = \"ItemMasterHeader/Note\", value = \"head.BACD\" } ]\n";
         let source = Source { name: "own.toml".into(), text: text.into() };
         let mapping = Mapping::parse_over(&source, &shipped().expect("they are good")).expect("a mapping");
-        let sensitive = Sensitive::with([crate::model::FieldName::parse("BACD").expect("a field")]);
+        let sensitive = Sensitive::with([FieldName::parse("BACD").expect("a field")]);
         let secrets = Secrets::of(Some(&mapping), &sensitive);
         let note =
             |text: &str| document("", 1, &format!("<ItemMasterHeader><Note/><Note>{text}</Note></ItemMasterHeader>"));

@@ -29,8 +29,10 @@ impl Secrets {
             format!("{}({})", node.name, node.label)
         };
         let path = if above.is_empty() { name } else { format!("{above}/{name}") };
-        for given in node.attributes.iter().filter(|given| self.is_secret(mapping, &given.value)) {
-            self.places.insert(format!("{path}@{}", given.name));
+        for given in &node.attributes {
+            if self.is_secret(mapping, &given.value) {
+                self.places.insert(format!("{path}@{}", given.name));
+            }
         }
         match &node.content {
             Inside::Text(value) if self.is_secret(mapping, value) => {

@@ -18,6 +18,7 @@ mod limits;
 mod mock;
 mod outbox;
 mod policy;
+mod preview;
 mod probe;
 mod proof;
 mod serve;

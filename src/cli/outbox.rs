@@ -123,8 +123,8 @@ fn row(one: &Value) -> String {
     let word = |name: &str| word(one, name);
     let what = if one["kind"] == "write" { word("call") } else { word("document") };
     let name = if one["kind"] == "document" { word("key") } else { word("document_id") };
-    let (kind, state, id, since, point, company) =
-        (word("kind"), word("state"), word("id"), word("since"), word("point"), word("company"));
+    let state = if one["compared"].is_string() { word("compared") } else { word("state") };
+    let (kind, id, since, point, company) = (word("kind"), word("id"), word("since"), word("point"), word("company"));
     let why = if one["reference"].is_string() { word("reference") } else { word("reason") };
     format!("{kind:<8}  {state:<9}  {id:<36}  {since}  {what} {name} {company}  {point}  {why}").trim_end().to_owned()
 }

@@ -41,9 +41,10 @@ pub(super) async fn probe(settings: &Settings, set: Option<&Set>, found: &mut Fo
                 "M3 at {} answers as {} in company {} division {:?}, build {}",
                 client.address, who.user, who.place.company, who.place.division, who.build
             ));
-            let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics, tasks).await;
+            let catalog = Catalog::new(settings.catalog.clone(), m3.clone(), metrics.clone(), tasks).await;
             guard(settings, set, (&m3, &catalog, who.place), found).await;
-            clients(settings, Reader::new(m3, catalog, who.user), who.place, found).await;
+            let reader = Reader::new(m3, catalog, who.user, metrics);
+            clients(settings, reader, who.place, found).await;
         }
         Err(error) => found.fault(client.address.clone(), "M3", error.to_string(), "see the keys of [m3]"),
     }

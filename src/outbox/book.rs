@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteRow;
 /// What is looked for; nothing said is everything.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Of a message ([`super::State`]) or `no-route`, of one in shadow `shadow`, `same` or `different`, of one of M3's own
+    /// Of a message ([`super::State`]) or `no-route`, of one in shadow also `shadow`, `same` or `different`, of one of M3's own
     /// publisher `waiting`, of a document `due` or `parked`, of a write `open`, `unknown` or `parked`.
     pub state: Option<String>,
     pub noun: Option<String>,
@@ -91,12 +91,13 @@ impl Ledger {
         }
         let messages = sqlx::query(
             "SELECT m.bod_id, m.noun, m.verb, m.action, m.company, m.entity, m.document_id, m.variation, m.made, m.cause,
-                d.point, d.tries, d.reference, coalesce(d.reason, c.many || ' places differ from ' || c.lid) AS reason,
-                coalesce(d.state, CASE m.shadow WHEN 1 THEN coalesce(c.result, 'shadow') ELSE 'no-route' END) AS state
+                d.point, d.tries, d.reference, coalesce(d.state, 'no-route') AS state,
+                coalesce(d.reason, c.many || ' places differ from ' || c.lid) AS reason,
+                CASE m.shadow WHEN 1 THEN coalesce(c.result, 'shadow') END AS compared
              FROM messages m LEFT JOIN deliveries d ON d.message = m.id
                 LEFT JOIN comparisons c ON c.id = m.id AND m.shadow = 1
-             WHERE (?1 IS NULL OR coalesce(d.state, CASE m.shadow WHEN 1 THEN coalesce(c.result, 'shadow')
-                ELSE 'no-route' END) = ?1) AND (?2 IS NULL OR m.noun = ?2)
+             WHERE (?1 IS NULL OR coalesce(d.state, 'no-route') = ?1
+                OR (m.shadow = 1 AND coalesce(c.result, 'shadow') = ?1)) AND (?2 IS NULL OR m.noun = ?2)
                 AND (?3 IS NULL OR instr(m.document_id, ?3) > 0)
              ORDER BY m.id DESC, d.point LIMIT ?4",
         );
@@ -110,6 +111,7 @@ impl Ledger {
                 "point": row.try_get::<Option<String>, _>("point")?, "tries": row.try_get::<Option<i64>, _>("tries")?,
                 "reference": row.try_get::<Option<String>, _>("reference")?,
                 "reason": row.try_get::<Option<String>, _>("reason")?,
+                "compared": row.try_get::<Option<String>, _>("compared")?,
             }));
         }
         Ok(found)

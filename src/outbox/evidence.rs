@@ -9,7 +9,7 @@ use super::ledger::{Ledger, Question};
 use super::seal::Seal;
 use futures_util::TryStreamExt;
 use serde_json::json;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 /// A record as its last document was read, so that a later question costs no write a read of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub struct Seen {
     /// Milliseconds since 1970, when the reading was over.
     pub at: i64,
 }
+
+/// Each by an index of its own.
+pub(super) const OTHERS: &str =
+    "SELECT id, state, fields AS text FROM intents WHERE id <> ?1 AND company = ?2 AND program = ?3
+        AND transaction_name = ?4 AND state IN ('open', 'unknown', 'parked')
+    UNION ALL SELECT id, state, outcome AS text FROM intents WHERE id <> ?1 AND company = ?2 AND program = ?3
+        AND transaction_name = ?4 AND state = 'committed' AND settled >= ?5";
 
 impl Due {
     /// As `documents` calls it.
@@ -52,33 +59,31 @@ impl Ledger {
 }
 
 /// Whether what was found by a caller's reference may as well be another write's: a document tells of it, M3 gave its
-/// number to another call, or another call of which nobody knows has the same reference. `due`: with the number.
+/// number to another call, or another call of which nobody knows has the same reference. `due`: with the number. `since`: of
+/// what is settled only what was since then; the rest was looked through before, and keeps nobody from writing.
 pub(super) async fn is_taken(
-    (write, seal): (&mut Transaction<'static, Sqlite>, &Seal),
+    (store, seal): (&mut SqliteConnection, &Seal),
     question: &Question,
     due: &[Due],
-    number: &(String, String),
-    by: &str,
+    (number, by): (&(String, String), &str),
+    since: i64,
 ) -> Result<bool, Error> {
     let company = i64::from(question.place.company.number());
     for (due, record) in due.iter().filter_map(|due| Some((due, due.row(question.place.division.as_str())?))) {
         let told = "SELECT 1 FROM documents WHERE noun = ? AND company = ? AND record = ?";
         let told = sqlx::query(told).bind(due.noun.clone()).bind(company).bind(record);
-        if told.fetch_optional(&mut **write).await?.is_some() {
+        if told.fetch_optional(&mut *store).await?.is_some() {
             return Ok(true);
         }
     }
     let reference = question.fields.iter().find(|(name, _)| name == by);
-    let mut others = sqlx::query(
-        "SELECT id, state, CASE state WHEN 'committed' THEN outcome ELSE fields END AS text FROM intents WHERE id <> ?1
-            AND company = ?2 AND program = ?3 AND transaction_name = ?4
-            AND state IN ('open', 'unknown', 'parked', 'committed')",
-    )
-    .bind(question.id)
-    .bind(company)
-    .bind(question.program.as_str())
-    .bind(question.transaction.as_str())
-    .fetch(&mut **write);
+    let mut others = sqlx::query(OTHERS)
+        .bind(question.id)
+        .bind(company)
+        .bind(question.program.as_str())
+        .bind(question.transaction.as_str())
+        .bind(since)
+        .fetch(store);
     // As they are written down; sealed content can't be searched by the store.
     let (reference, number) = (json!(reference).to_string(), json!(number).to_string());
     while let Some(row) = others.try_next().await? {

@@ -9,8 +9,8 @@ use super::writer::{now, settle_rows};
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;
 use serde_json::json;
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 use std::time::Duration;
 
 /// A clone reads and writes the same.
@@ -82,6 +82,8 @@ pub(super) const UNTIL_ASKED: &str = "SELECT min(next_try + CASE tries WHEN 0 TH
      ORDER BY next_try LIMIT ?2)";
 const DOUBTFUL: &str = "a record has the caller's reference, and it may be another write's";
 const DAMAGED: &str = "UPDATE intents SET state = 'parked', reason = ?1 WHERE id = ?2 AND state = 'unknown'";
+/// No commit takes longer, in milliseconds.
+const COMMITTED: i64 = 600_000;
 /// Of those that were put off the least, so many are asked when the next one is due: a look is never long.
 const SOONEST: i64 = 1_000;
 
@@ -133,18 +135,24 @@ impl Ledger {
     /// `due`: the documents that are to be made now.
     pub async fn answer(&self, question: &Question, verdict: &Verdict) -> Result<(), Error> {
         let at = now();
-        let mut write = self.store.write().await?;
         let mut named = question.due.clone();
         let mut records = Vec::new();
         let mut verdict = verdict;
         let doubtful = Verdict::Parked { why: DOUBTFUL.to_owned(), state: false };
-        if let Verdict::Found { number, by } = verdict {
+        if let Verdict::Found { number, .. } = verdict {
             let missing = named.iter_mut().flat_map(|due| &mut due.key).filter(|(_, value)| value.is_none());
             missing.filter(|(field, _)| *field == number.0).for_each(|(_, value)| *value = Some(number.1.clone()));
             records.push(vec![number.clone()]);
-            if is_taken((&mut write, &self.seal), question, &named, number, by).await? {
-                verdict = &doubtful;
-            }
+        }
+        // All writes of a transaction are looked through while others write, and then those that were settled meanwhile.
+        let taken = async |store: &mut SqliteConnection, since| match verdict {
+            Verdict::Found { number, by } => is_taken((store, &self.seal), question, &named, (number, by), since).await,
+            _ => Ok(false),
+        };
+        let before = taken(&mut *self.store.read().acquire().await?, i64::MIN).await?;
+        let mut write = self.store.write().await?;
+        if before || taken(&mut write, at.saturating_sub(COMMITTED)).await? {
+            verdict = &doubtful;
         }
         // A state is true whatever happened; a request to do something is not, and waits until the write is proven.
         let proven = matches!(verdict, Verdict::Committed | Verdict::Found { .. });

@@ -14,9 +14,8 @@ impl Settings {
         }
         for mapping in self.mappings.iter() {
             for write in mapping.writes() {
-                let verbs: &[&str] =
-                    if is_approval(write.program, write.transaction) { &["Sync", "Process"] } else { &["Sync"] };
-                for verb in verbs.iter().filter(|verb| !self.is_off(&format!("{verb}.{}", mapping.noun()))) {
+                let verbs = verbs(write.program, write.transaction).iter();
+                for verb in verbs.filter(|verb| !self.is_off(&format!("{verb}.{}", mapping.noun()))) {
                     let told = Told {
                         noun: mapping.noun().into(),
                         verb: (*verb).into(),
@@ -60,6 +59,11 @@ fn enter(coverage: &mut Coverage, mapping: &Mapping, watch: &Watch) {
         false => told(&[], Step::HandsOver(watch.batch)),
     };
     coverage.add(watch.program, watch.transaction, over);
+}
+
+/// The verbs of the documents that a write causes.
+pub fn verbs(program: ProgramName, transaction: TransactionName) -> &'static [&'static str] {
+    if is_approval(program, transaction) { &["Sync", "Process"] } else { &["Sync"] }
 }
 
 /// An order that was approved is also a request to its supplier.

@@ -4,20 +4,32 @@
 //! division they are of.
 
 use super::error::Error;
-use super::maker::{Maker, NotMade};
-use super::publisher::{BodId, Location, Mode, Plan};
-use super::read_back::Back;
-use super::ways::{Ways, ways};
-use crate::bod::{Action, Bound, Composed, Envelope, Rows, Verb, validate};
-use crate::model::{Place, TransactionLayout};
+use super::maker::NotMade;
+use super::publisher::{BodId, Location, Mode, Plan, Settings};
+use super::reading::Found;
+use super::ways::{Ways, leaving, ways};
+use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
+use crate::model::Place;
 use crate::outbox::{DueDocument, Edition, Made, Message};
+use crate::points::Point;
+use crate::telemetry::Metrics;
 use jiff::Timestamp;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// A longer BODID is taken by nobody.
 const MOST_BODID: usize = 255;
-const OFF: NotMade = NotMade::Nothing("the document is switched off here");
+pub(super) const OFF: &str = "the document is switched off here";
+
+/// What documents are written by.
+pub(super) struct Editor {
+    pub(super) mappings: Arc<Vec<Mapping>>,
+    pub(super) settings: Settings,
+    pub(super) points: Arc<Vec<Point>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// A document with a flaw is none. Who only wants to see it is shown it all the same.
+    pub(super) strict: bool,
+}
 
 /// All that the documents of one reading have in common.
 struct Reading<'a> {
@@ -40,17 +52,20 @@ struct Before<'a> {
     told_at: &'a [String],
 }
 
-impl Maker {
-    /// `divisions`: those of the company, besides those that the publisher's rows name.
+impl Editor {
+    pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {
+        self.mappings.iter().find(|mapping| mapping.noun() == noun)
+    }
+
     pub(super) fn write(
         &self,
         due: &DueDocument,
         name: &str,
-        layouts: &[Option<Arc<TransactionLayout>>],
-        (back, gone): (&Back, bool),
-        divisions: &[String],
+        found: &Found,
         variation: u64,
     ) -> Result<Vec<Edition>, NotMade> {
+        let Found { layouts, back, gone, divisions } = found;
+        let gone = *gone;
         let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
         let verb = Verb::parse(&due.verb).unwrap_or(Verb::Sync);
         let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
@@ -68,13 +83,14 @@ impl Maker {
         let reading = Reading { due, name, verb, bound: &bound, rows: &rows, key: &key, gone };
         let editions = if mapping.has_division() {
             let plan = self.settings.plan(name, due.company, &reading.division());
-            if plan.mode == Mode::Off { Vec::new() } else { vec![(None, plan)] }
+            let told = plan.mode != Mode::Off || leaving(&self.points, verb, &due.told_at).tell();
+            if told { vec![(None, plan)] } else { Vec::new() }
         } else {
             let place = Place { company: due.company, division: due.division };
             self.settings.editions(mapping, name, place, divisions)
         };
         if editions.is_empty() {
-            return Err(OFF);
+            return Err(NotMade::Nothing(OFF));
         }
         let numbers = (variation..).step_by(NUMBERS);
         let numbered = editions.into_iter().zip(numbers);
@@ -91,7 +107,7 @@ impl Maker {
         let (due, before) = (reading.due, reading.before(of.as_deref()));
         let division = of.clone().unwrap_or_else(|| reading.division());
         let location = match before.location {
-            Some(known) if reading.rows.is_empty() => known.to_owned(),
+            Some(known) if reading.rows.is_empty() || reading.gone => known.to_owned(),
             _ => reading.bound.location(reading.key, reading.rows),
         };
         let action = if reading.gone { Action::Delete } else { plan.action };
@@ -100,8 +116,15 @@ impl Maker {
             let messages = vec![Message { made: Box::new(made), points: Vec::new(), shadow: true }];
             return Ok(Edition { division: of, messages, told_at: before.told_at.to_vec() });
         }
-        let Ways { points, left, told_at } = ways(&self.points, due, before.told_at, &made);
-        let mut messages = vec![Message { made: Box::new(made), points, shadow: false }];
+        let ways = match plan.mode {
+            Mode::Off => leaving(&self.points, reading.verb, before.told_at),
+            Mode::Publish | Mode::Shadow => ways(&self.points, due, before.told_at, &made),
+        };
+        let (goes, Ways { points, left, told_at }) = (ways.goes(), ways);
+        let mut messages = Vec::new();
+        if plan.mode != Mode::Off || goes {
+            messages.push(Message { made: Box::new(made), points, shadow: false });
+        }
         if !left.is_empty() {
             let points = left.into_iter().map(|point| (point, None)).collect();
             // What they have stands where it stood when they were told of it.
@@ -127,18 +150,20 @@ impl Maker {
             self.metrics.publishing.documents.with_label_values(&[reading.name, "characters-replaced"]).inc();
         }
         match validate(reading.name, &made.xml).first() {
-            Some(flaw) => Err(NotMade::Trouble(format!("the document is not valid: {flaw}"))),
-            None => Ok(made),
+            Some(flaw) if self.strict => Err(NotMade::Trouble(format!("the document is not valid: {flaw}"))),
+            _ => Ok(made),
         }
     }
 }
 
 impl Reading<'_> {
-    /// Of the record, else as it was told before, else where the write was made.
+    /// Of the record, else as it was told before, else where the write was made. What is gone is gone from where it was told.
     fn division(&self) -> String {
         let said = self.bound.division(self.key, self.rows);
-        if !said.is_empty() {
-            return said;
+        match &self.due.known_division {
+            Some(known) if self.gone => return known.clone(),
+            _ if !said.is_empty() => return said,
+            _ => {}
         }
         match &self.due.known_division {
             Some(known) if self.rows.is_empty() => known.clone(),

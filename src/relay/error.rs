@@ -28,10 +28,24 @@ impl Error {
     /// M3 has no such record. Whatever else it says no with (no authority, a record that is locked, a wrong status) is
     /// not that: what is gone is told as deleted, and that must be true.
     pub(super) fn says_absent(&self) -> bool {
-        let Self::Refused { first: true, id, message, .. } = self else { return false };
+        matches!(self, Self::Refused { first: true, .. }) && self.refusal() == Some(Refusal::Absent)
+    }
+
+    /// What M3's no means for a part that a document can do without; `None`: it said none.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        if let Self::M3 { source, .. } = self {
+            return matches!(**source, m3::Error::NoSuchProgram(_)).then_some(Refusal::Lasting);
+        }
+        let Self::Refused { id, message, .. } = self else { return None };
         // M3's messages are numbered by family, and in those of records (W…, XRE…) 03 says that there is none.
-        let of_records = id.len() == 7 && id.starts_with(['W', 'X']) && !id.starts_with("XAU");
-        if id.is_empty() { message.ends_with("does not exist") } else { of_records && id.ends_with("03") }
+        let of_rights = id.starts_with("XAU");
+        let of_records = id.len() == 7 && id.starts_with(['W', 'X']) && !of_rights;
+        let absent = if id.is_empty() { message.ends_with("does not exist") } else { of_records && id.ends_with("03") };
+        Some(match absent {
+            true => Refusal::Absent,
+            false if of_rights || NO_TRANSACTION.contains(&id.as_str()) => Refusal::Lasting,
+            false => Refusal::Passing,
+        })
     }
 
     /// Whose fault it is that nothing was read.
@@ -43,6 +57,20 @@ impl Error {
             Self::Catalog(_) | Self::Refused { .. } | Self::Input { .. } | Self::TooMany { .. } => Blame::Record,
         }
     }
+}
+
+/// That M3 has no such transaction.
+const NO_TRANSACTION: [&str; 1] = ["MI00001"];
+
+/// What a no of M3's says of what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is nothing.
+    Absent,
+    /// It is not given, whoever asks again: there is no such transaction, or no right to it.
+    Lasting,
+    /// It may be given the next time: a record is locked, something went wrong.
+    Passing,
 }
 
 /// What a reading that failed is held against.
@@ -117,5 +145,19 @@ mod tests {
             assert!(!refused(id, message, true).says_absent(), "{id} {message}");
         }
         assert!(!refused("WIT0103", "Item number A1 does not exist", false).says_absent(), "a part is not the record");
+    }
+
+    #[test]
+    fn what_m3_will_not_give_is_told_from_what_it_can_t_give_now() {
+        for (id, message, meant) in [
+            ("WIT0103", "Item number A1 does not exist", Refusal::Absent),
+            ("XAU0008", "No authority", Refusal::Lasting),
+            ("MI00001", "Transaction LstX not found in program MMS005MI", Refusal::Lasting),
+            ("WIT0108", "Record A1 is being updated by another user", Refusal::Passing),
+            ("CPF9898", "Something went wrong", Refusal::Passing),
+            ("", "Something went wrong", Refusal::Passing),
+        ] {
+            assert_eq!(refused(id, message, false).refusal(), Some(meant), "{id} {message}");
+        }
     }
 }

@@ -5,16 +5,14 @@
 
 use super::backoff::{wait, wait_by_age};
 use super::divisions::Divisions;
+use super::editions::Editor;
 use super::error::{Blame, Error};
 use super::holds::{self, Cause, Holds};
 use super::publisher::Settings;
-use super::read_back::{Back, Reader};
-use crate::bod::Mapping;
+use super::read_back::Reader;
+use super::reading::find;
 use crate::clock::unix_micros;
-use crate::model::Place;
-use crate::outbox::{self, DueDocument, Ending, Held, Ledger, Message, Seen};
-use crate::points::Point;
-use crate::telemetry::Metrics;
+use crate::outbox::{self, Bulks, DueDocument, Ending, Held, Ledger, Message, Seen};
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,12 +37,10 @@ pub(super) struct Maker {
     pub(super) ledger: Ledger,
     pub(super) reader: Reader,
     pub(super) divisions: Divisions,
-    pub(super) mappings: Arc<Vec<Mapping>>,
-    pub(super) settings: Settings,
-    pub(super) points: Arc<Vec<Point>>,
-    pub(super) metrics: Arc<Metrics>,
-    /// Something was settled.
+    pub(super) editor: Arc<Editor>,
+    /// Something was settled, or a bulk call is over.
     pub(super) due: Arc<Notify>,
+    pub(super) bulks: Bulks,
     /// Something may be delivered.
     pub(super) made: Arc<Vec<Notify>>,
     /// What can't be read by itself, as `company/noun`.
@@ -81,7 +77,7 @@ impl Maker {
     }
 
     async fn tells(self: &Arc<Self>) {
-        let Settings { quiet, most_wait, settle_after, .. } = self.settings;
+        let Settings { quiet, most_wait, settle_after, .. } = self.editor.settings;
         let mut away = 0;
         loop {
             match self.pass().await {
@@ -99,8 +95,7 @@ impl Maker {
             }
             // What is settled from now on is due when its quiet time is over, and not before.
             let fresh = quiet.min(settle_after).clamp(SOON, LOOK);
-            let held = self.holds().held().0;
-            let next = self.ledger.until_due(quiet, most_wait, &held).await.ok().flatten();
+            let next = self.ledger.until_due(quiet, most_wait, &self.left_alone()).await.ok().flatten();
             // Where one may be asked for and none is due, nothing has to be looked at sooner for it.
             let held = self.holds().next().filter(|next| !next.is_zero());
             let next = next.into_iter().chain(held).min();
@@ -117,9 +112,8 @@ impl Maker {
     /// `false`: M3 was asked and is not there.
     async fn pass(self: &Arc<Self>) -> Result<bool, outbox::Error> {
         loop {
-            let Settings { quiet, most_wait, .. } = self.settings;
-            let (held, probes) = self.holds().held();
-            let (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &Held { held, probes }).await?;
+            let Settings { quiet, most_wait, .. } = self.editor.settings;
+            let (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &self.left_alone()).await?;
             let (mut failed, mut asked) = (0, 0);
             let mut done =
                 stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE).ready_chunks(COMMITTED);
@@ -141,6 +135,11 @@ impl Maker {
         }
     }
 
+    fn left_alone(&self) -> Held {
+        let (held, probes) = self.holds().held();
+        Held { held, probes, bulks: self.bulks.running() }
+    }
+
     fn holds(&self) -> std::sync::MutexGuard<'_, Holds<String>> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,10 +157,10 @@ impl Maker {
         let name = format!("{}.{}", due.verb, due.noun);
         let counted = |outcome: &str| {
             Span::current().record("outcome", outcome);
-            self.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
+            self.editor.metrics.publishing.documents.with_label_values(&[&name, outcome]).inc();
         };
         let kind = format!("{}/{}", due.company, due.noun);
-        let (mut counts, mut parked, mut left) = (true, due.tries + 1 >= self.settings.tries, None);
+        let (mut counts, mut parked, mut left) = (true, due.tries + 1 >= self.editor.settings.tries, None);
         let (why, away) = match self.make(&due, &name).await {
             Ok(ending) => {
                 self.holds().went_well(&kind);
@@ -186,7 +185,7 @@ impl Maker {
                 (why, true)
             }
             Err(NotMade::Apart(cause, why)) => {
-                let tries = (due.tries, self.settings.tries);
+                let tries = (due.tries, self.editor.settings.tries);
                 let held = self.holds().failed((kind, due.id), cause, tries, Duration::ZERO);
                 holds::Held { counts, parked, wait: left } = held;
                 (why, false)
@@ -200,49 +199,19 @@ impl Maker {
     }
 
     async fn make(self: &Arc<Self>, due: &DueDocument, name: &str) -> Result<Ending, NotMade> {
-        let Some(mapping) = self.mapping(&due.noun) else { return Err(NotMade::Nothing("no mapping has this noun")) };
-        let layouts = self.reader.layouts(mapping).await?;
-        let variation = (due.variation + 1).max(unix_micros() / 1_000);
-        let (back, gone) = {
-            let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
-            let bound = mapping.bind(&known).map_err(Error::Unbound)?;
-            let key: Vec<&str> = due.record.iter().take(mapping.key().len()).map(String::as_str).collect();
-            let place = Place { company: due.company, division: due.division };
-            match self.reader.read(&bound, &layouts, place, &key).await {
-                Ok(back) => (back, false),
-                // What was deleted has nothing to read back: it is told as it was.
-                Err(error) if error.says_absent() && due.deletes => {
-                    let before = due.before.as_deref().and_then(|image| Back::of_image(&layouts, image));
-                    (before.unwrap_or_default(), true)
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let Some(mapping) = self.editor.mapping(&due.noun) else {
+            return Err(NotMade::Nothing("no mapping has this noun"));
         };
-        let divisions = self.divisions(mapping, due, name).await?;
+        let variation = (due.variation + 1).max(unix_micros() / 1_000);
+        let found = find((&self.reader, &self.divisions), &self.editor.settings, mapping, due).await?;
         let at = (unix_micros() / 1_000).cast_signed();
-        let seen = back.changes().map(|changes| Seen { changes, at });
+        let seen = found.back.changes().map(|changes| Seen { changes, at });
         // A document of thousands of lines takes longer than requests may wait for the thread.
-        let (maker, due, name) = (self.clone(), due.clone(), name.to_owned());
-        let written = tokio::task::spawn_blocking(move || {
-            maker.write(&due, &name, &layouts, (&back, gone), &divisions, variation)
-        });
+        let (editor, due, name) = (self.editor.clone(), due.clone(), name.to_owned());
+        let written = tokio::task::spawn_blocking(move || editor.write(&due, &name, &found, variation));
         let written = written.await;
         let editions =
             written.unwrap_or_else(|error| Err(NotMade::Trouble(format!("it could not be composed: {error}"))))?;
         Ok(Ending::Made { editions, seen })
-    }
-
-    /// The company's divisions, besides those that rows name: of a record that may have a document for each of them.
-    async fn divisions(&self, mapping: &Mapping, due: &DueDocument, name: &str) -> Result<Vec<String>, NotMade> {
-        let mut known: Vec<String> = due.editions.iter().map(|edition| edition.division.clone()).collect();
-        if !mapping.has_division() && self.settings.is_of_every_division(mapping, name, due.company) {
-            let place = Place { company: due.company, division: due.division };
-            known.extend(self.divisions.of(place).await?.iter().cloned());
-        }
-        Ok(known)
-    }
-
-    pub(super) fn mapping(&self, noun: &str) -> Option<&Mapping> {
-        self.mappings.iter().find(|mapping| mapping.noun() == noun)
     }
 }

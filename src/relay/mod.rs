@@ -15,19 +15,23 @@ mod look;
 mod maker;
 mod parcel;
 mod poll;
+mod preview;
 mod proven;
 mod publisher;
 mod question;
 mod read_back;
+mod reading;
 mod shadow;
 mod start;
 #[cfg(test)]
 mod tests;
 mod ways;
 
+pub use coverage::verbs;
 pub use divisions::Divisions;
 pub use error::Error;
 pub use look::look;
+pub use preview::{NotShown, Preview, Previewed};
 pub use publisher::{BodId, Entity, Location, M3S_OWN, Mode, Plan, Rule, Settings};
 pub use read_back::{Back, Reader};
 pub use start::start;

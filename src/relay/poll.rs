@@ -73,7 +73,7 @@ impl Maker {
     async fn polled(&self, watched: &Watched) -> (Polled, bool) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = Duration::from_millis(u64::try_from(watched.since).unwrap_or_default());
-        if now.saturating_sub(since) > self.settings.entries {
+        if now.saturating_sub(since) > self.editor.settings.entries {
             return (Polled::Expired, true);
         }
         let later = Polled::Later(wait(watched.tries, LONGEST));
@@ -88,7 +88,7 @@ impl Maker {
     }
 
     fn watch(&self, watched: &Watched) -> Option<(&Mapping, &Watch)> {
-        let mapping = self.mapping(&watched.noun)?;
+        let mapping = self.editor.mapping(&watched.noun)?;
         let is = |watch: &&Watch| format!("{}/{}", watch.program, watch.transaction) == watched.call;
         Some((mapping, mapping.watches().iter().find(is)?))
     }

@@ -51,7 +51,7 @@ impl Maker {
                 tracing::error!(%error, "entries can't be asked about: the outbox can't be read or written");
                 tokio::time::sleep(LOOK).await;
             }
-            let asked = self.ledger.until_asked(self.settings.settle_after).await.ok().flatten();
+            let asked = self.ledger.until_asked(self.editor.settings.settle_after).await.ok().flatten();
             let watched = self.ledger.until_watched().await.ok().flatten();
             let next = asked.into_iter().chain(watched).min().unwrap_or(LOOK);
             tokio::time::sleep(next.clamp(SOON, LOOK)).await;
@@ -59,7 +59,7 @@ impl Maker {
     }
 
     async fn ask(&self) -> Result<(), outbox::Error> {
-        let questions = self.ledger.questions(self.settings.settle_after, TOGETHER).await?;
+        let questions = self.ledger.questions(self.editor.settings.settle_after, TOGETHER).await?;
         let mut answered = stream::iter(questions).map(|one| self.answer(one)).buffer_unordered(BESIDE);
         let mut all = Ok(());
         while let Some(kept) = answered.next().await {
@@ -117,7 +117,7 @@ impl Maker {
     /// mapping can't ask, no time mends.
     fn later(&self, question: &Question, error: &Error) -> Verdict {
         let counts = matches!(error.blame(), Blame::Record | Blame::Part);
-        if counts && question.tries + 1 >= self.settings.tries {
+        if counts && question.tries + 1 >= self.editor.settings.tries {
             return parked(&format!("the record can't be read back: {error}"));
         }
         let wait = if counts { wait(question.tries, LONGEST) } else { wait_by_age(question.age(), LONGEST) };
@@ -126,18 +126,18 @@ impl Maker {
 
     /// Of all that tell of the write, the strictest. A mapping that is there no longer says nothing.
     fn proof(&self, question: &Question) -> Proof {
-        let of = |due: &Due| Some(self.mapping(&due.noun)?.write(question.program, question.transaction)?.proof);
+        let of = |due: &Due| Some(self.editor.mapping(&due.noun)?.write(question.program, question.transaction)?.proof);
         question.due.iter().map(|due| of(due).unwrap_or(Proof::StateOnly)).min().unwrap_or(Proof::Never)
     }
 
     fn reference(&self, question: &Question) -> Option<&Reference> {
-        self.mappings.iter().find_map(|mapping| mapping.reference(question.program, question.transaction))
+        self.editor.mappings.iter().find_map(|mapping| mapping.reference(question.program, question.transaction))
     }
 
     /// `None`: there is no such record.
     async fn read(&self, question: &Question, due: &Due, seen: Option<&Seen>) -> Result<Option<Found>, Error> {
         let unclear = Found { same: Same::Unclear, moved: Moved::Unseen };
-        let Some(mapping) = self.mapping(&due.noun) else { return Ok(Some(unclear)) };
+        let Some(mapping) = self.editor.mapping(&due.noun) else { return Ok(Some(unclear)) };
         let layouts = self.reader.layouts(mapping).await?;
         let known: Vec<_> = layouts.iter().map(Option::as_deref).collect();
         let bound = mapping.bind(&known).map_err(Error::Unbound)?;

@@ -1,6 +1,6 @@
 //! Reading a document's record back: each read of its mapping in turn, as one user, in one place.
 
-use super::error::Error;
+use super::error::{Error, Refusal};
 use super::proven::cut;
 use crate::bod::{Bound, Mapping, Read, Rows};
 use crate::catalog::{self, Catalog};
@@ -9,10 +9,11 @@ use crate::model::{
     Call, ClientId, Company, DateForm, Division, Effect, FieldName, Input, Layout, M3User, Place, ProgramName, Record,
     TransactionLayout, TransactionName, Value,
 };
+use crate::telemetry::Metrics;
 use moka::sync::Cache;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Reads as one M3 user; no option of a caller reaches it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,9 @@ pub struct Reader {
     user: M3User,
     /// Lists of a whole company, each with the layout that it was read with.
     lists: Cache<(ProgramName, TransactionName, Company, Division), Part>,
+    /// Since when M3 refuses what documents can do without, though it may be given the next time.
+    refused: Cache<(ProgramName, TransactionName, Company), Instant>,
+    metrics: Arc<Metrics>,
 }
 
 /// What one transaction gave, with the layout that it was read with.
@@ -93,10 +97,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Lists that are kept, and how long: what they tell (which division a warehouse is of) changes about never.
 const LISTS: u64 = 64;
 const KEPT: Duration = Duration::from_secs(600);
+/// What is refused for so long, and never given meanwhile, is refused for good.
+const PASSES: Duration = Duration::from_secs(600);
 
 impl Reader {
-    pub fn new(m3: m3::Client, catalog: Catalog, user: M3User) -> Self {
-        Self { m3, catalog, user, lists: Cache::builder().max_capacity(LISTS).time_to_live(KEPT).build() }
+    pub fn new(m3: m3::Client, catalog: Catalog, user: M3User, metrics: Arc<Metrics>) -> Self {
+        let lists = Cache::builder().max_capacity(LISTS).time_to_live(KEPT).build();
+        Self { m3, catalog, user, lists, refused: Cache::new(LISTS), metrics }
     }
 
     /// The layouts that a mapping's reads have in this M3, in their order.
@@ -129,19 +136,20 @@ impl Reader {
         let mut back = Back { parts: Vec::new() };
         for ((at, layout), read) in layouts.iter().flatten().enumerate().zip(bound.mapping().reads()) {
             let inputs = bound.inputs(at, key, place.division.as_str(), &back.rows());
-            let asked = if layout.output.fields().is_empty() {
-                Ok(Arc::default())
+            let records = if layout.output.fields().is_empty() {
+                Arc::default()
             } else if read.is_of_the_company() {
-                self.once(read, layout, place).await
+                self.once(read, layout, place).await?
             } else {
-                self.ask(at == 0, layout, place, &inputs).await.map(Arc::new)
+                let asked = self.ask(at == 0, layout, place, &inputs).await;
+                self.given(read, place, asked)?
             };
-            back.parts.push((layout.clone(), left_out(read, asked)?));
+            back.parts.push((layout.clone(), records));
         }
         Ok(back)
     }
 
-    /// A list that is the same for every record is read once in a while, and so is that M3 refuses it.
+    /// A list that is the same for every record is read once in a while, and so is that M3 will not give it.
     async fn once(
         &self,
         read: &Read,
@@ -152,10 +160,36 @@ impl Reader {
         if let Some((_, records)) = self.lists.get(&name).filter(|(of, _)| Arc::ptr_eq(of, layout)) {
             return Ok(records);
         }
-        let asked = self.ask(false, layout, place, &[]).await.map(Arc::new);
-        let records = left_out(read, asked)?;
+        let asked = self.ask(false, layout, place, &[]).await;
+        let records = self.given(read, place, asked)?;
         self.lists.insert(name, (layout.clone(), records.clone()));
         Ok(records)
+    }
+
+    /// What documents can do without is left out where M3 will not give it. What it only can't give now is asked for again:
+    /// no document lacks a part for one refusal.
+    fn given(&self, read: &Read, place: Place, asked: Result<Vec<Record>, Error>) -> Result<Arc<Vec<Record>>, Error> {
+        let name = (read.program(), read.transaction(), place.company);
+        let error = match asked {
+            Ok(records) => {
+                self.refused.invalidate(&name);
+                return Ok(Arc::new(records));
+            }
+            Err(error) => error,
+        };
+        let lasting = match error.refusal().filter(|_| read.is_optional()) {
+            Some(Refusal::Absent) => return Ok(Arc::default()),
+            Some(Refusal::Lasting) => true,
+            Some(Refusal::Passing) => self.refused.get_with(name, Instant::now).elapsed() >= PASSES,
+            None => false,
+        };
+        if !lasting {
+            return Err(error);
+        }
+        let (program, transaction, company) = name;
+        self.metrics.publishing.left_out.with_label_values(&[program.as_str(), transaction.as_str()]).inc();
+        tracing::warn!(%program, %transaction, %company, %error, "documents are made without it: M3 will not give it");
+        Ok(Arc::default())
     }
 
     /// One record of a transaction that a mapping only asks how far M3 is.
@@ -232,17 +266,6 @@ impl Reader {
             records.push(record);
         }
         Ok(records)
-    }
-}
-
-/// What M3 refuses of an optional read is nothing.
-fn left_out(read: &Read, asked: Result<Arc<Vec<Record>>, Error>) -> Result<Arc<Vec<Record>>, Error> {
-    match asked {
-        Err(Error::Refused { program, transaction, message, .. }) if read.is_optional() => {
-            tracing::warn!(%program, %transaction, reason = message, "documents are made without it: M3 refuses it");
-            Ok(Arc::default())
-        }
-        asked => asked,
     }
 }
 

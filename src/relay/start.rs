@@ -2,6 +2,7 @@
 
 use super::courier::Courier;
 use super::divisions::Divisions;
+use super::editions::Editor;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
@@ -56,9 +57,10 @@ pub fn start(
     }
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
     let mappings = settings.mappings.clone();
+    let editor = Arc::new(Editor { mappings, settings, points, metrics, strict: true });
     let divisions = Divisions::new(reader.clone());
-    let holds = Mutex::default();
-    let maker = Arc::new(Maker { ledger, reader, divisions, mappings, settings, points, metrics, due, made, holds });
+    let (holds, bulks) = (Mutex::default(), outbox.bulks());
+    let maker = Arc::new(Maker { ledger, reader, divisions, editor, due, bulks, made, holds });
     tasks.spawn_for_good("making documents", bug, move || {
         let maker = maker.clone();
         async move { maker.run().await }

@@ -32,6 +32,30 @@ pub(super) fn ways(points: &[Point], due: &DueDocument, told_at: &[String], made
     ways
 }
 
+/// What keeps a document away where nothing is told of such records.
+const SWITCHED_OFF: &str = "the document is switched off in the record's division";
+
+/// The record is where its document is switched off: those that have it are told as when it leaves a filter of theirs.
+pub(super) fn leaving(points: &[Point], verb: Verb, told_at: &[String]) -> Ways {
+    let mut ways = Ways::default();
+    for point in points.iter().filter(|point| told_at.iter().any(|known| known == point.name())) {
+        ways.add(point.name(), Some(SWITCHED_OFF.to_owned()), true, false, of(verb, point.on_leave()));
+    }
+    ways
+}
+
+impl Ways {
+    /// Anybody is to hear of it.
+    pub(super) fn tell(&self) -> bool {
+        self.goes() || !self.left.is_empty()
+    }
+
+    /// The document itself goes somewhere.
+    pub(super) fn goes(&self) -> bool {
+        self.points.iter().any(|(_, kept_away)| kept_away.is_none())
+    }
+}
+
 /// A request that is not made again is not taken back: records alone are there, or gone.
 fn of(verb: Verb, on_leave: OnLeave) -> OnLeave {
     if verb == Verb::Sync { on_leave } else { OnLeave::Nothing }

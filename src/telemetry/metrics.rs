@@ -99,6 +99,8 @@ pub struct Publishing {
     pub untold: IntCounterVec,
     /// By document: `made`, `nothing`, `failed`, `parked`, `characters-replaced`.
     pub documents: IntCounterVec,
+    /// What documents were made without, for M3 will not give it: by program and transaction.
+    pub left_out: IntCounterVec,
     /// By point and document: `delivered`, `retry`, `failed`, `parked`.
     pub deliveries: IntCounterVec,
     /// By point and document, as all that follow: from the making of a document to its arrival.
@@ -133,6 +135,11 @@ impl Publishing {
             unsettled_oldest: made.gauges("outbox_unsettled_oldest_seconds", "Age of the oldest of them.", &["what"]),
             untold: made.counters("writes_untold_total", "Writes that no document tells of.", &["program"]),
             documents: made.counters("documents_total", "Documents by what became of them.", &["document", "outcome"]),
+            left_out: made.counters(
+                "reads_left_out_total",
+                "Reads that documents were made without, for M3 will not give what is asked.",
+                &["program", "transaction"],
+            ),
             deliveries: made.counters(
                 "deliveries_total",
                 "Attempts at deliveries by outcome.",

@@ -99,7 +99,19 @@ async fn a_write_names_its_document_and_a_delete_is_one() {
     assert!(text(&ended.stdout).contains("actionCode=\"Delete\""), "{}", text(&ended.stderr));
     let ended = of(vec!["PPS200MI/DltLine", "PUNO=2000001"]).await;
     assert!(text(&ended.stdout).contains("actionCode=\"Replace\""), "a line is a part: {}", text(&ended.stderr));
+    let ended = of(vec!["PPS200MI/ApprovePO", "PUNO=2000001"]).await;
+    let shown = text(&ended.stdout);
+    for root in ["<SyncPurchaseOrder ", "<ProcessPurchaseOrder "] {
+        assert_eq!(shown.matches(root).count(), 1, "both that are sent: {shown} {}", text(&ended.stderr));
+    }
+    assert!(shown.contains("<LogicalID>lid://mi-gateway.m3<"), "as they are sent: {shown}");
+    let ended = of(vec!["Process.PurchaseOrder", "PUNO=2000001", "--lid", "lid://other"]).await;
+    let shown = text(&ended.stdout);
+    assert!(shown.contains("<ProcessPurchaseOrder ") && shown.contains("<LogicalID>lid://other<"), "{shown}");
+    let ended = of(vec!["PPS370MI/FinishEntry", "MSGN=1", "PUNO=2000001"]).await;
+    assert!(text(&ended.stdout).contains("<SyncPurchaseOrder "), "the order that came of it: {}", text(&ended.stderr));
     let refused = [
+        (vec!["PPS370MI/FinishEntry", "MSGN=1"], "PUNO is missing: it names the document"),
         (vec!["MMS200MI/Get", "ITNO=A"], "MMS200MI/Get makes no document: it changes nothing"),
         (vec!["MMS060MI/SetBalIdAloc"], "no mapping names it"),
         (vec!["ItemMaster"], "ITNO is missing: it names the document"),
@@ -138,6 +150,38 @@ elements = [
     let ended = preview(&house, &["preview", "ItemMaster", "ITNO=A00001", "--mapping", &file]).await;
     assert!(text(&ended.stderr).contains("item.toml:6:3: MMS200MI/Get gives no field NONE"), "{}", text(&ended.stderr));
     house.stop().await;
+}
+
+#[test]
+fn two_documents_are_compared_by_the_command_as_those_in_shadow_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let document = |id: &str, name: &str| {
+        format!(
+            "<SyncItemMaster><ApplicationArea><BODID>{id}</BODID></ApplicationArea><DataArea><Sync/><ItemMaster><Name>{name}\
+             </Name><UserArea><Property><NameValue name=\"m3.PWMT\">{name}</NameValue></Property></UserArea></ItemMaster>\
+             </DataArea></SyncItemMaster>"
+        )
+    };
+    let write = |name: &str, document: String| std::fs::write(folder.path().join(name), document).expect("a file");
+    write("a.xml", document("1", "One"));
+    write("b.xml", document("2", "One"));
+    write("c.xml", document("3", "Other"));
+    write("torn.xml", document("3", "Other")[..100].to_owned());
+    let same = bod(folder.path(), &["compare", "a.xml", "b.xml"]);
+    assert_eq!((same.status.code(), text(&same.stderr).as_str()), (Some(0), "The documents say the same.\n"));
+    let other = bod(folder.path(), &["compare", "a.xml", "c.xml"]);
+    let hidden = "ItemMaster/UserArea/Property(m3.PWMT)/NameValue: \"***\" | \"***\"\n";
+    assert_eq!(text(&other.stdout), format!("ItemMaster/Name: \"One\" | \"Other\"\n{hidden}"));
+    assert_eq!((other.status.code(), text(&other.stderr).as_str()), (Some(1), "They differ in 2 places.\n"));
+    let as_json = bod(folder.path(), &["compare", "a.xml", "c.xml", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&as_json.stdout).expect("JSON");
+    assert_eq!(
+        (&told["result"], &told["differences"], as_json.status.code()),
+        (&"different".into(), &2.into(), Some(1))
+    );
+    assert_eq!(told["first"][0]["theirs"], "Other", "{told}");
+    let torn = bod(folder.path(), &["compare", "a.xml", "torn.xml"]);
+    assert!(torn.status.code() == Some(2) && text(&torn.stderr).contains("torn.xml"), "{}", text(&torn.stderr));
 }
 
 #[test]

@@ -195,6 +195,16 @@ async fn where_m3_does_not_say_whose_a_warehouse_is_it_is_the_headers() {
     named(&house, &caller, "Refused").await;
     let document = told(&house, "A00001", 1).await.remove(0);
     assert_eq!(locations(&document), ["100"; 3], "{document}");
+    let line = "mi_gateway_reads_left_out_total{program=\"MMS005MI\",transaction=\"LstWarehouses\"} 1";
+    let metrics = house.operations("/metrics").await.text();
+    assert!(metrics.contains(line), "somebody can see it: {metrics}");
+    // Once it said no and may say yes the next time: no document lacks a part for that.
+    let (house, caller) = publishing(|_| {}).await;
+    let locked = r#"{"nok":{"id":"WWH0108","field":"","text":"Warehouses are being updated"}}"#;
+    house.faults(&format!(r#"{{"rules":[{{"program":"MMS005MI","times":1,"action":{locked}}}]}}"#));
+    named(&house, &caller, "Locked").await;
+    let documents = told(&house, "A00001", 1).await;
+    assert_eq!(locations(&documents[0]), ["100_AAA", "100_AAA", "100_BBB"], "{documents:?}");
     // Of one of them it says nothing.
     let (house, caller) = publishing(by_division).await;
     let one = r#"{"WHLO":"003","DIVI":"BBB"}"#;

@@ -2,6 +2,7 @@
 
 use crate::publisher::{documents, done, folder, publishing, quiet, told};
 use mi_gateway::bod::{Filter, OnLeave};
+use mi_gateway::relay::{Mode, Rule};
 
 #[tokio::test]
 async fn a_receiver_is_told_of_a_record_that_leaves_its_filter() {
@@ -73,4 +74,35 @@ async fn whoever_has_a_record_is_told_that_it_was_deleted_though_nothing_is_left
     done(&caller, "MMS200MI/DltItm?ITNO=A00006").await;
     let gone = told(&house, "A00006", 2).await.remove(1);
     assert!(gone.contains("actionCode=\"Delete\"") && !gone.contains("Ours"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_record_that_moves_to_a_division_that_is_off_leaves_those_who_have_it_in_their_own_way() {
+    for (on_leave, expected) in [(OnLeave::Delete, 1), (OnLeave::SendOnce, 1), (OnLeave::Nothing, 0)] {
+        let (house, caller) = publishing(|settings| {
+            let mut filter = Filter::default();
+            filter.on_leave = on_leave;
+            settings.points = vec![folder("bods", &settings.state, filter)];
+            let off = Rule { division: Some("BBB".into()), mode: Some(Mode::Off), ..Rule::default() };
+            settings.publish.rules = vec![off];
+        })
+        .await;
+        done(&caller, "PPS200MI/UpdHead?PUNO=2000001&YRE1=Ours").await;
+        told(&house, "2000001", 1).await;
+        let moved = r#"{"PUNO":"2000001","DIVI":"BBB","WHLO":"777","SUNO":"S00001","CUCD":"EUR"}"#;
+        house.faults(&format!(
+            r#"{{"rules":[{{"program":"PPS200MI","transaction":"GetHead","action":{{"answer":{{"records":[{moved}]}}}}}}]}}"#
+        ));
+        for name in ["Theirs", "Again"] {
+            done(&caller, &format!("PPS200MI/UpdHead?PUNO=2000001&YRE1={name}")).await;
+            quiet(&house).await;
+        }
+        let more = documents(&house, "2000001").split_off(1);
+        assert_eq!(more.len(), expected, "{on_leave:?}: it is told once: {more:?}");
+        let of_old = |document: &String| document.contains("<AccountingEntityID>100_AAA<");
+        let deleted = |document: &String| document.contains("actionCode=\"Delete\"");
+        let is_delete = on_leave == OnLeave::Delete;
+        assert!(more.iter().all(|one| deleted(one) == is_delete && of_old(one) == is_delete), "{on_leave:?}: {more:?}");
+        house.stop().await;
+    }
 }

@@ -57,6 +57,8 @@ fn kills() -> usize {
 struct Arrived {
     id: String,
     item: String,
+    /// The company, or a division of it.
+    entity: String,
     variation: u64,
     text: String,
 }
@@ -101,10 +103,12 @@ async fn answer(
     let body = Limited::new(body, 1 << 20).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let text = String::from_utf8_lossy(&body).into_owned();
-    let (_, item) = text.split_once("<ItemID><ID ").and_then(|(_, rest)| rest.split_once('>')).unwrap_or_default();
+    let (id, item) = text.split_once("<ItemID><ID ").and_then(|(_, rest)| rest.split_once('>')).unwrap_or_default();
     let item = item.split('<').next().unwrap_or_default().to_owned();
+    let entity = id.split("accountingEntity=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    let entity = entity.to_owned();
     let variation = header("mi-variation").parse().unwrap_or_default();
-    all.lock().expect("kept").push(Arrived { id: header("webhook-id").to_owned(), item, variation, text });
+    all.lock().expect("kept").push(Arrived { id: header("webhook-id").to_owned(), item, entity, variation, text });
     let _ = held.wait_for(|held| !held).await;
     Ok(http::Response::new(Full::default()))
 }
@@ -119,7 +123,7 @@ struct World {
 }
 
 impl World {
-    async fn build() -> Self {
+    async fn build(row: Option<(&str, &str)>) -> Self {
         let (folder, tasks) = (tempfile::tempdir().expect("a folder"), Tasks::new());
         let mock = Mock::start(mock_m3::Settings::default(), &tasks).await.expect("an M3");
         let receiver = Receiver::start(&tasks).await;
@@ -146,7 +150,8 @@ impl World {
             ("POINTS__0__SECRET_FILE", "secret"),
             ("POINTS__0__ALLOW_PRIVATE", "true"),
         ];
-        let environment = environment.map(|(key, value)| (format!("MI_GATEWAY__{key}"), value.to_owned())).to_vec();
+        let environment = environment.into_iter().chain(row);
+        let environment = environment.map(|(key, value)| (format!("MI_GATEWAY__{key}"), value.to_owned())).collect();
         let world = Self { folder, mock, receiver, environment, tasks };
         let words = ["client", "add", "crash", "--group", "demo", "--out", "crash.ionapi"];
         let added = run(world.folder.path(), &words, &world.environment()).await;
@@ -261,7 +266,17 @@ const DELIVERED: &str = "outcome=\"delivered\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_a_write_is_when_the_gateway_dies_what_m3_did_is_told_in_order_and_nothing_else() {
-    let (world, known) = (World::build().await, Known::default());
+    killed_again_and_again(None, &["100"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_a_write_is_when_the_gateway_dies_each_division_is_told_in_its_order_and_all_of_them() {
+    killed_again_and_again(Some(("PUBLISH__DOCUMENTS__0__ENTITY", "division")), &["100_AAA", "100_BBB"]).await;
+}
+
+/// `entities`: those that each item has a document for.
+async fn killed_again_and_again(row: Option<(&str, &str)>, entities: &[&str]) {
+    let (world, known) = (World::build(row).await, Known::default());
     for round in 0..kills() {
         let mut live = world.live().await;
         match MOMENTS[round % MOMENTS.len()] {
@@ -281,7 +296,7 @@ async fn wherever_a_write_is_when_the_gateway_dies_what_m3_did_is_told_in_order_
         !listed.iter().any(waits)
     })
     .await;
-    holds(&world, &known, &ledger.list(&wanted).await.expect("a list"));
+    holds(&world, &known, entities, &ledger.list(&wanted).await.expect("a list"));
     ledger.close().await;
     drop(live);
     world.tasks.finish(std::time::Duration::from_secs(1)).await;
@@ -305,12 +320,12 @@ fn is_parked(entry: &Value, kind: &str) -> bool {
 }
 
 /// What was promised, held against what M3 and the receiver saw.
-fn holds(world: &World, known: &Known, listed: &[Value]) {
+fn holds(world: &World, known: &Known, entities: &[&str], listed: &[Value]) {
     let arrived = world.receiver.arrived.lock().expect("kept");
-    let mut last: BTreeMap<&str, &Arrived> = BTreeMap::new();
+    let mut last: BTreeMap<(&str, &str), &Arrived> = BTreeMap::new();
     let mut by_id: BTreeMap<&str, &str> = BTreeMap::new();
     for one in arrived.iter() {
-        let before = last.insert(&one.item, one);
+        let before = last.insert((&one.item, &one.entity), one);
         assert!(before.is_none_or(|before| before.variation <= one.variation), "{} came out of its order", one.item);
         let same = by_id.insert(&one.id, &one.text);
         assert!(same.is_none_or(|same| same == one.text), "{} is another document under the same id", one.id);
@@ -319,7 +334,9 @@ fn holds(world: &World, known: &Known, listed: &[Value]) {
     let committed = known.committed.lock().expect("kept");
     assert!(!committed.is_empty() && !known.refused.lock().expect("kept").is_empty());
     for item in committed.iter() {
-        assert!(last.contains_key(item.as_str()), "{item} was committed, and nobody was told");
+        for entity in entities {
+            assert!(last.contains_key(&(item.as_str(), *entity)), "{item} was committed, and {entity} was not told");
+        }
     }
     // Nor is anything lost of which no caller heard how it ended.
     for call in world.mock.calls().iter().filter(|call| call.transaction == ADD) {
@@ -332,9 +349,10 @@ fn holds(world: &World, known: &Known, listed: &[Value]) {
     let unsettled: Vec<&Value> = listed.iter().filter(unsettled).collect();
     assert_eq!(unsettled, [] as [&Value; 0], "what became of an item that was added can be seen at M3");
     for item in known.refused.lock().expect("kept").iter() {
-        assert!(!last.contains_key(item.as_str()), "{item} was refused, and told all the same");
+        assert!(last.keys().all(|(told, _)| told != item), "{item} was refused, and told all the same");
     }
-    for (item, document) in &last {
+    assert!(last.keys().all(|(_, entity)| entities.contains(entity)), "{:?}", last.keys());
+    for ((item, _), document) in &last {
         let now = world.m3_has(item).unwrap_or_default();
         assert!(document.text.contains(&format!(">{now}<")), "{item}: the last document says less than M3: {now}");
     }

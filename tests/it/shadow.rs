@@ -41,7 +41,7 @@ async fn message(fabric: &Fabric, item: &str, state: &str) -> Value {
         let found = listed(fabric, json!({ "key": item, "noun": "ItemMaster" })).await;
         let newest = found.iter().find(|entry| entry["kind"] == "message");
         id = newest.map(|entry| text(entry, "id").to_owned()).unwrap_or_default();
-        newest.is_some_and(|entry| entry["state"] == state)
+        newest.is_some_and(|entry| entry["compared"] == state && entry["state"] == "no-route")
     })
     .await;
     fabric.shown(&id).await

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Bod {
-    /// Read a record from M3 and print the document that it becomes. Nothing is sent.
+    /// Read a record from M3 and print the documents that it becomes, as they would be sent. Nothing is sent.
     Preview(BodPreview),
     /// Check a document: its elements, their order and their values. Ends with 1 when it has a flaw.
     Validate {
@@ -43,7 +43,8 @@ pub(in crate::cli) enum Bod {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BodPreview {
-    /// The write: MMS200MI/UpdItmBasic. Or the document's noun: ItemMaster.
+    /// The write: MMS200MI/UpdItmBasic. Or the document's noun: ItemMaster, Process.PurchaseOrder. Of a batch entry
+    /// (PPS370MI/FinishEntry) name an order that M3 has created: PUNO=….
     pub(in crate::cli) of: String,
     /// The document's key, and what else the write would send: ITNO=A1.
     #[arg(value_name = "FIELD=VALUE")]
@@ -58,7 +59,7 @@ pub(in crate::cli) struct BodPreview {
     /// A mapping file of your own: put over the shipped one of its noun, or for a noun that none is shipped for.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) mapping: Option<PathBuf>,
-    /// The logical id that the document is given.
-    #[arg(long, value_name = "LID", default_value = "lid://infor.ims.mi-gateway")]
-    pub(in crate::cli) lid: String,
+    /// Another logical id than the settings have.
+    #[arg(long, value_name = "LID")]
+    pub(in crate::cli) lid: Option<String>,
 }
