@@ -10,6 +10,7 @@ mod migrations;
 mod orders;
 mod room;
 mod sealed;
+mod theirs;
 
 use super::*;
 use crate::clock::unix_micros;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::outbox::reseal::expect as expect_seal;
 use secrecy::SecretString;
+use serde_json::json;
 
 const MARK: &str = "HUSHHUSH";
 
@@ -37,7 +38,8 @@ fn keyed() -> Intent {
     Intent { name: "intent-keyed".into(), ..intent(Some("k1"), MARK) }
 }
 
-/// A settled write with a key, one that nobody knows of, a delete that is under way with what is to go, and a document.
+/// A settled write with a key, one that nobody knows of, a delete that is under way with what is to go, a document, and one of
+/// M3's own publisher that differs from it.
 async fn fill(outbox: &Outbox) {
     new(outbox, &keyed()).await.settle(&done(MARK)).await;
     outbox.looks_with(std::sync::Arc::new(|_, _| Box::pin(async { Before::Image(format!("[{MARK:?}]")) })));
@@ -46,6 +48,11 @@ async fn fill(outbox: &Outbox) {
     unknown.due = vec![item("Sync", true)];
     new(outbox, &unknown).await.lose();
     message(outbox, 7, &format!("<a>{MARK}</a>")).await;
+    let (xml, ledger) = (format!("<b>{MARK}</b>"), outbox.ledger());
+    theirs::arrives(&ledger, "of-m3", &xml).await;
+    let pair = theirs::pair(&ledger, 1).await;
+    let different = Compared::Different { message: 1, many: 1, found: json!([MARK]) };
+    assert!(ledger.compared(&pair, &different).await.expect("kept"));
 }
 
 /// Everything that was put in comes out as it was.
@@ -58,7 +65,12 @@ async fn is_whole(outbox: &Outbox) {
     assert!(asked.fields.contains(&("CUA1".into(), MARK.into())), "{asked:?}");
     let shown = ledger.show("intent-unknown").await.expect("it is shown");
     assert!(shown["fields"].to_string().contains(MARK), "{shown}");
-    assert_eq!(ledger.show("bod-7").await.expect("it is shown")["xml"], format!("<a>{MARK}</a>"));
+    let document = ledger.show("bod-7").await.expect("it is shown");
+    assert_eq!(
+        (&document["xml"], &document["comparison"]["first"]),
+        (&json!(format!("<a>{MARK}</a>")), &json!([MARK]))
+    );
+    assert_eq!(ledger.show("of-m3").await.expect("it is shown")["xml"], format!("<b>{MARK}</b>"));
     let waits = ledger.pending("point", &[], 10).await.expect("read");
     assert_eq!(waits.iter().map(|one| one.kept.made.xml.as_str()).collect::<Vec<_>>(), [format!("<a>{MARK}</a>")]);
 }
