@@ -308,12 +308,14 @@ async fn say(
     .await?
     .last_insert_rowid();
     sqlx::query(
-        "INSERT INTO deliveries (message, point, document, record, state, changed) VALUES (?1,?2,?3,?3,'pending',?4)",
+        "INSERT INTO deliveries (message, point, document, record, state, changed, kind)
+         VALUES (?1, ?2, ?3, ?3, 'pending', ?4, ?5)",
     )
     .bind(message)
     .bind(point)
     .bind(document)
     .bind(at)
+    .bind(format!("{VERB}.{NOUN}"))
     .execute(&mut **write)
     .await?;
     Ok(())

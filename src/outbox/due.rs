@@ -112,8 +112,8 @@ pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, sinc
             WHERE value IN (SELECT value FROM json_each(?5))))
         AND company || '/' || noun NOT IN (SELECT value FROM json_each(?4)) ORDER BY since LIMIT ?3)";
 /// All documents of a record are one after the other, whatever their verbs.
-const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record, state, changed, reason)
-    SELECT ?1, ?2, ?3, min(r.id), ?4, ?5, ?6 FROM documents d JOIN documents r ON r.noun = d.noun
+const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record, state, changed, reason, kind)
+    SELECT ?1, ?2, ?3, min(r.id), ?4, ?5, ?6, d.verb || '.' || d.noun FROM documents d JOIN documents r ON r.noun = d.noun
         AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record WHERE d.id = ?3";
 pub(super) const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
 

@@ -341,8 +341,9 @@ fn holds(world: &World, known: &Known, entities: &[&str], listed: &[Value]) {
     // Nor is anything lost of which no caller heard how it ended.
     for call in world.mock.calls().iter().filter(|call| call.transaction == ADD) {
         let item = call.fields["ITNO"].as_str();
-        let told = last.contains_key(item);
-        assert_eq!(told, world.m3_has(item).is_some(), "{item}: what M3 has is told, whoever heard of it");
+        let told = entities.iter().map(|entity| last.contains_key(&(item, *entity)));
+        let is_there = world.m3_has(item).is_some();
+        assert!(told.into_iter().all(|told| told == is_there), "{item}: what M3 has is told, whoever heard of it");
     }
     let added = format!("MMS200MI/{ADD}");
     let unsettled = |entry: &&Value| is_parked(entry, "write") && entry["call"] == added;

@@ -168,9 +168,10 @@ async fn a_message_that_can_t_be_opened_is_parked_with_its_reason_and_holds_up_n
         WHERE bod_id IN ('bod-0', 'bod-1')";
     sqlx::query(torn).execute(&mut *write).await.expect("torn");
     write.commit().await.expect("commits");
-    let mut came = Vec::new();
+    let (mut came, mut busy) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let some = ledger.pending("point", &[], 1).await.expect("read");
+        let some = ledger.pending("point", &busy, 1).await.expect("read");
+        busy.extend(some.iter().map(|one| one.record));
         came.extend(some.iter().map(|one| one.kept.made.bod_id.clone()));
     }
     assert!(

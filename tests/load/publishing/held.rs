@@ -41,8 +41,8 @@ pub(crate) async fn hold(outbox: &Path, held: &Held<'_>) {
     .await
     .expect("messages");
     sqlx::query(
-        "INSERT INTO deliveries (message, point, document, record, state, changed)
-         SELECT id, ?1, document, document, 'pending', made FROM messages",
+        "INSERT INTO deliveries (message, point, document, record, state, changed, kind)
+         SELECT id, ?1, document, document, 'pending', made, verb || '.' || noun FROM messages",
     )
     .bind(held.point.to_owned())
     .execute(&mut *write)
