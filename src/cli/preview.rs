@@ -146,6 +146,7 @@ async fn read(
         match document(&preview, one, place, words, only).await {
             Ok(found) => documents.extend(found),
             Err(NotShown::Off) => none = Some(format!("{}.{} is switched off here", one.verb, one.noun)),
+            Err(NotShown::Unlike) => none = Some(format!("records like this one have no {}", one.noun)),
             Err(NotShown::Nothing(why)) => none = Some(format!("{}.{}: {why}", one.verb, one.noun)),
             Err(error) => return Err(Failure::on_the_way(error.to_string())),
         }

@@ -82,7 +82,7 @@ async fn begin(outbox: &Outbox, call: &Call, visit: &Visit) -> Result<Begun, Ref
     let due = told.iter().map(|told| Due::of(told, value)).collect();
     let intent = Intent {
         name: visit.intent(),
-        bulk: visit.bulk(),
+        bulk: visit.bulk().cloned(),
         client: call.client.clone(),
         key: key.cloned(),
         user: call.user.clone(),

@@ -145,9 +145,9 @@ impl Visit {
         }
     }
 
-    /// What the bulk call is called that this is a transaction of.
-    pub(super) fn bulk(&self) -> Option<String> {
-        self.bulk.as_ref().map(|bulk| bulk.name().to_owned())
+    /// The bulk call that this is a transaction of.
+    pub(super) fn bulk(&self) -> Option<&Arc<Bulk>> {
+        self.bulk.as_ref()
     }
 
     pub(super) fn learnt(&self) -> MutexGuard<'_, Learnt> {

@@ -231,8 +231,8 @@ impl Outbox {
                 let mut due = intent.due.clone();
                 // It is on the disk, and is not held until M3 has answered and the outcome is written.
                 due.iter_mut().for_each(|due| due.before = None);
-                let keyed = intent.key.is_some();
-                Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true, sent: false }))
+                let (keyed, bulk) = (intent.key.is_some(), intent.bulk.clone());
+                Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true, sent: false, bulk }))
             }
             Ok(Ok(before)) => self.again(before, fingerprint.as_deref()),
             Ok(Err(why)) => self.answered(intent).await?.ok_or(Error::Unwritten(why)),
@@ -313,7 +313,7 @@ impl Outbox {
             fields,
             i64::from(whole),
             due,
-            intent.bulk,
+            intent.bulk.as_ref().map(|bulk| bulk.name()),
         ]);
         let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
         Ok(Line { id, values, key, fingerprint })

@@ -1,11 +1,13 @@
 //! One write that is about to happen, and what became of it.
 
+use super::bulks::Bulk;
 use super::desk::Outbox;
 use super::writer::Settled;
 use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a caller calls a request, so that he may send it again.
 #[derive(Clone, PartialEq, Eq)]
@@ -159,7 +161,7 @@ pub struct Intent {
     /// As the caller is told.
     pub name: String,
     /// The bulk call that it is a transaction of.
-    pub bulk: Option<String>,
+    pub bulk: Option<Arc<Bulk>>,
     pub client: ClientId,
     pub key: Option<IdempotencyKey>,
     pub user: M3User,
@@ -219,6 +221,8 @@ pub struct Pledge {
     pub(super) keyed: bool,
     pub(super) open: bool,
     pub(super) sent: bool,
+    /// It runs until what came of its writes is on the disk.
+    pub(super) bulk: Option<Arc<Bulk>>,
 }
 
 impl Pledge {
@@ -251,7 +255,8 @@ impl Pledge {
             );
         }
         let due = if committed { std::mem::take(&mut self.due) } else { Vec::new() };
-        self.outbox.settle(Settled::Known { id: self.id, outcome: outcome.clone(), due, unnamed }, awaited).await;
+        let (id, outcome, bulk) = (self.id, outcome.clone(), self.bulk.take());
+        self.outbox.settle(Settled::Known { id, outcome, due, unnamed, bulk }, awaited).await;
     }
 
     /// It did not reach M3: as if it had never been meant.

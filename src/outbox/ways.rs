@@ -269,7 +269,7 @@ async fn beside(
     taken.found.sort_by_key(|one| one.kept.id);
     let mut weight = 0;
     let fits = taken.found.iter().take(room.most).take_while(|one| {
-        let room = weight < room.bytes;
+        let room = weight < room.bytes.max(1);
         weight += one.kept.made.xml.len();
         room
     });

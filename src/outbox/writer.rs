@@ -2,6 +2,7 @@
 //!
 //! Invariant: nobody hears "kept" before the commit; what was settled and could not be written is kept and tried again.
 
+use super::bulks::Bulk;
 use super::entries::{enter, marks};
 use super::error::Error;
 use super::intent::{Due, Outcome};
@@ -69,6 +70,8 @@ pub(super) enum Settled {
         outcome: Outcome,
         due: Vec<Due>,
         unnamed: bool,
+        /// Documents of it wait until this is written.
+        bulk: Option<Arc<Bulk>>,
     },
     Unknown {
         id: i64,
@@ -199,7 +202,7 @@ impl Writer {
             match one {
                 Settled::Withdrawn { id } => gone.push(*id),
                 Settled::Unknown { id } => known.push(json!([id, "unknown", Value::Null])),
-                Settled::Known { id, outcome, due: documents, unnamed } => {
+                Settled::Known { id, outcome, due: documents, unnamed, bulk: _ } => {
                     let (state, why) = match outcome {
                         Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED)),
                         Outcome::Done { .. } => ("committed", None),

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 /// A longer BODID is taken by nobody.
 const MOST_BODID: usize = 255;
+pub(super) const UNLIKE: &str = "records like this one have no document";
 pub(super) const OFF: &str = "the document is switched off here";
 
 /// What documents are written by.
@@ -78,7 +79,7 @@ impl Editor {
         // What is gone is told to whoever has it, and needs nothing to be seen of it.
         let told = gone && (!due.told_at.is_empty() || due.editions.iter().any(|known| !known.told_at.is_empty()));
         if !(told || bound.has_document(&key, &rows)) {
-            return Err(NotMade::Nothing("records like this one have no document"));
+            return Err(NotMade::Nothing(UNLIKE));
         }
         let reading = Reading { due, name, verb, bound: &bound, rows: &rows, key: &key, gone };
         let editions = if mapping.has_division() {

@@ -3,7 +3,7 @@
 //! Invariant: they are read, planned and composed by what makes those that are sent.
 
 use super::divisions::Divisions;
-use super::editions::{Editor, OFF};
+use super::editions::{Editor, OFF, UNLIKE};
 use super::error::Error;
 use super::maker::NotMade;
 use super::publisher::{Mode, Rule, Settings};
@@ -34,6 +34,9 @@ pub struct Previewed {
 pub enum NotShown {
     #[error(transparent)]
     Read(#[from] Error),
+    /// Records like this one have no such document.
+    #[error("records like this one have no document")]
+    Unlike,
     /// There would be none.
     #[error("{0}")]
     Nothing(&'static str),
@@ -72,6 +75,7 @@ impl Preview {
         found.gone |= deletes;
         let editions = editor.write(&due, &name, &found, unix_micros() / 1_000).map_err(|why| match why {
             NotMade::Nothing(why) if why == OFF => NotShown::Off,
+            NotMade::Nothing(why) if why == UNLIKE => NotShown::Unlike,
             NotMade::Nothing(why) => NotShown::Nothing(why),
             NotMade::Trouble(why) | NotMade::Away(why) | NotMade::Apart(_, why) => NotShown::Failed(why),
         })?;

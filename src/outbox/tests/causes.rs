@@ -167,9 +167,9 @@ async fn a_record_is_told_once_every_bulk_call_that_has_written_to_it_is_over() 
     let outbox = outbox(folder.path()).await;
     let ledger = outbox.ledger();
     let calls = ["a", "b"].map(|name| outbox.bulk(name));
-    for (name, bulk) in [("a-1", Some("a")), ("b-1", Some("b")), ("alone", None), ("a-2", Some("a"))] {
+    for (name, bulk) in [("a-1", calls.first()), ("b-1", calls.last()), ("alone", None), ("a-2", calls.first())] {
         let due = vec![item("Sync", false)];
-        let mut pledge = new(&outbox, &Intent { bulk: bulk.map(str::to_owned), due, ..intent(None, name) }).await;
+        let mut pledge = new(&outbox, &Intent { bulk: bulk.cloned(), due, ..intent(None, name) }).await;
         pledge.keyed = true;
         pledge.settle(&done("C1")).await;
     }
@@ -194,7 +194,7 @@ async fn a_record_is_told_once_every_bulk_call_that_has_written_to_it_is_over() 
     assert_eq!(due(outbox.bulks().running()).await.len(), 1, "{again:?} has not written to it");
     // Of many that came one after the other the last are known, and no list grows for ever.
     for at in 0..100 {
-        let (bulk, due) = (Some(format!("many-{at}")), vec![item("Sync", false)]);
+        let (bulk, due) = (Some(outbox.bulk(&format!("many-{at}"))), vec![item("Sync", false)]);
         let mut pledge = new(&outbox, &Intent { bulk, due, ..intent(None, &format!("many-{at}-1")) }).await;
         pledge.keyed = true;
         pledge.settle(&done("C1")).await;
