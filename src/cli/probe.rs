@@ -59,7 +59,8 @@ async fn guard(settings: &Settings, set: Option<&Set>, of: (&m3::Client, &Catalo
             return found.fault(GUARD.0, GUARD.1, error.to_string(), "see [m3.users], and MNS150");
         }
     }
-    let reader = Reader::new(m3.clone(), catalog.clone(), user.clone());
+    let metrics = Arc::new(Metrics::new());
+    let reader = Reader::new(m3.clone(), catalog.clone(), user.clone(), metrics);
     for (read, key, what_for) in asked_as_guard(set) {
         let name = format!("{}/{}", read.0, read.1);
         match tried(&reader, catalog, read, &key, place).await {
