@@ -192,6 +192,6 @@ pub(super) const STEPS: &[&str] = &["
     // Kinds of documents that are left alone at a point are not looked through for others.
     "
     ALTER TABLE deliveries ADD COLUMN kind TEXT NOT NULL DEFAULT '';
-    UPDATE deliveries SET kind = (SELECT verb || '.' || noun FROM messages WHERE id = deliveries.message);
+    UPDATE deliveries SET kind = coalesce((SELECT verb || '.' || noun FROM messages WHERE id = deliveries.message), '');
     CREATE INDEX deliveries_of_kind ON deliveries (point, kind, message) WHERE state IN ('pending', 'replayed', 'sent');
 "];

@@ -71,6 +71,7 @@ pub(super) enum Settled {
         due: Vec<Due>,
         unnamed: bool,
         /// Documents of it wait until this is written.
+        #[expect(dead_code, reason = "when it goes is what counts")]
         bulk: Option<Arc<Bulk>>,
     },
     Unknown {
