@@ -7,7 +7,7 @@ use super::super::visit::Visit;
 use super::inflate::{Bad, inflate, plain};
 use super::judge::{Judged, judge};
 use super::message::{Message, Packing};
-use super::{ImsCall, Inbound, Role, read, surface, tenant};
+use super::{ImsCall, Inbound, Role, Sender, read, surface, tenant};
 use crate::bod::{Area, Confirmation, Identity, confirm};
 use crate::clock::unix_micros;
 use crate::model::Principal;
@@ -129,12 +129,7 @@ impl Inbound {
                 outcome
             }
             Ok(Taken::Other) => return Err(unreadable("Its messageId stands for another message.".to_owned())),
-            Ok(Taken::NotTheirs { bod_id }) => {
-                let labels = [sender.point().unwrap_or("(none)"), "(unknown)", "refused"];
-                self.metrics.publishing.confirmations.with_label_values(&labels).inc();
-                let detail = format!("No document {} was sent to this client's point.", shown(&bod_id));
-                return Err(self.refused(who, visit, "not-its-document", Problem::new(Kind::NotItsDocument, detail)));
-            }
+            Ok(Taken::NotTheirs { bod_id }) => return Err(self.not_theirs(sender, &bod_id, who, visit)),
             Err(error) => {
                 tracing::error!(request = cause, %error, "what a receiver said could not be written down");
                 let problem = Problem::new(Kind::OutboxUnavailable, "The message could not be kept.");
@@ -146,6 +141,13 @@ impl Inbound {
             return Err(Problem::new(Kind::NotConfigured, detail).answer(visit));
         }
         Ok(())
+    }
+
+    fn not_theirs(&self, sender: &Sender, bod_id: &str, who: &Principal, visit: &Visit) -> Response {
+        let labels = [sender.point().unwrap_or("(none)"), "(unknown)", "refused"];
+        self.metrics.publishing.confirmations.with_label_values(&labels).inc();
+        let detail = format!("No document {} was sent to this client's point.", shown(bod_id));
+        self.refused(who, visit, "not-its-document", Problem::new(Kind::NotItsDocument, detail))
     }
 
     fn told(&self, one: &Answered, request: &str, who: &Principal) {
