@@ -14,7 +14,16 @@ use crate::policy::{Ask, Fact, Set, says_place};
 use crate::translate;
 use std::sync::Arc;
 
-const SITES: [(&str, Of); 2] = [("FACI", Of::Facility), ("WHLO", Of::Warehouse)];
+/// Where something is, and from where or to where it goes. The supplying and the main warehouse of an item (`SUWH`, `REWH`)
+/// are what it is planned by, and may well be another division's.
+const SITES: [(&str, Of); 6] = [
+    ("FACI", Of::Facility),
+    ("WHLO", Of::Warehouse),
+    ("FWHL", Of::Warehouse),
+    ("STWH", Of::Warehouse),
+    ("TWHL", Of::Warehouse),
+    ("TWLO", Of::Warehouse),
+];
 /// Where sites themselves are written: one that M3 doesn't know yet is about to be made.
 const MASTERS: [&str; 2] = ["CRS008MI", "MMS005MI"];
 

@@ -49,6 +49,14 @@ async fn nobody_writes_to_a_site_of_a_division_that_he_would_be_refused_in() {
         branch.send(Method::POST, "/m3api-rest/v2/execute", &headers, Bytes::from(body.to_string())).await.json();
     assert_eq!(bulk["results"][0]["errorType"], "PolicyDenied", "{bulk}");
     assert_eq!(bulk["nrOfSuccessfullTransactions"], 1, "each is decided by itself: {bulk}");
+    // Nor may goods come from there.
+    let line = async |from: &str| {
+        let line = "OIS100MI/AddOrderLine;cono=100;divi=AAA?ORNO=1000001&ITNO=A00001&ORQT=1&WHLO=001";
+        branch.m3(&format!("{line}&FWHL={from}")).await
+    };
+    let reply = line("003").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{}", reply.text());
+    assert_ne!(line("001").await.status, StatusCode::FORBIDDEN);
     let all = office.m3(&moved("003")).await;
     assert_eq!(
         all.json()["nrOfSuccessfullTransactions"],
