@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// For so long at most documents wait for a bulk.
-const LONGEST: Duration = Duration::from_secs(900);
+/// For so long at most a document waits for bulks, be it one or one after the other.
+pub(super) const LONGEST: Duration = Duration::from_secs(900);
 
 #[derive(Default)]
 pub(super) struct Known {

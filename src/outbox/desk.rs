@@ -218,7 +218,6 @@ impl Outbox {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (told, answer) = oneshot::channel();
         let line = self.line(id, intent)?;
-        let fingerprint = line.fingerprint.clone();
         self.0.orders.try_send(Order::Open { row: line, told }).map_err(|error| match error {
             TrySendError::Full(_) => Error::Full,
             TrySendError::Closed(_) => Error::Unwritten("its writer has ended".to_owned()),
@@ -234,7 +233,7 @@ impl Outbox {
                 let (keyed, bulk) = (intent.key.is_some(), intent.bulk.clone());
                 Ok(Opened::New(Pledge { id, outbox: self.clone(), due, keyed, open: true, sent: false, bulk }))
             }
-            Ok(Ok(before)) => self.again(before, fingerprint.as_deref()),
+            Ok(Ok(before)) => self.again(before, intent),
             Ok(Err(why)) => self.answered(intent).await?.ok_or(Error::Unwritten(why)),
             Err(_) => Err(Error::Unwritten("its writer met a bug, or the gateway is going down".to_owned())),
         }
@@ -251,15 +250,16 @@ impl Outbox {
             .fetch_optional(self.0.store.read())
             .await?;
         let Some(row) = row else { return Ok(None) };
-        self.again(before(&row)?, Some(&self.fingerprint(intent))).map(Some)
+        self.again(before(&row)?, intent).map(Some)
     }
 
-    fn again(&self, before: Answer, fingerprint: Option<&str>) -> Result<Opened, Error> {
+    fn again(&self, before: Answer, intent: &Intent) -> Result<Opened, Error> {
         let Answer::Before { id, name, state, outcome, fingerprint: of_before } = before else {
             return Err(Error::Damaged("key"));
         };
         self.count("repeated");
-        if of_before.as_deref() != fingerprint {
+        let same = of_before.is_some_and(|of| of == self.fingerprint(intent) || of == self.former_fingerprint(intent));
+        if !same {
             return Ok(Opened::OtherRequest);
         }
         Ok(match state.as_str() {
@@ -316,7 +316,7 @@ impl Outbox {
             intent.bulk.as_ref().map(|bulk| bulk.name()),
         ]);
         let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
-        Ok(Line { id, values, key, fingerprint })
+        Ok(Line { id, values, key })
     }
 
     pub(super) async fn settle(&self, settled: Settled, awaited: bool) {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a document stays due until one of a later reading is kept.
 
+use super::bulks::LONGEST;
 use super::editions::{Edition, Known, row_of};
 use super::error::Error;
 use super::evidence::Seen;
@@ -96,7 +97,7 @@ macro_rules! due {
             "SELECT d.*, (SELECT max(r.variation) FROM documents r WHERE r.noun = d.noun
                 AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record) AS newest
              FROM documents d WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
-                AND (last <= ?2 OR since <= ?3) AND (d.bulks IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
+                AND (last <= ?2 OR since <= ?3) AND (d.bulks IS NULL OR since <= ?7 OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
                     WHERE value IN (SELECT value FROM json_each(?6)))) AND company || '/' || noun ",
             $of,
             " ORDER BY since, id LIMIT ?4"
@@ -108,7 +109,7 @@ pub(super) const DUE: &str = due!("NOT IN (SELECT value FROM json_each(?5))");
 pub(super) const DUE_OF: &str = due!("= ?5");
 pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
     (SELECT next_try, last, since FROM documents d WHERE since IS NOT NULL AND parked = 0
-        AND (d.bulks IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
+        AND (d.bulks IS NULL OR since <= ?6 OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
             WHERE value IN (SELECT value FROM json_each(?5))))
         AND company || '/' || noun NOT IN (SELECT value FROM json_each(?4)) ORDER BY since LIMIT ?3)";
 /// All documents of a record are one after the other, whatever their verbs.
@@ -140,6 +141,7 @@ impl Ledger {
                 .bind(most)
                 .bind(of)
                 .bind(json!(beside.bulks).to_string())
+                .bind(now().saturating_sub(millis(LONGEST)))
                 .fetch_all(self.store.read())
                 .await
         };
@@ -179,6 +181,7 @@ impl Ledger {
             .bind(SOONEST)
             .bind(json!(beside.held).to_string())
             .bind(json!(beside.bulks).to_string())
+            .bind(now().saturating_sub(millis(LONGEST)))
             .fetch_one(self.store.read())
             .await?;
         Ok(at.map(until))

@@ -18,6 +18,14 @@ impl Outbox {
         self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields, user]).to_string())
     }
 
+    /// The same as the releases before said it, which did not look at the user.
+    pub(super) fn former_fingerprint(&self, intent: &Intent) -> String {
+        let place = (intent.place.company.number(), intent.place.division.as_str());
+        let fields: Vec<(&str, &str)> =
+            intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields]).to_string())
+    }
+
     /// What stands for the key that a client did not give: of this `_rid` and of what is asked with it.
     pub fn key_of_rid(&self, rid: &str, said: &str) -> Option<IdempotencyKey> {
         IdempotencyKey::of_rid(rid, || self.tag(&json!([rid, said]).to_string()))

@@ -53,7 +53,6 @@ pub(super) struct Line {
     pub(super) id: i64,
     pub(super) values: Value,
     pub(super) key: Option<(String, String, String, u32)>,
-    pub(super) fingerprint: Option<String>,
 }
 
 #[derive(Debug)]

@@ -10,6 +10,11 @@ pub(super) fn wait(tries: u32, longest: Duration) -> Duration {
     spread(tries, longest, Uuid::new_v4().as_u128() as u64)
 }
 
+/// The least time that so many tries take, one after the other.
+pub(super) fn least(tries: u32, longest: Duration) -> Duration {
+    (0..tries.min(64)).map(|tried| spread(tried, longest, 0)).sum()
+}
+
 /// As `wait`, by how long it has been tried: for that of which no try is counted.
 pub(super) fn wait_by_age(age: Duration, longest: Duration) -> Duration {
     let doublings = (age.as_millis() / u128::from(FIRST)).checked_ilog2().unwrap_or_default();
@@ -35,6 +40,13 @@ mod tests {
             let wait = spread(tries, longest, chance);
             let whole = Duration::from_millis(FIRST << tries.min(20)).min(longest);
             prop_assert!(wait <= whole && wait >= whole / 2, "{wait:?} of {whole:?}");
+        }
+
+        #[test]
+        fn the_last_tries_come_after_the_least_time_of_those_before(tries in 1_u32..30, chances: u64) {
+            let longest = Duration::from_secs(600);
+            let took: Duration = (0..tries).map(|tried| spread(tried, longest, chances)).sum();
+            prop_assert!(took >= least(tries, longest) && least(tries, longest) < least(tries + 1, longest));
         }
     }
 }

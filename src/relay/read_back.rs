@@ -1,5 +1,6 @@
 //! Reading a document's record back: each read of its mapping in turn, as one user, in one place.
 
+use super::backoff::least;
 use super::error::{Error, Refusal};
 use super::proven::cut;
 use crate::bod::{Bound, Mapping, Read, Rows};
@@ -23,8 +24,10 @@ pub struct Reader {
     user: M3User,
     /// Lists of a whole company, each with the layout that it was read with.
     lists: Cache<(ProgramName, TransactionName, Company, Division), Part>,
-    /// Since when M3 refuses what documents can do without, though it may be given the next time.
-    refused: Cache<(ProgramName, TransactionName, Company), Instant>,
+    /// Since when M3 refuses what the document of a record can do without, though it may be given the next time.
+    refused: Cache<(ProgramName, TransactionName, Company, Box<str>), Instant>,
+    /// What is refused for so long, and never given meanwhile, is refused for good.
+    passes: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -97,13 +100,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Lists that are kept, and how long: what they tell (which division a warehouse is of) changes about never.
 const LISTS: u64 = 64;
 const KEPT: Duration = Duration::from_secs(600);
-/// What is refused for so long, and never given meanwhile, is refused for good.
 const PASSES: Duration = Duration::from_secs(600);
+/// Records of which something is refused that are known at a time.
+const REFUSED: u64 = 4_096;
 
 impl Reader {
     pub fn new(m3: m3::Client, catalog: Catalog, user: M3User, metrics: Arc<Metrics>) -> Self {
         let lists = Cache::builder().max_capacity(LISTS).time_to_live(KEPT).build();
-        Self { m3, catalog, user, lists, refused: Cache::new(LISTS), metrics }
+        Self { m3, catalog, user, lists, refused: Cache::new(REFUSED), passes: PASSES, metrics }
+    }
+
+    /// For whoever gives up after so many tries: no document is given up for what it can do without.
+    #[must_use]
+    pub(super) fn with_tries(mut self, tries: u32) -> Self {
+        self.passes = least(tries.saturating_sub(2), PASSES).min(PASSES);
+        self
     }
 
     /// The layouts that a mapping's reads have in this M3, in their order.
@@ -142,7 +153,7 @@ impl Reader {
                 self.once(read, layout, place).await?
             } else {
                 let asked = self.ask(at == 0, layout, place, &inputs).await;
-                self.given(read, place, asked)?
+                self.given(read, place, key, asked)?
             };
             back.parts.push((layout.clone(), records));
         }
@@ -161,15 +172,21 @@ impl Reader {
             return Ok(records);
         }
         let asked = self.ask(false, layout, place, &[]).await;
-        let records = self.given(read, place, asked)?;
+        let records = self.given(read, place, &[], asked)?;
         self.lists.insert(name, (layout.clone(), records.clone()));
         Ok(records)
     }
 
     /// What documents can do without is left out where M3 will not give it. What it only can't give now is asked for again:
     /// no document lacks a part for one refusal.
-    fn given(&self, read: &Read, place: Place, asked: Result<Vec<Record>, Error>) -> Result<Arc<Vec<Record>>, Error> {
-        let name = (read.program(), read.transaction(), place.company);
+    fn given(
+        &self,
+        read: &Read,
+        place: Place,
+        key: &[&str],
+        asked: Result<Vec<Record>, Error>,
+    ) -> Result<Arc<Vec<Record>>, Error> {
+        let name = (read.program(), read.transaction(), place.company, key.join("\u{1f}").into_boxed_str());
         let error = match asked {
             Ok(records) => {
                 self.refused.invalidate(&name);
@@ -180,13 +197,13 @@ impl Reader {
         let lasting = match error.refusal().filter(|_| read.is_optional()) {
             Some(Refusal::Absent) => return Ok(Arc::default()),
             Some(Refusal::Lasting) => true,
-            Some(Refusal::Passing) => self.refused.get_with(name, Instant::now).elapsed() >= PASSES,
+            Some(Refusal::Passing) => self.refused.get_with(name.clone(), Instant::now).elapsed() >= self.passes,
             None => false,
         };
         if !lasting {
             return Err(error);
         }
-        let (program, transaction, company) = name;
+        let (program, transaction, company, _) = name;
         self.metrics.publishing.left_out.with_label_values(&[program.as_str(), transaction.as_str()]).inc();
         tracing::warn!(%program, %transaction, %company, %error, "documents are made without it: M3 will not give it");
         Ok(Arc::default())

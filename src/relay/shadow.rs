@@ -60,8 +60,9 @@ impl Comparer {
     async fn pair(&self, pair: Pair) -> Result<(), outbox::Error> {
         let secrets = self.secrets.get(&pair.noun).unwrap_or(&self.unknown).clone();
         // A document of thousands of lines takes longer than requests may wait for the thread.
-        let compared = tokio::task::spawn_blocking(move || (found(&pair, &secrets), pair)).await;
-        let Ok((found, pair)) = compared else { return Ok(()) };
+        let beside = pair.clone();
+        let compared = tokio::task::spawn_blocking(move || found(&beside, &secrets)).await;
+        let found = compared.unwrap_or_else(|_| Compared::Never("it met a bug of the gateway's".to_owned()));
         if !self.ledger.compared(&pair, &found).await? {
             return Ok(());
         }

@@ -57,6 +57,7 @@ pub fn start(
     }
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
     let mappings = settings.mappings.clone();
+    let reader = reader.with_tries(settings.tries);
     let editor = Arc::new(Editor { mappings, settings, points, metrics, strict: true });
     let divisions = Divisions::new(reader.clone());
     let (holds, bulks) = (Mutex::default(), outbox.bulks());

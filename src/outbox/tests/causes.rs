@@ -200,6 +200,12 @@ async fn a_record_is_told_once_every_bulk_call_that_has_written_to_it_is_over() 
         pledge.settle(&done("C1")).await;
     }
     assert!(due(vec!["many-99".into()]).await.is_empty());
+    // However many come one after the other: after a while it is told all the same.
+    let mut write = ledger.store.write().await.expect("a transaction");
+    let earlier = "UPDATE documents SET since = since - 900000 WHERE since IS NOT NULL";
+    sqlx::raw_sql(earlier).execute(&mut *write).await.expect("as if a quarter of an hour ago");
+    write.commit().await.expect("commits");
+    assert_eq!(due(vec!["many-99".into()]).await.len(), 1);
     let known = "SELECT json_array_length(bulks) FROM documents WHERE bulks IS NOT NULL";
     let (known,): (i64,) = sqlx::query_as(known).fetch_one(ledger.store.read()).await.expect("a row");
     assert_eq!(known, 64);

@@ -39,6 +39,26 @@ async fn a_key_is_free_again_when_its_time_is_over_and_no_earlier() {
 }
 
 #[tokio::test]
+async fn a_key_stands_for_the_write_of_one_user_and_for_what_an_earlier_release_kept_under_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let first = intent(Some("k"), "first");
+    new(&outbox, &first).await.settle(&done("C1")).await;
+    until("it is settled", || async { count(folder.path(), "state = 'committed'").await == 1 }).await;
+    let as_another = Intent { user: M3User::parse("OTHER").expect("a user"), ..first.clone() };
+    assert!(matches!(outbox.open(&as_another).await, Ok(Opened::OtherRequest)));
+    let store = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    let mut write = store.write().await.expect("a transaction");
+    sqlx::query("UPDATE intents SET fingerprint = ?")
+        .bind(outbox.former_fingerprint(&first))
+        .execute(&mut *write)
+        .await
+        .expect("as it was kept");
+    write.commit().await.expect("commits");
+    assert!(matches!(outbox.open(&first).await, Ok(Opened::Settled(_))));
+}
+
+#[tokio::test]
 async fn a_key_whose_write_nobody_knows_of_is_never_free() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = outbox(folder.path()).await;
