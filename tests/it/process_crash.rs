@@ -67,7 +67,8 @@ struct Arrived {
 struct Receiver {
     url: String,
     arrived: Arc<Mutex<Vec<Arrived>>>,
-    holds: watch::Sender<bool>,
+    /// The item whose documents get no answer yet.
+    holds: watch::Sender<String>,
 }
 
 impl Receiver {
@@ -75,7 +76,7 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let arrived = Arc::new(Mutex::new(Vec::new()));
-        let (holds, held) = watch::channel(false);
+        let (holds, held) = watch::channel(String::new());
         let (all, connections) = (arrived.clone(), tasks.clone());
         tasks.spawn_until_stop(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -97,7 +98,7 @@ impl Receiver {
 async fn answer(
     request: Request<hyper::body::Incoming>,
     all: Arc<Mutex<Vec<Arrived>>>,
-    mut held: watch::Receiver<bool>,
+    mut held: watch::Receiver<String>,
 ) -> Result<http::Response<Full<bytes::Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, 1 << 20).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -108,8 +109,9 @@ async fn answer(
     let entity = id.split("accountingEntity=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
     let entity = entity.to_owned();
     let variation = header("mi-variation").parse().unwrap_or_default();
+    let own = item.clone();
     all.lock().expect("kept").push(Arrived { id: header("webhook-id").to_owned(), item, entity, variation, text });
-    let _ = held.wait_for(|held| !held).await;
+    let _ = held.wait_for(|held| *held != own).await;
     Ok(http::Response::new(Full::default()))
 }
 
@@ -206,7 +208,7 @@ impl World {
             Moment::Answered => {
                 self.faults(&format!(r#"{{"rules":[{{"transaction":"{ADD}","times":1,"latency_ms":200}}]}}"#));
             }
-            Moment::BeingDelivered | Moment::Delivered => drop(self.receiver.holds.send(true)),
+            Moment::BeingDelivered | Moment::Delivered => drop(self.receiver.holds.send(item.clone())),
             Moment::UnderLoad => {}
         }
         let delivered = live.metric("mi_gateway_deliveries_total", DELIVERED).await;
@@ -229,7 +231,7 @@ impl World {
                     until("the document is on its way", || async { self.receiver.has(&item) }).await;
                     if moment == Moment::Delivered {
                         held = Some(outbox.write().await.expect("alone"));
-                        let _ = self.receiver.holds.send(false);
+                        let _ = self.receiver.holds.send(String::new());
                         until("it was taken", || async {
                             live.metric("mi_gateway_deliveries_total", DELIVERED).await > delivered
                         })
@@ -252,7 +254,7 @@ impl World {
         }
         live.process.child.wait().await.expect("killed");
         drop(held);
-        let _ = self.receiver.holds.send(false);
+        let _ = self.receiver.holds.send(String::new());
         self.faults(r#"{"rules":[]}"#);
         let at_m3 = self.m3_has(&item).is_some();
         let not_done = matches!(moment, Moment::BeforeItsIntent | Moment::BehindItsIntent);
