@@ -74,7 +74,13 @@ impl Ways {
                 self.points.push((name.clone(), kept_away));
                 self.left.push(name);
             }
-            _ => self.points.push((name, kept_away)),
+            _ => {
+                self.points.push((name.clone(), kept_away));
+                // It keeps what it has, and is told once that is gone.
+                if leaves && !deleted {
+                    self.told_at.push(name);
+                }
+            }
         }
     }
 }
@@ -100,7 +106,9 @@ mod tests {
             let leaves = added(false, true, false, on_leave);
             assert_eq!(goes(&leaves), on_leave == OnLeave::SendOnce, "{on_leave:?}");
             assert_eq!(leaves.left.len(), usize::from(on_leave == OnLeave::Delete), "{on_leave:?}");
-            assert!(leaves.told_at.is_empty(), "it is told once: {on_leave:?}");
+            let keeps = usize::from(on_leave == OnLeave::Nothing);
+            assert_eq!(leaves.told_at.len(), keeps, "who was told that it left has it no more: {on_leave:?}");
+            assert!(added(false, true, true, on_leave).told_at.is_empty(), "what is gone is nowhere: {on_leave:?}");
             assert!(added(true, true, true, on_leave).told_at.is_empty(), "what is gone is nowhere: {on_leave:?}");
         }
     }
