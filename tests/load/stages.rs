@@ -427,7 +427,7 @@ fn audited(bencher: Bencher<'_, '_>, what: &str) {
     let program = ProgramName::parse("CRS610MI").expect("a program");
     let transaction = TransactionName::parse("GetBasicData").expect("a transaction");
     let rules = ["demo-reads".into()];
-    let wait = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let wait = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     bencher.bench_local(|| {
         let mut ticket = log.record(&audit::Decision {
             call: "0192e5a0-0000-7000-8000-000000000000",
