@@ -125,7 +125,8 @@ impl Fabric {
         })
         .await;
         let bod_id = found.expect("it was found");
-        until("it is delivered", async || self.state(&bod_id).await != "sent").await;
+        let under_way = ["pending", "sent", "replayed"];
+        until("it is delivered", async || !under_way.contains(&self.state(&bod_id).await.as_str())).await;
         bod_id
     }
 

@@ -42,7 +42,11 @@ async fn nobody_speaks_of_what_was_sent_to_another_or_as_somebody_else() {
     stranger.token = None;
     assert_eq!(posted(&stranger, body).await.status, StatusCode::UNAUTHORIZED);
     let way = fabric.way(&bod_id).await;
-    assert_eq!((text(&way, "state"), states(&way).as_str()), ("delivered", "sent delivered"), "nothing came of it");
+    // On a machine that is busy it may have taken more than one try.
+    assert!(
+        text(&way, "state") == "delivered" && states(&way).ends_with("sent delivered"),
+        "nothing came of it: {way}"
+    );
     // A token for messages is good for nothing else.
     assert_eq!(fabric.wms.m3("CRS610MI/GetBasicData?CUNO=C00001").await.status, StatusCode::FORBIDDEN);
     fabric.house.stop().await;
