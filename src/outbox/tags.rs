@@ -5,25 +5,28 @@ use super::error::Error;
 use super::intent::{IdempotencyKey, Intent};
 use crate::store::write_private;
 use aws_lc_rs::{hmac, rand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 
 impl Outbox {
     /// Of all that makes two requests the same.
     pub(super) fn fingerprint(&self, intent: &Intent) -> String {
-        let user = intent.user.as_str();
-        let place = (intent.place.company.number(), intent.place.division.as_str());
-        let fields: Vec<(&str, &str)> =
-            intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields, user]).to_string())
+        self.tagged(intent, &[intent.user.as_str()])
     }
 
     /// The same as the releases before said it, which did not look at the user.
     pub(super) fn former_fingerprint(&self, intent: &Intent) -> String {
+        self.tagged(intent, &[])
+    }
+
+    fn tagged(&self, intent: &Intent, more: &[&str]) -> String {
         let place = (intent.place.company.number(), intent.place.division.as_str());
         let fields: Vec<(&str, &str)> =
             intent.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        self.tag(&json!([intent.program.as_str(), intent.transaction.as_str(), place, fields]).to_string())
+        let mut said =
+            vec![json!(intent.program.as_str()), json!(intent.transaction.as_str()), json!(place), json!(fields)];
+        said.extend(more.iter().map(|word| json!(word)));
+        self.tag(&Value::from(said).to_string())
     }
 
     /// What stands for the key that a client did not give: of this `_rid` and of what is asked with it.
