@@ -6,7 +6,7 @@ use crate::model::{
     Claim, ClientId, Company, Division, Effect, FieldName, M3User, Place, ProgramName, TransactionLayout,
     TransactionName,
 };
-use crate::policy::{Ask, Asker, Decision, Fact, Near, NoValue, Set};
+use crate::policy::{Ask, Asker, Carries, Decision, Fact, Near, NoValue, Set};
 use crate::translate::{self, Asked, Fault, RequestFault};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Answer {
     pub near: Vec<Near>,
     /// The read that is made before the decision.
     pub reads: Option<Arc<Fact>>,
+    /// Whether such a call carries the division that it says.
+    pub carries: Carries,
 }
 
 /// Why there is no decision.
@@ -115,7 +117,8 @@ pub fn ask(
     let decision = set.decide(&ask);
     let by_default = !decision.allowed && decision.rules.is_empty();
     let near = if by_default { set.nearest(&ask, NEAREST) } else { Vec::new() };
-    Ok(Answer { decision, place, near, reads: set.wants_record(&ask) })
+    let carries = Carries::of(&layout, ask.effect);
+    Ok(Answer { decision, place, near, reads: set.wants_record(&ask), carries })
 }
 
 /// What a caller may do with a transaction in a place.

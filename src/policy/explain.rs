@@ -79,10 +79,11 @@ impl Set {
     pub fn holds_whatever_is_sent(&self, ask: &Ask<'_>, decision: &Decision) -> bool {
         let Some(narrow) = self.narrow_of(ask) else { return false };
         let holds = self.holds(&narrow, ask, decision);
-        if narrow.carried || decision.allowed || Carries::of(ask.layout, ask.effect) != Carries::Given {
+        let given = matches!(Carries::of(ask.layout, ask.effect), Carries::Given(_));
+        if narrow.carried || decision.allowed || !given {
             return holds;
         }
-        // One that gives a site is decided as if it were believed.
+        // One that names its record by a site is decided as if it were believed.
         let Some(whole) = self.narrow(ask.asker, ask.program, ask.transaction, ask.effect) else { return false };
         let believed = self.decide_by(&whole, ask);
         holds && !believed.allowed && self.holds(&whole, ask, &believed)

@@ -5,7 +5,8 @@
 //! Invariant: a value that names no place, or a range whose inside can't be listed, is told to the caller of this
 //! module, never dropped.
 
-use crate::model::{Company, Division, Effect, FieldName, Input, Layout, Place, TransactionLayout};
+use crate::model::{Company, Division, Effect, FieldName, Input, Layout, Place, TransactionLayout, Value};
+use std::fmt;
 
 /// What two fields say together.
 enum Names {
@@ -31,40 +32,91 @@ const OWN: &str = "DIVI";
 const SITES: [&str; 2] = ["FACI", "WHLO"];
 /// Divisions that a call reaches besides, each decided by itself.
 const OTHERS: [&str; 5] = ["CDIV", "CPDIVI", "DFDI", "FDIV", "FRDI"];
+/// Of those: where M3 begins to go through divisions. The others are where a copy goes to, and say nothing of what is
+/// copied.
+const RANGES: [&str; 2] = ["FDIV", "FRDI"];
+/// Each names a record of its whole company by itself: a site beside it is one of the record's values, or a new one.
+const NUMBERS: [&str; 11] = ["AGNB", "DLIX", "INBN", "MSGN", "MSNR", "ORNO", "PUNO", "RIDN", "SCHN", "TRNR", "WOSQ"];
+/// Of manufacturing orders: their key begins with the facility, though not each transaction demands it.
+const BY_FACILITY: [&str; 4] = ["PMS050MI", "PMS060MI", "PMS070MI", "PMS100MI"];
+/// What makes a whole record, whose division is that of this site. A number that it takes is the new record's.
+const MAKES: [(&str, &str, &str); 3] =
+    [("OIS100MI", "AddBatchHead", "FACI"), ("OIS100MI", "AddOrderHead", "FACI"), ("PPS370MI", "AddHead", "FACI")];
 
 /// Whether a transaction carries the division that a call of it says. Where it does not, M3 goes by the key of a record,
 /// and what the caller says of its division is his word alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carries {
     Always,
-    /// Where the call gives a site, or the other division that it reaches.
-    Given,
+    /// Where the call gives this field, which is part of what names its record, and no number that names one by itself.
+    Given(&'static str),
     Never,
 }
 
 impl Carries {
     pub fn of(layout: &TransactionLayout, effect: Effect) -> Self {
-        let input = |name: &str| has(&layout.input, name);
-        let given = SITES.iter().chain(&OTHERS).any(|name| input(name));
         // What is told of the session and of its house is of no division.
         let of_none = effect == Effect::Read && Effect::is_technical(layout.name);
-        match of_none || input(OWN) || says_place(layout, effect) {
-            true => Self::Always,
-            // A list begins at a site, and goes on with others.
-            false if given && !(layout.multi && effect == Effect::Read) => Self::Given,
-            false => Self::Never,
+        if of_none || has(&layout.input, OWN) || says_place(layout, effect) {
+            return Self::Always;
         }
+        // A list begins at a site, and goes on with others.
+        let goes_on = layout.multi && effect == Effect::Read;
+        SITES
+            .iter()
+            .chain(&RANGES)
+            .find(|name| !goes_on && holds(layout, name))
+            .map_or(Self::Never, |name| Self::Given(name))
     }
 
     /// Whether this very call does.
     pub(super) fn with(self, layout: &TransactionLayout, inputs: &[Input]) -> bool {
-        let says = |name: &str| given(layout, inputs, name).is_some_and(|(_, text)| !matches!(text.trim(), "" | "?"));
+        if !matches!(self, Self::Given(_)) {
+            return self == Self::Always;
+        }
+        let said = |value: &Value| !matches!(value.as_str().trim(), "" | "?");
+        // Of numbers, none is 0.
+        let numbers = |value: &Value| said(value) && !matches!(value, Value::Number(digits) if **digits == *"0");
+        let name = |input: &Input| layout.input.fields()[usize::from(input.at)].name;
+        let makes = makes(layout).is_some();
+        let numbered = |input: &Input| NUMBERS.contains(&name(input).as_str()) && numbers(&input.value);
+        inputs.iter().any(|input| said(&input.value) && holds(layout, name(input).as_str()))
+            && (makes || !inputs.iter().any(numbered))
+    }
+}
+
+/// What a call lacks that carries none, behind "none that M3 would hold it to".
+impl fmt::Display for Carries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Always => true,
-            Self::Given => SITES.iter().chain(&OTHERS).any(|name| says(name)),
-            Self::Never => false,
+            Self::Given(field) => {
+                write!(f, " (it would to that of {field}, where no number beside it names the record)")
+            }
+            Self::Always | Self::Never => Ok(()),
         }
     }
+}
+
+/// Whether this field is part of what names the record, so that M3 finds none of another division. One that may be left
+/// out is not: without it M3 finds the record all the same. Whoever made a program himself marks as mandatory what he likes.
+fn holds(layout: &TransactionLayout, name: &str) -> bool {
+    if let Some(site) = makes(layout) {
+        return site == name && has(&layout.input, name);
+    }
+    let demands = |names: &[&str]| {
+        layout.input.fields().iter().any(|field| field.mandatory && names.contains(&field.name.as_str()))
+    };
+    let program = layout.program;
+    if program.is_customer_made() || demands(&NUMBERS) || !SITES.iter().chain(&RANGES).any(|site| *site == name) {
+        return false;
+    }
+    let by_facility = name == "FACI" && BY_FACILITY.contains(&program.as_str()) && has(&layout.input, name);
+    by_facility || demands(&[name])
+}
+
+fn makes(layout: &TransactionLayout) -> Option<&'static str> {
+    let (program, name) = (layout.program.as_str(), layout.name.as_str());
+    MAKES.iter().find(|(of, makes, _)| (*of, *makes) == (program, name)).map(|(_, _, site)| *site)
 }
 
 /// Whether records of the answer say of which place they are, so that those of others are withheld. What reads any table

@@ -174,7 +174,7 @@ impl Review<'_> {
             }
             let Some(layout) = (self.layouts)(call.0, call.1) else { continue };
             match Carries::of(&layout, effect) {
-                Carries::Always | Carries::Given => carried += 1,
+                Carries::Always | Carries::Given(_) => carried += 1,
                 Carries::Never if self.fires(rule, &bare, *call) => uncarried.push(format!("{}/{}", call.0, call.1)),
                 Carries::Never => {}
             }

@@ -50,13 +50,14 @@ async fn nobody_writes_to_a_site_of_a_division_that_he_would_be_refused_in() {
     assert_eq!(bulk["results"][0]["errorType"], "PolicyDenied", "{bulk}");
     assert_eq!(bulk["nrOfSuccessfullTransactions"], 1, "each is decided by itself: {bulk}");
     // Nor may goods come from there.
-    let line = async |from: &str| {
+    let line = async |who: &Caller, from: &str| {
         let line = "OIS100MI/AddOrderLine;cono=100;divi=AAA?ORNO=1000001&ITNO=A00001&ORQT=1&WHLO=001";
-        branch.m3(&format!("{line}&FWHL={from}")).await
+        who.m3(&format!("{line}&FWHL={from}")).await
     };
-    let reply = line("003").await;
+    let reply = line(&bound, "003").await;
     assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{}", reply.text());
-    assert_ne!(line("001").await.status, StatusCode::FORBIDDEN);
+    assert!(reply.text().contains("This FWHL is of a division"), "{}", reply.text());
+    assert_ne!(line(&bound, "001").await.status, StatusCode::FORBIDDEN);
     let all = office.m3(&moved("003")).await;
     assert_eq!(
         all.json()["nrOfSuccessfullTransactions"],
@@ -102,6 +103,21 @@ async fn a_rule_over_a_class_believes_no_division_that_nothing_holds_the_call_to
     assert_eq!((asked("ApprovePO"), asked("GetDelPrevPrtNo")), (0, 0), "M3 was not asked");
     assert_ne!(branch.m3(&printer("001")).await.status, StatusCode::FORBIDDEN);
     assert_eq!(asked("GetDelPrevPrtNo"), 1);
+    // A line goes where its order is, wherever its goods are; a head is of its facility's division.
+    let line = "OIS100MI/AddOrderLine;cono=100;divi=AAA?ORNO=1000001&ITNO=A00001&ORQT=1&WHLO=001";
+    let head = |site: &str| format!("OIS100MI/AddOrderHead;cono=100;divi=AAA?CUNO=C00001&ORTP=001{site}");
+    for (call, why) in [
+        (line, "AddOrderLine carries none that M3 would hold it to.\""),
+        (&*head("&WHLO=001"), "none that M3 would hold it to (it would to that of FACI, where no number"),
+        (&*head("&FACI=B01"), "This FACI is of a division for which"),
+    ] {
+        let reply = branch.m3(call).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
+        assert!(reply.text().contains(why), "{}", reply.text());
+    }
+    assert_eq!((asked("AddOrderLine"), asked("AddOrderHead")), (0, 0), "M3 was not asked");
+    assert_ne!(branch.m3(&head("&FACI=A01")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(asked("AddOrderHead"), 1);
     // One whose answer says its division is decided by that.
     let head = branch.m3("PPS200MI/GetHead;cono=100;divi=AAA?PUNO=2000003").await;
     assert_eq!((head.status, head.records().len()), (StatusCode::OK, 1), "{}", head.text());

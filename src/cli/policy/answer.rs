@@ -61,7 +61,10 @@ pub(super) fn explained(set: &Set, question: &Question, answer: &Answer) {
         Reason::NoZone => "a rule reads the local time, and no zone is set for the place (policy.zones)".to_owned(),
         Reason::FactMissing => "a rule looks at a record of M3, and none was read (--record FIELD=VALUE)".to_owned(),
         Reason::DivisionNotCarried => {
-            "it carries no division that M3 would hold it to, so the one it says is not believed by".to_owned()
+            format!(
+                "it carries no division that M3 would hold it to{}, so the one it says is not believed by",
+                answer.carries
+            )
         }
         Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),
     };

@@ -13,19 +13,31 @@ fn layouts(program: ProgramName, name: TransactionName) -> Option<Arc<Transactio
         ("PPS200MI", "ApprovePO") => (&["PUNO"], &["DIVI"]),
         ("PPS200MI", "GetHead") => (&["PUNO"], &["DIVI", "SUNO"]),
         ("PPS200MI", "GetLine") => (&["PUNO", "PNLI"], &["ORQA"]),
-        ("PPS200MI", "GetDelPrevPrtNo") => (&["WHLO", "PUNO"], &["PRTN"]),
-        ("MMS100MI", "AddDOLine") => (&["TRNR", "ITNO", "WHLO"], &[]),
+        ("PPS200MI", "GetDelPrevPrtNo") => (&["WHLO*", "ITNO*", "DSPN*"], &["DSPN"]),
+        ("MMS200MI", "DltItmWhs") => (&["WHLO*", "ITNO*"], &[]),
+        ("OIS100MI", "AddOrderHead") => (&["CUNO*", "FACI", "WHLO"], &["ORNO"]),
+        ("OIS100MI", "AddOrderLine") => (&["ORNO*", "ITNO*", "WHLO"], &[]),
+        ("OIS100MI", "ChgBatchHead") => (&["ORNO*", "ORTP*", "FACI*"], &[]),
+        ("PPS370MI", "AddHead") => (&["MSGN*", "FACI*", "WHLO*", "SUNO*", "PUNO"], &["PUNO"]),
+        ("PMS070MI", "RptOperation") => (&["FACI", "MFNO", "WOSQ"], &[]),
+        ("PMS300MI", "UpdSchedule") => (&["FACI*", "WOSQ#"], &[]),
+        ("MMS100MI", "AddDOLine") => (&["TRNR*", "ITNO*", "WHLO"], &[]),
+        ("MMS888MI", "Update") => (&["KEYN", "WHLO"], &[]),
+        ("MMS889MI", "CpyAll") => (&["KEYN*", "CDIV*"], &[]),
+        ("MMS889MI", "StrJob") => (&["FDIV*", "TDIV"], &[]),
+        ("EXT001MI", "Update") => (&["WHLO*", "KEYN"], &[]),
         ("OIS320MI", "LstPrices") => (&["CUNO", "WHLO"], &["SAPR"]),
         ("GENERAL", "GetServerTime") => (&[], &["TIME"]),
         _ => return layout(program, name),
     };
     let columns = |names: &[&str]| {
+        // `*`: a call must give it; `#`: a number.
         let field = |name: &&str| FieldLayout {
-            name: FieldName::parse(name).expect("a field of the test"),
-            kind: FieldKind::Alphanumeric,
+            name: FieldName::parse(name.trim_end_matches(['*', '#'])).expect("a field of the test"),
+            kind: if name.ends_with('#') { FieldKind::Number } else { FieldKind::Alphanumeric },
             from: 16,
             length: 15,
-            mandatory: false,
+            mandatory: name.ends_with('*'),
             description: "".into(),
         };
         Layout::new(names.iter().map(field).collect())
@@ -57,7 +69,7 @@ fn a_permit_over_a_class_believes_no_division_that_a_call_does_not_carry() {
         let decision = ask.of(&set);
         (decision.reason, &*decision.rules) == (Reason::DivisionNotCarried, &["own".into()][..])
     };
-    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "PPS200MI/GetDelPrevPrtNo", "MMS100MI/AddDOLine"] {
+    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "PPS200MI/GetDelPrevPrtNo", "MMS200MI/DltItmWhs"] {
         assert!(not_carried(&say(call, &["branch"])), "{call}");
         assert!(say(call, &["branch", "office"]).of(&set).allowed, "{call}: another rule asks for no division");
     }
@@ -66,7 +78,7 @@ fn a_permit_over_a_class_believes_no_division_that_a_call_does_not_carry() {
     assert!(say("CRS610MI/ChgFinancial", &["branch"]).of(&set).allowed, "M3 is told of it");
     assert!(say("GENERAL/GetServerTime", &["branch"]).of(&set).allowed, "it tells of no record");
     // Of a site the gateway learns whose it is; a list begins there, and goes on with others.
-    for call in ["PPS200MI/GetDelPrevPrtNo", "MMS100MI/AddDOLine"] {
+    for call in ["PPS200MI/GetDelPrevPrtNo", "MMS200MI/DltItmWhs"] {
         assert!(say(call, &["branch"]).with("WHLO", "001").of(&set).allowed, "{call}");
         assert!(not_carried(&say(call, &["branch"]).with("WHLO", "?")), "{call}");
     }
@@ -75,6 +87,38 @@ fn a_permit_over_a_class_believes_no_division_that_a_call_does_not_carry() {
     let mut elsewhere = say("PPS200MI/ApprovePO", &["branch"]);
     elsewhere.place.division = Division::parse("BBB").expect("a division");
     assert_eq!(elsewhere.of(&set).reason, Reason::NoPermit);
+}
+
+#[test]
+fn a_site_is_believed_where_it_names_the_record_and_nothing_else_could() {
+    let set = set_of(OWN);
+    let believed = |call: &str, with: &[(&str, &str)]| {
+        let ask = with.iter().fold(say(call, &["branch"]), |ask, (field, value)| ask.with(field, value));
+        let decision = ask.of(&set);
+        assert!(decision.allowed || decision.reason == Reason::DivisionNotCarried, "{call}: {decision:?}");
+        decision.allowed
+    };
+    // The number names the order, of whichever division; the warehouse is where one line of it is delivered from.
+    assert!(!believed("OIS100MI/AddOrderLine", &[("ORNO", "1"), ("ITNO", "A"), ("WHLO", "001")]));
+    assert!(!believed("MMS100MI/AddDOLine", &[("TRNR", "1"), ("ITNO", "A"), ("WHLO", "001")]));
+    // Demanded, and a value all the same: the order's new facility.
+    assert!(!believed("OIS100MI/ChgBatchHead", &[("ORNO", "1"), ("ORTP", "A"), ("FACI", "A01")]));
+    // A new order is of the division of its facility, wherever its goods come from; its number is its own.
+    assert!(believed("OIS100MI/AddOrderHead", &[("CUNO", "C"), ("FACI", "A01")]));
+    assert!(!believed("OIS100MI/AddOrderHead", &[("CUNO", "C"), ("WHLO", "001")]));
+    assert!(believed("PPS370MI/AddHead", &[("MSGN", "1"), ("FACI", "A01"), ("WHLO", "001"), ("PUNO", "9")]));
+    // The key of a manufacturing order begins with its facility; an operation's reporting number needs none.
+    assert!(believed("PMS070MI/RptOperation", &[("FACI", "A01"), ("MFNO", "1")]));
+    assert!(!believed("PMS070MI/RptOperation", &[("MFNO", "1")]));
+    assert!(!believed("PMS070MI/RptOperation", &[("FACI", "A01"), ("MFNO", "1"), ("WOSQ", "7")]));
+    assert!(believed("PMS300MI/UpdSchedule", &[("FACI", "A01"), ("WOSQ", "0")]), "of numbers, none is 0");
+    assert!(!believed("PMS300MI/UpdSchedule", &[("FACI", "A01"), ("WOSQ", "7")]));
+    // What may be left out names nothing, though nothing else is demanded either.
+    assert!(!believed("MMS888MI/Update", &[("KEYN", "1"), ("WHLO", "001")]));
+    // Where a copy goes to says nothing of what is copied; a job goes through the divisions that it is given.
+    assert!(!believed("MMS889MI/CpyAll", &[("KEYN", "1"), ("CDIV", "AAA")]));
+    assert!(believed("MMS889MI/StrJob", &[("FDIV", "AAA"), ("TDIV", "AAA")]));
+    assert!(!believed("EXT001MI/Update", &[("WHLO", "001"), ("KEYN", "1")]), "who made it marks what he likes");
 }
 
 #[test]
@@ -101,7 +145,8 @@ fn an_access_review_knows_that_a_division_is_not_carried() {
     let set = set_of(OWN);
     let certain = |ask: &Try| set.holds_whatever_is_sent(&ask.ask(), &set.decide(&ask.ask()));
     assert!(certain(&say("PPS200MI/ApprovePO", &["branch"])), "never, whatever is sent");
-    assert!(!certain(&say("MMS100MI/AddDOLine", &["branch"])), "with a warehouse it may be allowed");
+    assert!(!certain(&say("MMS200MI/DltItmWhs", &["branch"])), "with a warehouse it may be allowed");
+    assert!(certain(&say("MMS100MI/AddDOLine", &["branch"])), "nor with one, where a number names the record");
     let hours = set_of(&OWN.replace("== \"AAA\"", "== \"AAA\" && context.minute < 600"));
     let ask = say("PPS200MI/ApprovePO", &["branch"]);
     assert!(hours.holds_whatever_is_sent(&ask.ask(), &hours.decide(&ask.ask())), "at no hour either");
@@ -114,7 +159,7 @@ fn a_rule_that_names_a_transaction_can_not_ask_it_for_a_division_that_it_does_no
     let rule = |call: &str| {
         format!("permit (principal, action == Action::\"{call}\", resource) when {{ context.division == \"AAA\" }};")
     };
-    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "OIS320MI/LstPrices"] {
+    for call in ["PPS200MI/ApprovePO", "PPS200MI/GetLine", "OIS320MI/LstPrices", "OIS100MI/AddOrderLine"] {
         let faults = load(&rule(call)).expect_err("a rule that looks enforced");
         assert!(faults.iter().any(|fault| fault.code == "division-not-carried" && fault.hint.is_some()), "{faults:?}");
     }
@@ -122,9 +167,9 @@ fn a_rule_that_names_a_transaction_can_not_ask_it_for_a_division_that_it_does_no
         assert!(load(&rule(call)).is_ok(), "{call}");
     }
     // Carried where the call gives a warehouse, and not believed where it gives none.
-    let set = set_of(&rule("MMS100MI/AddDOLine"));
-    assert_eq!(say("MMS100MI/AddDOLine", &[]).of(&set).reason, Reason::DivisionNotCarried);
-    assert!(say("MMS100MI/AddDOLine", &[]).with("WHLO", "001").of(&set).allowed);
+    let set = set_of(&rule("MMS200MI/DltItmWhs"));
+    assert_eq!(say("MMS200MI/DltItmWhs", &[]).of(&set).reason, Reason::DivisionNotCarried);
+    assert!(say("MMS200MI/DltItmWhs", &[]).with("WHLO", "001").of(&set).allowed);
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<Transaction
             ("USID", FieldKind::Alphanumeric, 10),
             ("CCMP", FieldKind::Number, 3),
             ("CDIV", FieldKind::Alphanumeric, 3),
+            ("DIVI", FieldKind::Alphanumeric, 3),
         ],
         ("MNS150MI", "SelUsers") => &[("FDIV", FieldKind::Alphanumeric, 3), ("TDIV", FieldKind::Alphanumeric, 3)],
         ("EXPORTMI", _) => &[("QERY", FieldKind::Alphanumeric, 982), ("SEPC", FieldKind::Alphanumeric, 1)],
@@ -57,7 +58,7 @@ fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<Transaction
             kind: *kind,
             from: 16,
             length: *length,
-            mandatory: false,
+            mandatory: *name == "FDIV",
             description: "".into(),
         })
         .collect();
