@@ -177,15 +177,17 @@ fn standing(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Standing {
     const USER: &str = "an M3 user: A-Z, 0-9 and _, at most 10";
     const COMPANY: &str = "a company, 1 to 999";
     const DIVISION: &str = "a division of at most three characters";
+    const BOUND: &str = "divisions of one to three characters, and \"company\" for the company as a whole";
     let user = |text: &str| M3User::parse(text).ok();
+    let bound = |text: &str| Standing::read_division(text).ok();
     let (company, division) = (|text: &str| Company::parse(text).ok(), |text: &str| Division::parse(text).ok());
     Standing {
         user: reader.one(&key("m3_user"), USER, user),
         company: reader.one(&key("company"), COMPANY, company),
         division: reader.one(&key("division"), DIVISION, division),
         language: reader.one(&key("language"), "a language like GB", |text| Language::parse(text).ok()),
-        companies: reader.many(&key("companies"), COMPANY, company).unwrap_or_default(),
-        divisions: reader.many(&key("divisions"), DIVISION, division).unwrap_or_default(),
+        companies: reader.every(&key("companies"), COMPANY, company).unwrap_or_default(),
+        divisions: reader.every(&key("divisions"), BOUND, bound).unwrap_or_default(),
         run_as: reader.many(&key("run_as"), USER, user).unwrap_or_default(),
         rid_is_key: flag(reader, &key("rid_is_key")).unwrap_or_default(),
     }

@@ -148,23 +148,33 @@ impl Reader {
     }
 
     pub(super) fn many<T>(&mut self, path: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        let mut given = self.take(path)?;
+        given.words.retain(|word| !word.is_empty());
+        self.each(path, right, given, parse)
+    }
+
+    /// What narrows: a list that lost a word would be another bound, and one that is empty would be none.
+    pub(super) fn every<T>(&mut self, path: &str, right: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
         let given = self.take(path)?;
-        let mut out = Vec::with_capacity(given.words.len());
-        for word in given.words.iter().filter(|word| !word.is_empty()) {
-            match parse(word) {
-                Some(value) => out.push(value),
-                None => {
-                    self.faults.add(
-                        given.place,
-                        path,
-                        "has an element that can't be used",
-                        format!("write a list of {right}"),
-                    );
-                    return None;
-                }
-            }
+        if given.words.is_empty() {
+            self.faults.add(
+                given.place,
+                path,
+                "is empty and binds to nothing",
+                format!("write {right}, or leave it out"),
+            );
+            return None;
         }
-        Some(out)
+        self.each(path, right, given, parse)
+    }
+
+    fn each<T>(&mut self, path: &str, right: &str, given: Given, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        let all: Option<Vec<T>> = given.words.iter().map(|word| parse(word)).collect();
+        if all.is_none() {
+            let hint = format!("write a list of {right}");
+            self.faults.add(given.place, path, "has an element that can't be used", hint);
+        }
+        all
     }
 
     /// A secret by itself: from the environment. In the file it would be read by whoever reads the file.

@@ -67,7 +67,7 @@ impl Exchange {
         let elsewhere = |call: &Weighed<'_>| -> Option<Arc<Fact>> {
             set.wants_record(&Ask { place: there, inputs: &inputs, ..call.ask() }).filter(|_| !call.has_read())
         };
-        if bound_to(call.who(), call.ask().layout, &inputs, there).is_err() {
+        if bound_to(call.who(), &Ask { place: there, inputs: &inputs, ..call.ask() }).is_err() {
             return false;
         }
         if let Some(fact) = elsewhere(call) {

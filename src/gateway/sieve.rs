@@ -258,7 +258,7 @@ impl Question {
             address: self.address,
             unix_seconds: self.unix_seconds,
         };
-        self.set.decide(&ask).allowed && bound_to(&self.who, layout, &inputs, place).is_ok()
+        self.set.decide(&ask).allowed && bound_to(&self.who, &ask).is_ok()
     }
 }
 

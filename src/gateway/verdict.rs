@@ -177,7 +177,7 @@ impl<'a> Weighed<'a> {
     }
 
     fn bound(&self) -> Result<(), Problem> {
-        bound_to(self.who, self.layout, self.inputs, self.place)
+        bound_to(self.who, &self.ask())
     }
 
     fn judged<'b>(&'b self, decided: &'b Decided, kept: Kept) -> Judged<'b> {
@@ -262,21 +262,9 @@ impl Exchange {
 }
 
 /// What the operators bound the client to holds besides the rules, in every place that the call reaches.
-pub(super) fn bound_to(
-    who: &Principal,
-    layout: &TransactionLayout,
-    inputs: &[Input],
-    place: Place,
-) -> Result<(), Problem> {
-    if !who.standing.is_bound() {
-        return Ok(());
-    }
-    let refused = |what: String| Problem::new(Kind::PolicyDenied, format!("This client may not work in {what}."));
-    let reached =
-        policy::reached(layout, inputs, place).map_err(|field| refused(format!("the places that {field} names")))?;
-    match reached.iter().find(|place| !who.standing.may_work_in(**place)) {
-        Some(Place { company, division }) if division.is_blank() => Err(refused(format!("company {company}"))),
-        Some(Place { company, division }) => Err(refused(format!("company {company}, division {division}"))),
+pub(super) fn bound_to(who: &Principal, ask: &Ask<'_>) -> Result<(), Problem> {
+    match policy::outside(&who.standing, ask) {
         None => Ok(()),
+        Some(outside) => Err(Problem::new(Kind::PolicyDenied, format!("This client may not work in {outside}."))),
     }
 }

@@ -10,6 +10,8 @@ pub enum BadId {
     Company,
     #[error("a division is at most three characters, letters and digits")]
     Division,
+    #[error("a client's division is one to three letters or digits, or `company` for the company as a whole")]
+    Bound,
     #[error("an M3 user is one to ten characters of A-Z, 0-9 and _")]
     User,
     #[error("a language is two letters or digits, like GB")]

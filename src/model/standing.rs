@@ -1,7 +1,7 @@
 //! Who a client is to M3, as those who run the gateway set it.
 
 use super::call::Place;
-use super::ids::{Company, Division, Language, M3User};
+use super::ids::{BadId, Company, Division, Language, M3User};
 
 /// Lists that are empty allow nothing more and forbid nothing: what holds then is what the rules say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Standing {
     pub division: Option<Division>,
     /// The language of a call that names none, where M3 can be told of it call by call: over m3api-rest.
     pub language: Option<Language>,
-    /// Where calls may run and reach; empty: wherever the rules let them.
+    /// Where calls may run and reach; empty: wherever the rules let them. The blank division is the company as a whole.
     pub companies: Vec<Company>,
     pub divisions: Vec<Division>,
     /// Other users that it may run as (`m3user`); empty: none.
@@ -23,6 +23,23 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// The company as a whole among the divisions of a client. A word of its own: where nothing is written, something may
+    /// have been lost.
+    pub const WHOLE: &str = "company";
+
+    /// A division of a client, as operators write it.
+    pub fn read_division(text: &str) -> Result<Division, BadId> {
+        match text {
+            Self::WHOLE => Ok(Division::BLANK),
+            text => Division::parse(text).ok().filter(|division| !division.is_blank()).ok_or(BadId::Bound),
+        }
+    }
+
+    pub fn told_divisions(&self) -> Vec<String> {
+        let told = |one: &Division| if one.is_blank() { Self::WHOLE.to_owned() } else { one.to_string() };
+        self.divisions.iter().map(told).collect()
+    }
+
     /// Whether anything here narrows where the client may work.
     pub fn is_bound(&self) -> bool {
         !self.companies.is_empty() || !self.divisions.is_empty()
@@ -37,7 +54,8 @@ impl Standing {
         (!companies.is_empty()).then(|| Self { company: usual.or(only), companies, ..self.clone() })
     }
 
-    /// The blank division is the company's own view of all of them: whoever is bound to divisions has none of it.
+    /// The blank division is the company's own view of all of them: whoever is bound to divisions has it only if it is among
+    /// them.
     pub fn may_work_in(&self, place: Place) -> bool {
         (self.companies.is_empty() || self.companies.contains(&place.company))
             && (self.divisions.is_empty() || self.divisions.contains(&place.division))
@@ -71,5 +89,15 @@ mod tests {
         assert_eq!((narrowed.company, narrowed.companies), (None, of(&[100, 200])), "300 is no place of it any more");
         assert_eq!(free.within(&of(&[200])).expect("one").company, Some(place(200, "").company));
         assert!(Standing::default().may_work_in(place(999, "ZZZ")) && !Standing::default().is_bound());
+    }
+
+    #[test]
+    fn the_company_as_a_whole_has_a_word_and_nothing_written_is_none() {
+        let divisions = ["aaa", "company"].map(|text| Standing::read_division(text).expect("a division"));
+        let bound = Standing { divisions: divisions.to_vec(), ..Standing::default() };
+        assert_eq!((divisions[1], bound.told_divisions()), (Division::BLANK, vec!["AAA".to_owned(), "company".into()]));
+        for text in ["", " ", "Company", "AAAA"] {
+            assert_eq!(Standing::read_division(text), Err(BadId::Bound), "{text:?}");
+        }
     }
 }

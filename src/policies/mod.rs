@@ -33,4 +33,4 @@ pub use manifest::Manifest;
 pub use replay::{Again, Past};
 pub use shadow::{Shadow, ShadowSettings};
 pub use signer::{KeyFault, KeyId, SigningKey, TrustedKey};
-pub use workbench::{Answer, Caller, May, Question, Wrong, ask, may, read_call};
+pub use workbench::{Answer, Caller, May, Question, Wrong, ask, beyond, may, read_call};

@@ -3,10 +3,10 @@
 //! A question goes the way of a call: read, typed by its layout, placed, decided on what would be sent.
 
 use crate::model::{
-    Claim, ClientId, Company, Division, Effect, FieldName, M3User, Place, ProgramName, TransactionLayout,
-    TransactionName,
+    Claim, ClientId, Company, Division, Effect, FieldName, Input, M3User, Place, ProgramName, Standing,
+    TransactionLayout, TransactionName,
 };
-use crate::policy::{Ask, Asker, Carries, Decision, Fact, Near, NoValue, Set};
+use crate::policy::{Ask, Asker, Carries, Decision, Fact, FactValues, Near, NoValue, Outside, Set, outside};
 use crate::translate::{self, Asked, Fault, RequestFault};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -80,45 +80,80 @@ pub fn read_call(call: &str) -> Result<Asked, Wrong> {
     Ok(translate::read(tail, query)?)
 }
 
+/// The call of a question: typed, and placed.
+struct Typed {
+    layout: Arc<TransactionLayout>,
+    place: Place,
+    inputs: Vec<Input>,
+}
+
+impl Typed {
+    fn of(
+        Question { caller, asked, .. }: &Question,
+        layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
+    ) -> Result<Self, Wrong> {
+        let (program, transaction) = (asked.program, asked.transaction);
+        let layout = layouts(program, transaction).ok_or(Wrong::Unknown { program, transaction })?;
+        let wanted = asked.wanted().map_err(Wrong::Fault)?;
+        let company = wanted.company.or(caller.company).ok_or(Wrong::NoCompany)?;
+        let inherited = caller.division.filter(|_| caller.company == Some(company)).unwrap_or(Division::BLANK);
+        let place = Place { company, division: wanted.division.unwrap_or(inherited) };
+        let inputs = translate::placed(asked.typed(&layout).map_err(Wrong::Fault)?, &layout, place);
+        Ok(Self { layout, place, inputs })
+    }
+
+    fn ask<'a>(&'a self, question: &'a Question, record: Option<&'a FactValues>, nobody: &'a M3User) -> Ask<'a> {
+        let Question { caller, asked, address, unix_seconds, .. } = question;
+        Ask {
+            asker: caller.asker(),
+            program: asked.program,
+            transaction: asked.transaction,
+            effect: Effect::of(asked.program, asked.transaction),
+            place: self.place,
+            m3_user: caller.user.as_ref().unwrap_or(nobody),
+            layout: &self.layout,
+            inputs: &self.inputs,
+            record,
+            address: *address,
+            unix_seconds: *unix_seconds,
+        }
+    }
+}
+
+fn nobody() -> M3User {
+    M3User::parse("UNKNOWN").expect("a name of this file")
+}
+
 pub fn ask(
     set: &Set,
     question: &Question,
     layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
 ) -> Result<Answer, Wrong> {
-    let Question { caller, asked, record, address, unix_seconds } = question;
-    let (program, transaction) = (asked.program, asked.transaction);
-    let layout = layouts(program, transaction).ok_or(Wrong::Unknown { program, transaction })?;
-    let wanted = asked.wanted().map_err(Wrong::Fault)?;
-    let company = wanted.company.or(caller.company).ok_or(Wrong::NoCompany)?;
-    let inherited = caller.division.filter(|_| caller.company == Some(company)).unwrap_or(Division::BLANK);
-    let place = Place { company, division: wanted.division.unwrap_or(inherited) };
-    let inputs = translate::placed(asked.typed(&layout).map_err(Wrong::Fault)?, &layout, place);
-    let record = match record {
+    let (program, transaction) = (question.asked.program, question.asked.transaction);
+    let typed = Typed::of(question, layouts)?;
+    let record = match &question.record {
         None => None,
         Some(told) => {
             let fact = set.fact(program, transaction).ok_or(Wrong::NoFact { program, transaction })?;
             Some(fact.values(told.iter().map(|(field, text)| (*field, text.as_str())))?)
         }
     };
-    let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
-    let ask = Ask {
-        asker: caller.asker(),
-        program,
-        transaction,
-        effect: Effect::of(program, transaction),
-        place,
-        m3_user: caller.user.as_ref().unwrap_or(&nobody),
-        layout: &layout,
-        inputs: &inputs,
-        record: record.as_ref(),
-        address: *address,
-        unix_seconds: *unix_seconds,
-    };
+    let nobody = nobody();
+    let ask = typed.ask(question, record.as_ref(), &nobody);
     let decision = set.decide(&ask);
     let by_default = !decision.allowed && decision.rules.is_empty();
     let near = if by_default { set.nearest(&ask, NEAREST) } else { Vec::new() };
-    let carries = Carries::of(&layout, ask.effect);
-    Ok(Answer { decision, place, near, reads: set.wants_record(&ask), carries })
+    let carries = Carries::of(ask.layout, ask.effect);
+    Ok(Answer { decision, place: ask.place, near, reads: set.wants_record(&ask), carries })
+}
+
+/// Where the call of a question leaves the bounds of its client, whatever the rules permit.
+pub fn beyond(
+    standing: &Standing,
+    question: &Question,
+    layouts: impl Fn(ProgramName, TransactionName) -> Option<Arc<TransactionLayout>>,
+) -> Result<Option<Outside>, Wrong> {
+    Ok(outside(standing, &Typed::of(question, layouts)?.ask(question, None, &nobody())))
 }
 
 /// What a caller may do with a transaction in a place.
@@ -141,7 +176,7 @@ pub fn may(set: &Set, caller: &Caller, layout: &TransactionLayout, place: Place,
     if !by_token && !set.may_name(asker, program, transaction, effect) {
         return May::Never;
     }
-    let nobody = M3User::parse("UNKNOWN").expect("a name of this file");
+    let nobody = nobody();
     let inputs = translate::placed(Vec::new(), layout, place);
     let ask = Ask {
         asker,

@@ -5,6 +5,7 @@
 //! Does not know: URLs, tokens, files, clocks. Time and address are handed in with each question.
 
 mod ask;
+mod bounds;
 mod context;
 mod contradiction;
 mod declare;
@@ -34,11 +35,12 @@ mod tests;
 mod zones;
 
 pub use ask::{Ask, Asker, Decision, Reason};
+pub use bounds::{Outside, outside};
 pub use declare::FACTS;
 pub use explain::{Miss, Near};
 pub use fact::{Fact, FactValues, NoValue};
 pub use fault::{Fault, Source};
-pub use places::{Carries, reached, says_place};
+pub use places::{Carries, says_place};
 pub use review::{Demands, Finding, Severity};
 pub use rights::{Places, Reviewed, Terms};
 pub use rows::Looks;

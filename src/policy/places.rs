@@ -148,7 +148,7 @@ pub(super) struct Elsewhere {
 
 /// Every place that a call works in: its own first, then those that its fields name. The error is a field whose value
 /// names no place, or a range of divisions whose inside nobody can list.
-pub fn reached(layout: &TransactionLayout, inputs: &[Input], own: Place) -> Result<Vec<Place>, FieldName> {
+pub(super) fn reached(layout: &TransactionLayout, inputs: &[Input], own: Place) -> Result<Vec<Place>, FieldName> {
     let found = elsewhere(layout, inputs, own)?;
     match found.open_range {
         Some(field) => Err(field),

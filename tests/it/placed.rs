@@ -20,7 +20,8 @@ async fn nobody_writes_to_a_site_of_a_division_that_he_would_be_refused_in() {
     let (house, branch, office) = house(OF_AAA, |_| {}).await;
     let standing = Standing {
         companies: vec![Company::new(100).expect("a company")],
-        divisions: vec![Division::parse("AAA").expect("a division")],
+        // And to what says no division: orders by their numbers.
+        divisions: vec![Division::parse("AAA").expect("a division"), Division::BLANK],
         ..Standing::default()
     };
     house.running.add_client_with("bound", &[], &["office"], standing).await.expect("a client");

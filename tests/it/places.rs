@@ -1,7 +1,8 @@
 //! Who the caller is to M3, and where: decided once, proven by the session, and the same for everybody.
 
 use crate::house::{Caller, House, sockets_alone};
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 use mi_gateway::config::{Backend, Settings};
 use mi_gateway::mock_m3::{Kill, Metadata, Profile, ReplyMode};
 use mi_gateway::model::{Company, Division, Effect, M3User, ProgramName, Standing, TransactionName};
@@ -255,6 +256,55 @@ async fn a_client_works_where_it_is_bound_to_whatever_the_rules_permit() {
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
     }
     assert_eq!(house.asked().len(), 1, "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn what_says_no_division_is_for_whoever_is_bound_to_the_company_as_a_whole() {
+    let (house, _) = house("MIDEMO", |_| {}).await;
+    let aaa = Division::parse("AAA").expect("a division");
+    for (name, divisions) in [("branch", vec![aaa]), ("chief", vec![aaa, Division::BLANK])] {
+        let companies = vec![Company::new(100).expect("a company")];
+        let standing = Standing { companies, divisions, ..Standing::default() };
+        house.running.add_client_with(name, &[], &["test"], standing).await.expect("a client");
+    }
+    let (branch, chief) = (house.caller("branch").await, house.caller("chief").await);
+    // An item is every division's; an order is of a division, and its number doesn't say of which.
+    let calls = [
+        "MMS200MI/UpdItmBasic;cono=100;divi=AAA?ITNO=A00001&ITDS=Bolt",
+        "MMS200MI/GetItmBasic;cono=100;divi=AAA?ITNO=A00001",
+        "PPS200MI/ApprovePO;cono=100;divi=AAA?PUNO=2000003",
+    ];
+    for call in calls {
+        let reply = branch.m3(call).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
+        let why = "company 100 as a whole, and this call carries no division that M3 would hold it to; whoever runs the \
+                   gateway may add \\\"company\\\" to the client's divisions";
+        assert!(reply.text().contains(why), "{}", reply.text());
+    }
+    let item = |transaction: &str, more: &str| {
+        format!(r#"{{"transaction":"{transaction}","record":{{"ITNO":"A00001"{more}}}}}"#)
+    };
+    let body = format!(
+        r#"{{"program":"MMS200MI","cono":100,"divi":"AAA","transactions":[{},{}]}}"#,
+        item("UpdItmBasic", r#","ITDS":"Bolt""#),
+        item("UpdItmWhs", r#","WHLO":"001","STAT":"20""#)
+    );
+    let headers = [("content-type", "application/json")];
+    let bulk = async |who: &Caller| {
+        let told = who.send(Method::POST, "/m3api-rest/v2/execute", &headers, Bytes::from(body.clone())).await.json();
+        let result = |at: usize| told["results"][at]["errorType"].as_str().unwrap_or("done").to_owned();
+        [result(0), result(1)]
+    };
+    assert_eq!(bulk(&branch).await, ["PolicyDenied", "done"]);
+    let asked = |name: &str| house.asked().iter().filter(|call| call.contains(name)).count();
+    assert_eq!(["UpdItmBasic", "GetItmBasic", "ApprovePO"].map(asked), [0; 3], "M3 was not asked");
+    assert_eq!(branch.m3("MMS200MI/GetServerTime;cono=100;divi=AAA").await.status, StatusCode::OK);
+    for call in calls {
+        assert_eq!(chief.m3(call).await.status, StatusCode::OK, "{call}");
+    }
+    assert_eq!(bulk(&chief).await, ["done", "done"]);
+    let elsewhere = chief.m3("MMS200MI/UpdItmBasic;cono=100;divi=BBB?ITNO=A00001&ITDS=Bolt").await;
+    assert!(elsewhere.text().contains("may not work in company 100, division BBB"), "{}", elsewhere.text());
 }
 
 #[tokio::test]

@@ -106,6 +106,50 @@ fn a_division_that_a_transaction_does_not_carry_gives_nobody_a_right_over_it() {
 }
 
 #[test]
+fn an_access_review_and_an_explanation_know_what_a_client_is_bound_to() {
+    let all = "@id(\"all\") @owner(\"o\") permit (principal in Group::\"sales\", action in [Action::\"read\", Action::\"write\"], resource);\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = rules(folder.path(), "rules", all);
+    let told = |client: &str, words: &[&str]| {
+        let settings = format!(
+            "[[issuers]]\nissuer = \"https://login.example.com/\"\naudience = \"https://m3.example.com\"\n\
+             [[clients]]\nissuer = \"https://login.example.com/\"\nid = \"bound\"\nm3_user = \"WEBSHOP\"\n\
+             groups = [\"sales\"]\ncompanies = [300]\n{client}\n"
+        );
+        fs::write(folder.path().join("gateway.toml"), settings).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mi-gateway"));
+        command.current_dir(folder.path()).arg("policy").args(words).args(["--dir", &dir]);
+        let ended = command.output().expect("the command can be started");
+        (ended.status.code(), text(&ended.stdout) + &text(&ended.stderr))
+    };
+    let may = |client: &str, what: &str| {
+        let (_, table) = told(client, &["who-can", what, "--place", "300/AAA"]);
+        let row = table.lines().find(|line| line.starts_with("bound@")).map(|line| line.split(',').nth(6));
+        row.flatten().unwrap_or("never").to_owned()
+    };
+    let (branch, chief) = ("divisions = [\"AAA\"]", "divisions = [\"AAA\", \"company\"]");
+    let calls = ["PPS200MI/ApprovePO", "MMS200MI/DltItmWhs", "PPS200MI/GetHead"];
+    assert_eq!(calls.map(|call| may(branch, call)), ["never", "sometimes", "always"]);
+    assert_eq!(calls.map(|call| may(chief, call)), ["always"; 3]);
+    let explain = |client: &str| {
+        told(
+            client,
+            &["explain", "--client", "bound@https://login.example.com/", "PPS200MI/ApprovePO;cono=300;divi=AAA?PUNO=1"],
+        )
+    };
+    let (code, why) = explain(branch);
+    assert_eq!(code, Some(1), "{why}");
+    assert!(why.contains("REFUSED") && why.contains("may not work in company 300 as a whole"), "{why}");
+    assert!(why.contains("permitted by"), "the rules are told all the same: {why}");
+    assert_eq!(explain(chief).0, Some(0));
+    // A bound that lost a word would be another.
+    for lost in ["divisions = [\"\"]", "divisions = []", "divisions = [\"AAA\", \"\"]", "divisions = [\"COMPANY\"]"] {
+        let (code, why) = explain(lost);
+        assert!(code != Some(0) && why.contains("clients.0.divisions"), "{lost}: {why}");
+    }
+}
+
+#[test]
 fn what_a_group_gains_is_told_though_nobody_has_a_company() {
     let more =
         format!("{READS}@id(\"all\") permit (principal in Group::\"temps\", action in Action::\"write\", {ITEM});\n");

@@ -210,7 +210,8 @@ pub(super) struct ClientAdd {
     /// A company that its calls may run in and reach; may be given more than once. Without it the rules alone decide.
     #[arg(long, value_name = "CONO")]
     pub(super) may_company: Vec<String>,
-    /// A division that its calls may run in and reach; may be given more than once.
+    /// A division that its calls may run in and reach, or `company`: the company as a whole, and what says no division
+    /// (items, customers, an order by its number); may be given more than once.
     #[arg(long, value_name = "DIVI")]
     pub(super) may_division: Vec<String>,
     /// Another M3 user that the option m3user may name; may be given more than once.

@@ -3,7 +3,7 @@
 use super::super::show;
 use crate::model::{Effect, Place};
 use crate::policies::{Answer, Question};
-use crate::policy::{Fact, Miss, Reason, Set};
+use crate::policy::{Fact, Miss, Outside, Reason, Set};
 use serde_json::{Value, json};
 
 pub(super) fn missed(miss: &Miss) -> String {
@@ -15,7 +15,9 @@ pub(super) fn missed(miss: &Miss) -> String {
     }
 }
 
-pub(super) fn told(set: &Set, answer: &Answer) -> Value {
+/// `beyond`: its client is bound to other places.
+pub(super) fn told(set: &Set, answer: &Answer, beyond: Option<Outside>) -> Value {
+    let bound = beyond.filter(|_| answer.decision.allowed);
     let spot = |id: &str| set.spot(id).map(ToString::to_string);
     let rules: Vec<Value> =
         answer.decision.rules.iter().map(|id| json!({ "rule": &**id, "place": spot(id) })).collect();
@@ -25,8 +27,9 @@ pub(super) fn told(set: &Set, answer: &Answer) -> Value {
         .map(|near| json!({ "rule": &*near.rule, "place": near.spot.to_string(), "miss": missed(&near.miss) }))
         .collect();
     json!({
-        "allowed": answer.decision.allowed,
-        "reason": answer.decision.reason.word(),
+        "allowed": answer.decision.allowed && beyond.is_none(),
+        "reason": bound.map_or(answer.decision.reason.word(), |_| "bound-elsewhere"),
+        "bound": beyond.map(|outside| format!("may not work in {outside}")),
         "company": answer.place.company.number(),
         "division": answer.place.division.as_str(),
         "rules": rules,
@@ -41,17 +44,21 @@ fn names(fact: &Fact) -> String {
     fact.fields().map(|field| field.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn explained(set: &Set, question: &Question, answer: &Answer) {
+pub(super) fn explained(set: &Set, question: &Question, answer: &Answer, beyond: Option<Outside>) {
     let Place { company, division } = answer.place;
     let (program, transaction) = (question.asked.program, question.asked.transaction);
     let effect = Effect::of(program, transaction);
     let place = if division.is_blank() { format!("{company}") } else { format!("{company}, division {division}") };
-    let verdict = if answer.decision.allowed { "ALLOWED" } else { "REFUSED" };
+    let allowed = answer.decision.allowed && beyond.is_none();
+    let verdict = if allowed { "ALLOWED" } else { "REFUSED" };
     show::line(&format!(
         "{verdict}: {} may{} {effect} {program}/{transaction} in company {place}",
         question.caller.name,
-        if answer.decision.allowed { "" } else { " not" }
+        if allowed { "" } else { " not" }
     ));
+    if let Some(outside) = beyond {
+        show::line(&format!("  whatever the rules permit, its client may not work in {outside}"));
+    }
     let because = match answer.decision.reason {
         Reason::Allowed => "permitted by".to_owned(),
         Reason::Forbidden => "forbidden by".to_owned(),

@@ -167,13 +167,17 @@ impl Bench {
         let record = Self::record(&words.record)?;
         let question = Question { caller, asked, record, address: words.address.unwrap_or(HERE), unix_seconds };
         let answer = self.ask(&set, &question).map_err(|wrong| Failure::begin(wrong.to_string()))?;
+        let bounds = self.standings.get(&question.caller.client).cloned().unwrap_or_default();
+        let beyond = policies::beyond(&bounds, &question, |program, name| self.layout(program, name));
+        let beyond = beyond.map_err(|wrong| Failure::begin(wrong.to_string()))?;
         if words.json {
-            show::line(&told(&set, &answer).to_string());
+            show::line(&told(&set, &answer, beyond).to_string());
         } else {
-            explained(&set, &question, &answer);
+            explained(&set, &question, &answer, beyond);
         }
         // For scripts: 0 allowed, 1 refused.
-        Ok(if answer.decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let allowed = answer.decision.allowed && beyond.is_none();
+        Ok(if allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

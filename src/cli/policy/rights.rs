@@ -12,7 +12,7 @@ use crate::model::{
     ClientId, Company, Division, Effect, FieldName, Place, ProgramName, Standing, TransactionLayout, TransactionName,
 };
 use crate::policies::{self, Caller, May};
-use crate::policy::{Reviewed, Set, Terms};
+use crate::policy::{Carries, Reviewed, Set, Terms};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -222,10 +222,10 @@ impl Bench {
                     continue;
                 }
                 let right = |place: Place| {
-                    let may = match standing.may_work_in(place) {
-                        false => May::Never,
-                        true if asked.is_unclear(place, &terms) => May::Sometimes,
-                        true => policies::may(set, caller, layout, place, now),
+                    let may = match most(standing, layout, place) {
+                        May::Never => May::Never,
+                        most if asked.is_unclear(place, &terms) => most.min(May::Sometimes),
+                        most => most.min(policies::may(set, caller, layout, place, now)),
                     };
                     Right { may, terms: Arc::clone(&terms) }
                 };
@@ -244,6 +244,18 @@ impl Bench {
             }
         }
         rights
+    }
+}
+
+/// What the bounds of a client leave of its rights.
+fn most(standing: &Standing, layout: &TransactionLayout, place: Place) -> May {
+    let whole = Place { division: Division::BLANK, ..place };
+    match Carries::of(layout, Effect::of(layout.program, layout.name)) {
+        _ if !standing.may_work_in(place) => May::Never,
+        _ if standing.may_work_in(whole) => May::Always,
+        Carries::Always => May::Always,
+        Carries::Given(_) => May::Sometimes,
+        Carries::Never => May::Never,
     }
 }
 

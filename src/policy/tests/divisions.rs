@@ -2,7 +2,9 @@
 
 use super::super::review::Severity;
 use super::super::site::Site;
+use super::super::{Carries, Outside, outside};
 use super::*;
+use crate::model::Standing;
 
 const OWN: &str = r#"@id("own") permit (principal in Group::"branch", action in [Action::"read", Action::"write"], resource)
 when { context.division == "AAA" };
@@ -187,4 +189,36 @@ fn a_check_tells_which_transactions_of_a_class_carry_no_division() {
     assert!(some[0].1.contains("permits none of them (PPS200MI/ApprovePO)"), "{some:?}");
     assert_eq!(found(&[approve])[0].0, Severity::Warning, "it permits nothing at all");
     assert!(found(&[head, change]).is_empty());
+}
+
+#[test]
+fn whoever_is_bound_to_divisions_makes_calls_that_carry_none_only_for_the_company_as_a_whole() {
+    let (company, aaa) = (Company::new(100).expect("a company"), Division::parse("AAA").expect("a division"));
+    let bound = |divisions: &[Division]| Standing {
+        companies: vec![company],
+        divisions: divisions.to_vec(),
+        ..Standing::default()
+    };
+    let (branch, chief, of_company) = (bound(&[aaa]), bound(&[aaa, Division::BLANK]), bound(&[]));
+    let whole = |carries| Some(Outside::Whole(company, carries));
+    for (ask, found) in [
+        (say("PPS200MI/ApprovePO", &[]), whole(Carries::Never)),
+        (say("OIS320MI/LstPrices", &[]).with("WHLO", "001"), whole(Carries::Never)),
+        (say("OIS100MI/AddOrderLine", &[]).with("WHLO", "001"), whole(Carries::Never)),
+        (say("MMS200MI/DltItmWhs", &[]), whole(Carries::Given("WHLO"))),
+        (say("MMS200MI/DltItmWhs", &[]).with("WHLO", "001"), None),
+        (say("OIS100MI/AddOrderHead", &[]).with("FACI", "A01"), None),
+        (say("CRS610MI/ChgFinancial", &[]), None),
+        (say("PPS200MI/GetHead", &[]), None),
+        (say("GENERAL/GetServerTime", &[]), None),
+    ] {
+        assert_eq!(outside(&branch, &ask.ask()), found, "{}/{}", ask.program, ask.transaction);
+        for wider in [&chief, &of_company, &Standing::default()] {
+            assert_eq!(outside(wider, &ask.ask()), None, "{}/{}", ask.program, ask.transaction);
+        }
+    }
+    // What it is bound to holds all the same for what a call says.
+    let mut elsewhere = say("PPS200MI/ApprovePO", &[]);
+    elsewhere.place.division = Division::parse("BBB").expect("a division");
+    assert_eq!(outside(&chief, &elsewhere.ask()), Some(Outside::Place(elsewhere.place)));
 }
