@@ -7,17 +7,15 @@
 
 use super::exchange::Exchange;
 use super::reader::{Reader, Unread, Whose};
+use super::room::Room;
 use super::sites::{Kind, Sites};
 use super::verdict::Weighed;
 use crate::audit::FactRecord;
 use crate::model::{ClientId, Company, DateForm, FieldName, Input, M3User, Place, Record, TransactionLayout, Value};
 use crate::policy::{Fact, FactValues, NoValue};
 use crate::telemetry::Metrics;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[derive(Clone)]
 pub(super) struct Facts {
@@ -26,14 +24,6 @@ pub(super) struct Facts {
     user: Option<M3User>,
     room: Room,
     metrics: Arc<Metrics>,
-}
-
-/// For reads that are under way.
-#[derive(Clone)]
-struct Room {
-    all: Arc<Semaphore>,
-    /// No client takes all of it.
-    shares: Cache<ClientId, Arc<Semaphore>>,
 }
 
 /// What came of a read.
@@ -66,10 +56,6 @@ pub(super) enum Missing {
 
 /// In all: for a place in the queue, the session and the answer. A caller waits behind it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Reads at once, and those of one client.
-const ROOM: usize = 64;
-const SHARE: usize = 16;
-const MOST_CLIENTS: u64 = 4_096;
 
 impl Missing {
     /// Of metrics and of the audit log.
@@ -221,21 +207,6 @@ impl Facts {
     }
 }
 
-impl Room {
-    fn new() -> Self {
-        // The usual policy refuses newcomers in a flood, and a client that is not held has a share anew each time.
-        let shares = Cache::builder().max_capacity(MOST_CLIENTS).eviction_policy(EvictionPolicy::lru()).build();
-        Self { all: Arc::new(Semaphore::new(ROOM)), shares }
-    }
-
-    /// The client's own share first: whoever waits for that holds nothing of the others'.
-    async fn enter(&self, client: &ClientId) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let share = self.shares.get_with_by_ref(client, || Arc::new(Semaphore::new(SHARE)));
-        // Neither is ever closed.
-        Some((share.acquire_owned().await.ok()?, Arc::clone(&self.all).acquire_owned().await.ok()?))
-    }
-}
-
 /// The read's inputs with what the call gives for them.
 fn key<'a>(fact: &Fact, layout: &TransactionLayout, inputs: &'a [Input]) -> Result<Vec<(FieldName, &'a str)>, Missing> {
     let given = |from: FieldName| {
@@ -270,29 +241,4 @@ fn is_of(
         false => Company::parse(&told).is_ok_and(|told| told == company),
     };
     ours && key.iter().all(same)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn no_client_takes_all_the_room_for_reads() {
-        let room = Room::new();
-        let enter = async |id: &str| {
-            let client = ClientId { issuer: "https://here".into(), id: id.into() };
-            tokio::time::timeout(Duration::ZERO, room.enter(&client)).await.ok().flatten()
-        };
-        let mut held = Vec::new();
-        for client in ["a", "b", "c", "d"] {
-            for _ in 0..SHARE {
-                held.push(enter(client).await.expect("its share"));
-            }
-            assert!(enter(client).await.is_none(), "{client} has no more than its share");
-        }
-        assert_eq!(held.len(), ROOM);
-        assert!(enter("e").await.is_none(), "nor have all of them more than there is");
-        held.pop();
-        assert!(enter("e").await.is_some());
-    }
 }

@@ -24,6 +24,7 @@ mod problem;
 mod rate;
 mod reader;
 mod refused;
+mod room;
 mod route;
 mod routes;
 mod sieve;

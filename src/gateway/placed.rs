@@ -7,7 +7,7 @@
 use super::exchange::Exchange;
 use super::problem::{Kind, Problem};
 use super::reader::Whose;
-use super::sites::Kind as Of;
+use super::sites::{Kind as Of, Unplaced};
 use super::verdict::{Weighed, bound_to};
 use crate::model::{Input, Place, ProgramName, TransactionLayout, TransactionName, Value};
 use crate::policy::{Ask, Fact, Set, says_place};
@@ -40,13 +40,28 @@ impl Exchange {
         let makes_one = makes_one(ask.program, ask.transaction);
         let whose = Whose { client: ask.asker.client.clone(), user: ask.m3_user.clone(), place: ask.place };
         for (name, kind, code) in named {
-            let division = match self.sites.division(&whose, &(kind, code)).await {
+            let site = (kind, code);
+            // One that is about to be made is not made up.
+            let found = match makes_one {
+                true => self.sites.division(&whose, &site).await.map_err(|_| Unplaced::Unanswered),
+                false => self.sites.named(&whose, &site).await,
+            };
+            let division = match found {
                 Ok(Some(division)) => division,
                 Ok(None) if makes_one => continue,
                 Ok(None) => {
                     return Err(refused(format!("M3 tells of no {name} like this one, so its division is not known.")));
                 }
-                Err(_) => return Err(refused(format!("M3 did not say in time which division this {name} is of."))),
+                Err(Unplaced::Unanswered) => {
+                    return Err(refused(format!("M3 did not say in time which division this {name} is of.")));
+                }
+                Err(Unplaced::MadeUp(wait)) => {
+                    let detail = format!(
+                        "This client has named too many sites that M3 doesn't know, so M3 was not asked of which \
+                         division this {name} is."
+                    );
+                    return Err(refused(detail).retry_after(wait));
+                }
             };
             let there = Place { company: whose.place.company, division };
             if there == whose.place {

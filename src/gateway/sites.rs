@@ -1,14 +1,16 @@
 //! Which division a facility or a warehouse is of, as M3 tells it, and kept for an hour.
 //!
 //! Asked as the guard user where there is one, else as the caller's own M3 user: then what he may not see of M3's sites,
-//! his records can't be told apart by.
+//! his records can't be told apart by. None of these reads costs its client anything of its limits, so they have room of
+//! their own, and of the names that its calls make up few are asked for. What stands in M3's own answers nobody made up.
 //! Invariant: what could not be learnt is never kept, and never guessed.
 //! Does not know: what a division is asked for.
 
 use super::reader::{Read, Reader, Whose};
+use super::room::{Room, Unknown};
 use crate::model::{Company, Division, FieldName, M3User, ProgramName, Record, TransactionLayout, TransactionName};
 use moka::sync::Cache;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -23,11 +25,23 @@ pub(super) type Site = (Kind, Box<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unanswered;
 
+/// Why there is no division of a site that a caller named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unplaced {
+    Unanswered,
+    /// He named too many of late that M3 doesn't know, and has to wait so long.
+    MadeUp(Duration),
+}
+
 #[derive(Clone)]
 pub(super) struct Sites {
     reader: Reader,
     guard: Option<M3User>,
     known: Cache<(Company, Site), Division>,
+    /// M3 told this user of none, though a call named it.
+    absent: Cache<(Company, Site, M3User), ()>,
+    room: Room,
+    unknown: Unknown,
 }
 
 /// Read by the field behind them. A warehouse may tell its facility alone.
@@ -40,12 +54,21 @@ pub const READS: [(&str, &str, &str); 2] = [FACILITY, WAREHOUSE];
 const MOST: u64 = 10_000;
 /// A site changes its division about never.
 const KEPT: Duration = Duration::from_secs(3_600);
+/// One that is made now is there soon.
+const ABSENT: Duration = Duration::from_secs(15);
 /// A list waits behind it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Sites {
     pub(super) fn new(reader: Reader, guard: Option<M3User>) -> Self {
-        Self { reader, guard, known: Cache::builder().max_capacity(MOST).time_to_live(KEPT).build() }
+        Self {
+            reader,
+            guard,
+            known: Cache::builder().max_capacity(MOST).time_to_live(KEPT).build(),
+            absent: Cache::builder().max_capacity(MOST).time_to_live(ABSENT).build(),
+            room: Room::new(),
+            unknown: Unknown::new(),
+        }
     }
 
     /// What was learnt before.
@@ -58,11 +81,39 @@ impl Sites {
         if let Some(known) = self.known(whose.place.company, site) {
             return Ok(Some(known));
         }
-        let found = tokio::time::timeout(PATIENCE, self.learn(whose, site)).await.map_err(|_| Unanswered)??;
+        let learn = async {
+            let _room = self.room.enter(&whose.client).await;
+            self.learn(whose, site).await
+        };
+        let found = tokio::time::timeout(PATIENCE, learn).await.map_err(|_| Unanswered)??;
         if let Some(division) = found {
             self.known.insert((whose.place.company, site.clone()), division);
         }
         Ok(found)
+    }
+
+    /// The same of a site that a caller names, who may have made it up.
+    pub(super) async fn named(&self, whose: &Whose, site: &Site) -> Result<Option<Division>, Unplaced> {
+        if let Some(known) = self.known(whose.place.company, site) {
+            return Ok(Some(known));
+        }
+        let absence = self.absence(whose, site);
+        if self.absent.contains_key(&absence) {
+            return Ok(None);
+        }
+        if let Some(wait) = self.unknown.wait(&whose.client, Instant::now()) {
+            return Err(Unplaced::MadeUp(wait));
+        }
+        let found = self.division(whose, site).await.map_err(|Unanswered| Unplaced::Unanswered)?;
+        if found.is_none() {
+            self.absent.insert(absence, ());
+            self.unknown.named(&whose.client, Instant::now());
+        }
+        Ok(found)
+    }
+
+    fn absence(&self, whose: &Whose, site: &Site) -> (Company, Site, M3User) {
+        (whose.place.company, site.clone(), self.guard.as_ref().unwrap_or(&whose.user).clone())
     }
 
     async fn learn(&self, whose: &Whose, (kind, code): &Site) -> Result<Option<Division>, Unanswered> {

@@ -88,6 +88,38 @@ async fn where_m3_does_not_say_whose_a_site_is_nothing_is_written_there() {
 }
 
 #[tokio::test]
+async fn whoever_makes_up_sites_has_m3_asked_for_a_few_of_them() {
+    let (house, branch, _) = house(OF_AAA, |_| {}).await;
+    house.running.add_client("other", &[], &["branch"]).await.expect("a client");
+    let other = house.caller("other").await;
+    assert_eq!(branch.m3(&moved("001")).await.status, StatusCode::OK);
+    let asked = || house.asked().iter().filter(|call| call.contains("GetWarehouse")).count();
+    let before = asked();
+    for _ in 0..2 {
+        assert!(branch.m3(&moved("Q00")).await.text().contains("M3 tells of no WHLO like this one"));
+    }
+    assert_eq!(asked() - before, 1, "that there is none is remembered for a while");
+    let names =
+        (b'A'..=b'Z').flat_map(|one| (b'A'..=b'Z').map(move |two| format!("Z{}{}", char::from(one), char::from(two))));
+    let mut held = None;
+    for (at, name) in names.enumerate() {
+        let reply = branch.m3(&moved(&name)).await;
+        assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{name}");
+        if reply.text().contains("has named too many sites that M3 doesn't know") {
+            assert!(!reply.header("retry-after").is_empty());
+            held = Some(at);
+            break;
+        }
+    }
+    let held = held.expect("it ends");
+    assert!(held >= 29 && asked() - before <= 1 + held, "{held} were asked for, {} in all", asked() - before);
+    // What is known is known to him as well, and nobody else has made anything up.
+    assert_eq!(branch.m3(&moved("001")).await.status, StatusCode::OK);
+    assert!(other.m3(&moved("Y00")).await.text().contains("M3 tells of no WHLO like this one"));
+    assert_eq!(other.m3(&moved("002")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_rule_over_a_class_believes_no_division_that_nothing_holds_the_call_to() {
     let (house, branch, office) = house(OF_AAA, |_| {}).await;
     // Its order may be of any division, and M3 goes by the order.
