@@ -22,6 +22,9 @@ struct Listing {
     state: Option<String>,
     noun: Option<String>,
     key: Option<String>,
+    /// Instants, like `2026-03-01T12:00:00Z`.
+    since: Option<String>,
+    until: Option<String>,
     most: Option<u32>,
 }
 
@@ -63,12 +66,20 @@ struct Settle {
     id: String,
     outcome: Became,
     #[serde(default)]
-    key: BTreeMap<String, String>,
+    key: BTreeMap<String, Said>,
     #[serde(default)]
     no_document: bool,
     #[serde(default)]
     reason: String,
     by: Option<String>,
+}
+
+/// A part of a record's name; of several records that one batch made, one of each.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Once(String),
+    OfEach(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,7 +172,7 @@ pub(super) fn actions(outbox: &Outbox) -> Vec<Action> {
                 let Settle { id, outcome, key, no_document, reason, by } = read(body)?;
                 let resolution = match outcome {
                     Became::Committed if no_document => Resolution::Untold,
-                    Became::Committed => Resolution::Committed { key: key.into_iter().collect() },
+                    Became::Committed => Resolution::Committed { key: parts(key) },
                     Became::Refused => Resolution::Refused,
                 };
                 ledger.resolve(&id, &resolution, &operator(by, reason)).await.map_err(failed)?;
@@ -171,9 +182,22 @@ pub(super) fn actions(outbox: &Outbox) -> Vec<Action> {
     ]
 }
 
+fn parts(key: BTreeMap<String, Said>) -> Vec<(String, String)> {
+    let parts = key.into_iter().flat_map(|(name, said)| {
+        let said = match said {
+            Said::Once(value) => vec![value],
+            Said::OfEach(values) => values,
+        };
+        said.into_iter().map(move |value| (name.clone(), value))
+    });
+    parts.collect()
+}
+
 async fn listed(ledger: &Ledger, body: Value) -> Result<Value, ActionError> {
-    let Listing { state, noun, key, most } = if body.is_null() { Listing::default() } else { read(body)? };
-    let wanted = Wanted { state, noun, key, most: most.unwrap_or(100).min(MOST) };
+    let Listing { state, noun, key, since, until, most } =
+        if body.is_null() { Listing::default() } else { read(body)? };
+    let (since, until) = (instant(since)?, instant(until)?);
+    let wanted = Wanted { state, noun, key, since, until, most: most.unwrap_or(100).min(MOST) };
     let found = ledger.list(&wanted).await.map_err(failed)?;
     Ok(json!({ "entries": found }))
 }
@@ -193,11 +217,7 @@ async fn dropped(ledger: &Ledger, order: Drop) -> Result<Value, ActionError> {
 async fn again(ledger: &Ledger, order: Again) -> Result<Value, ActionError> {
     let Again { id, fresh, noun, key, since, until, point, state, reason, by } = order;
     let who = operator(by, reason);
-    let at = |text: Option<String>| match text.map(|text| text.parse::<Timestamp>()).transpose() {
-        Ok(time) => Ok(time.map(Timestamp::as_millisecond)),
-        Err(error) => Err(ActionError::Refused(format!("this is no instant: {error}"))),
-    };
-    let meant = Selection { noun, key, since: at(since)?, until: at(until)?, point, state };
+    let meant = Selection { noun, key, since: instant(since)?, until: instant(until)?, point, state };
     match id {
         Some(id) if meant.is_empty() => {
             ledger.replay(&id, fresh, &who).await.map_err(failed)?;
@@ -208,6 +228,13 @@ async fn again(ledger: &Ledger, order: Again) -> Result<Value, ActionError> {
             Ok(json!({ "replayed": many }))
         }
         _ => Err(ActionError::Refused("say an id, or what is meant: noun, key, since, until, point, state".to_owned())),
+    }
+}
+
+fn instant(text: Option<String>) -> Result<Option<i64>, ActionError> {
+    match text.map(|text| text.parse::<Timestamp>()).transpose() {
+        Ok(time) => Ok(time.map(Timestamp::as_millisecond)),
+        Err(error) => Err(ActionError::Refused(format!("this is no instant: {error}"))),
     }
 }
 

@@ -18,10 +18,14 @@ pub(super) async fn outbox(config: Option<&Path>, words: args::Outbox) -> Result
     done
 }
 
+fn at(time: Option<jiff::Timestamp>) -> Option<i64> {
+    time.map(jiff::Timestamp::as_millisecond)
+}
+
 async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> {
     match words {
-        args::Outbox::List { state, noun, key, limit, json } => {
-            let wanted = Wanted { state, noun, key, most: limit };
+        args::Outbox::List { state, noun, key, since, until, limit, json } => {
+            let wanted = Wanted { state, noun, key, since: at(since), until: at(until), most: limit };
             let found = ledger.list(&wanted).await.map_err(failed)?;
             found.iter().for_each(|one| show::line(&if json { one.to_string() } else { row(one) }));
             if found.is_empty() {
@@ -46,7 +50,6 @@ async fn run(ledger: &Ledger, words: args::Outbox) -> Result<ExitCode, Failure> 
             for id in &ids {
                 ledger.replay(id, fresh, &who).await.map_err(failed)?;
             }
-            let at = |time: Option<jiff::Timestamp>| time.map(jiff::Timestamp::as_millisecond);
             let meant = Selection { noun, key, since: at(since), until: at(until), point, state };
             if !meant.is_empty() {
                 let many = ledger.replay_all(&meant, fresh, &who).await.map_err(failed)?;

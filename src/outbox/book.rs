@@ -4,6 +4,7 @@ use super::desk::Settings;
 use super::entries::shown;
 use super::error::Error;
 use super::ledger::Ledger;
+use super::names::numbered;
 use super::reseal::expect;
 use super::theirs;
 use super::writer::migrate;
@@ -21,11 +22,14 @@ pub struct Wanted {
     pub noun: Option<String>,
     /// A part of the record's key.
     pub key: Option<String>,
+    /// Begun, due, handed over, come or made at or after, and before; milliseconds since 1970.
+    pub since: Option<i64>,
+    pub until: Option<i64>,
     pub most: u32,
 }
 
 /// What tells of a write: the messages that it caused, and of each document that it made due those of the next reading.
-const TELLING: &str = "SELECT m.bod_id FROM messages m WHERE m.cause = ?1 OR m.id IN
+pub(super) const TELLING: &str = "SELECT m.bod_id FROM messages m WHERE m.cause = ?1 OR m.id IN
         (SELECT n.id FROM told t JOIN documents d ON d.id = t.document OR d.edition_of = t.document
          JOIN messages n ON n.document = d.id WHERE t.intent = ?2 AND n.marks = (SELECT min(f.marks) FROM messages f
             WHERE f.document IN (SELECT e.id FROM documents e WHERE e.id = t.document OR e.edition_of = t.document)
@@ -51,6 +55,7 @@ impl Ledger {
         let writes = sqlx::query(
             "SELECT name, state, program, transaction_name, company, division, opened, reason FROM intents
              WHERE state IN ('open', 'unknown', 'parked') AND (?1 IS NULL OR state = ?1) AND ?2 IS NULL AND ?3 IS NULL
+                AND (?5 IS NULL OR opened >= ?5) AND (?6 IS NULL OR opened < ?6)
              ORDER BY id DESC LIMIT ?4",
         );
         for row in bound(writes, wanted).fetch_all(self.store.read()).await? {
@@ -62,29 +67,27 @@ impl Ledger {
             }));
         }
         let documents = sqlx::query(
-            "SELECT * FROM (SELECT id, noun, verb, company, record, since, reason, variation,
+            "SELECT * FROM (SELECT id, noun, verb, company, record, since, reason,
                 CASE parked WHEN 1 THEN 'parked' ELSE 'due' END AS state FROM documents WHERE since IS NOT NULL)
              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR noun = ?2) AND (?3 IS NULL OR instr(record, ?3) > 0)
+                AND (?5 IS NULL OR since >= ?5) AND (?6 IS NULL OR since < ?6)
              ORDER BY since DESC LIMIT ?4",
         );
         for row in bound(documents, wanted).fetch_all(self.store.read()).await? {
-            found.push(json!({
-                "kind": "document", "id": format!("document:{}", row.try_get::<i64, _>("id")?), "state": text(&row, "state")?,
-                "document": format!("{}.{}", text(&row, "verb")?, text(&row, "noun")?),
-                "company": row.try_get::<i64, _>("company")?, "key": read(&text(&row, "record")?),
-                "since": time(row.try_get("since")?), "reason": row.try_get::<Option<String>, _>("reason")?,
-            }));
+            found.push(document(&row)?);
         }
         let entries = sqlx::query(
             "SELECT * FROM watches WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR noun = ?2)
-             AND (?3 IS NULL OR instr(record, ?3) > 0 OR batch = ?3) ORDER BY id DESC LIMIT ?4",
+             AND (?3 IS NULL OR instr(record, ?3) > 0 OR batch = ?3)
+             AND (?5 IS NULL OR since >= ?5) AND (?6 IS NULL OR since < ?6) ORDER BY id DESC LIMIT ?4",
         );
         for row in bound(entries, wanted).fetch_all(self.store.read()).await? {
             found.push(shown(&row, time)?);
         }
         let waiting = sqlx::query(
             "SELECT * FROM theirs WHERE (?1 IS NULL OR ?1 = 'waiting') AND (?2 IS NULL OR noun = ?2)
-             AND (?3 IS NULL OR instr(document_id, ?3) > 0) ORDER BY id DESC LIMIT ?4",
+             AND (?3 IS NULL OR instr(document_id, ?3) > 0)
+             AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) ORDER BY id DESC LIMIT ?4",
         );
         for row in bound(waiting, wanted).fetch_all(self.store.read()).await? {
             found.push(theirs::shown(&row)?);
@@ -99,6 +102,7 @@ impl Ledger {
              WHERE (?1 IS NULL OR coalesce(d.state, 'no-route') = ?1
                 OR (m.shadow = 1 AND coalesce(c.result, 'shadow') = ?1)) AND (?2 IS NULL OR m.noun = ?2)
                 AND (?3 IS NULL OR instr(m.document_id, ?3) > 0)
+                AND (?5 IS NULL OR m.made >= ?5) AND (?6 IS NULL OR m.made < ?6)
              ORDER BY m.id DESC, d.point LIMIT ?4",
         );
         for row in bound(messages, wanted).fetch_all(self.store.read()).await? {
@@ -133,7 +137,7 @@ impl Ledger {
             .bind(id)
             .fetch_optional(self.store.read())
             .await?;
-        let row = row.ok_or_else(|| unknown(id))?;
+        let Some(row) = row else { return self.numbered(id).await };
         let bods =
             sqlx::query(TELLING).bind(id).bind(row.try_get::<i64, _>("id")?).fetch_all(self.store.read()).await?;
         let bods: Result<Vec<String>, Error> = bods.iter().map(|row| text(row, "bod_id")).collect();
@@ -152,10 +156,39 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// What has no name but a number of the outbox's own.
+    async fn numbered(&self, id: &str) -> Result<Value, Error> {
+        const DOCUMENT: &str = "SELECT id, noun, verb, company, record, since, reason,
+            CASE WHEN since IS NULL THEN 'over' WHEN parked = 1 THEN 'parked' ELSE 'due' END AS state
+            FROM documents WHERE id = ?";
+        let one = async |query: &'static str, number: i64| {
+            let row = sqlx::query(query).bind(number).fetch_optional(self.store.read()).await?;
+            row.ok_or_else(|| unknown(id))
+        };
+        if let Some(number) = numbered(id, "document") {
+            return document(&one(DOCUMENT, number).await?);
+        }
+        let entry = numbered(id, "entry").ok_or_else(|| unknown(id))?;
+        shown(&one("SELECT * FROM watches WHERE id = ?", entry).await?, time)
+    }
+}
+
+/// A record's document, as people see it.
+fn document(row: &SqliteRow) -> Result<Value, Error> {
+    Ok(json!({
+        "kind": "document", "id": format!("document:{}", row.try_get::<i64, _>("id")?), "state": text(row, "state")?,
+        "document": format!("{}.{}", text(row, "verb")?, text(row, "noun")?),
+        "company": row.try_get::<i64, _>("company")?, "key": read(&text(row, "record")?),
+        "since": row.try_get::<Option<i64>, _>("since")?.map(time), "reason": row.try_get::<Option<String>, _>("reason")?,
+    }))
+}
+
 type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 fn bound(query: Query, wanted: &Wanted) -> Query {
-    query.bind(wanted.state.clone()).bind(wanted.noun.clone()).bind(wanted.key.clone()).bind(wanted.most)
+    let Wanted { state, noun, key, since, until, most } = wanted.clone();
+    query.bind(state).bind(noun).bind(key).bind(most).bind(since).bind(until)
 }
 
 pub(super) fn text(row: &SqliteRow, name: &str) -> Result<String, Error> {

@@ -10,7 +10,8 @@ pub struct Told {
     pub noun: Box<str>,
     /// `Sync`, or `Process`.
     pub verb: Box<str>,
-    /// Where the call or its reply names the record, in the order of the document's key.
+    /// Where the call or its reply names the record, in the order of the document's key. What hands a batch over names none:
+    /// so are they called.
     pub key: Vec<FieldName>,
     pub deletes: bool,
     /// The same key is another record in another division.
@@ -57,7 +58,7 @@ impl Due {
     pub fn of(told: &Told, value: impl Fn(&str) -> Option<String>) -> Self {
         let entry = |kind, field: &FieldName| {
             let batch = value(field.as_str()).unwrap_or_default();
-            Some(Entry { kind, batch, call: told.call.to_string(), part: None })
+            Some(Entry { kind, batch, call: told.call.to_string(), part: None, names: Vec::new() })
         };
         let entry = match &told.step {
             Step::Writes => None,
@@ -65,12 +66,14 @@ impl Due {
                 let part = part.map(|part| (part.to_string(), value(part.as_str())));
                 Entry { part, ..entry }
             }),
-            Step::HandsOver(field) => entry(EntryKind::HandsOver, field),
+            Step::HandsOver(field) => entry(EntryKind::HandsOver, field)
+                .map(|entry| Entry { names: told.key.iter().map(ToString::to_string).collect(), ..entry }),
             Step::Confirms(field) => entry(EntryKind::Confirms, field),
         };
         // What is confirmed gets another number: the call's own is not the record's.
         let in_reply = matches!(told.step, Step::Confirms(_));
-        let key = told.key.iter().map(|field| {
+        let named = told.key.iter().filter(|_| !matches!(told.step, Step::HandsOver(_)));
+        let key = named.map(|field| {
             let value = value(field.as_str()).filter(|_| !in_reply);
             (field.to_string(), value)
         });

@@ -10,6 +10,7 @@ use super::reseal::take_on;
 use super::seal::{ANYWHERE, Seal};
 use super::status::Status;
 use super::tags::secret;
+use super::theirs::Unmatched;
 use super::tidy::Ages;
 use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
 use crate::model::{FieldName, ProgramName, Sensitive};
@@ -131,7 +132,11 @@ impl Outbox {
         let inner = Inner { settings, coverage, store, orders, status, next, secret, intents, untold, images, bulks };
         let outbox = Self(Arc::new(inner));
         // Where something could be taken out, the tidying that begins at once takes out the rest and looks again.
-        if !outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await? {
+        let (more, given_up) = outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await?;
+        if !given_up.is_empty() {
+            tracing::warn!(many = given_up.len(), "documents of M3's own publisher were given up: room is short");
+        }
+        if !more {
             outbox.weigh().await?;
         }
         Ok(outbox)
@@ -143,10 +148,12 @@ impl Outbox {
     }
 
     /// Takes out what is over where room is short, and says whether anything is left to be done. The bound is looked at and
-    /// not enforced by the store: what is owed has to be told and written down even where nothing new is taken on.
-    pub async fn make_room(&self) -> Result<(), Error> {
-        self.ledger().make_room(self.0.settings.most_bytes, usize::MAX).await?;
-        self.weigh().await
+    /// not enforced by the store: what is owed has to be told and written down even where nothing new is taken on. Tells
+    /// which documents of M3's own publisher went before their time.
+    pub async fn make_room(&self) -> Result<Vec<Unmatched>, Error> {
+        let (_, given_up) = self.ledger().make_room(self.0.settings.most_bytes, usize::MAX).await?;
+        self.weigh().await?;
+        Ok(given_up)
     }
 
     async fn weigh(&self) -> Result<(), Error> {

@@ -2,20 +2,17 @@
 //!
 //! Invariant: a document stays due until one of a later reading is kept.
 
-use super::bulks::LONGEST;
-use super::editions::{Edition, Known, row_of};
+use super::editions::{Edition, Has, Known, row_of};
 use super::error::Error;
 use super::evidence::Seen;
-use super::ledger::{Ledger, company, division, millis, until};
+use super::ledger::{Ledger, company, division, millis};
 use super::message::Made;
 use super::seal::{ANYWHERE, Seal};
 use super::state::State;
 use super::writer::now;
 use crate::model::{Company, Division};
-use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// A record whose document has to be made.
@@ -43,7 +40,7 @@ pub struct DueDocument {
     /// As it was before it was deleted.
     pub before: Option<String>,
     /// The points that have it.
-    pub told_at: Vec<String>,
+    pub told_at: Vec<Has>,
     /// Its documents of divisions, as they were told before.
     pub editions: Vec<Known>,
 }
@@ -64,16 +61,6 @@ impl DueDocument {
     }
 }
 
-/// What is left alone.
-#[derive(Debug, Clone, Default)]
-pub struct Held {
-    /// What fails by itself, each as `company/noun`: all of it, and of it what one may be asked for now.
-    pub held: Vec<String>,
-    pub probes: Vec<String>,
-    /// Bulk calls that run: what they wrote is told when they are over.
-    pub bulks: Vec<String>,
-}
-
 /// What became of a document that was due.
 #[derive(Debug, Clone)]
 pub enum Ending {
@@ -88,30 +75,6 @@ pub enum Ending {
 
 type Write = Transaction<'static, Sqlite>;
 
-/// Of those that waited longest, so many are asked when the next one is due: a look is never long.
-const SOONEST: i64 = 1_000;
-
-macro_rules! due {
-    ($of:literal) => {
-        concat!(
-            "SELECT d.*, (SELECT max(r.variation) FROM documents r WHERE r.noun = d.noun
-                AND r.verb IN ('Process', 'Sync', d.verb) AND r.company = d.company AND r.record = d.record) AS newest
-             FROM documents d WHERE since IS NOT NULL AND parked = 0 AND next_try <= ?1
-                AND (last <= ?2 OR since <= ?3) AND (d.bulks IS NULL OR since <= ?7 OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
-                    WHERE value IN (SELECT value FROM json_each(?6)))) AND company || '/' || noun ",
-            $of,
-            " ORDER BY since, id LIMIT ?4"
-        )
-    };
-}
-
-pub(super) const DUE: &str = due!("NOT IN (SELECT value FROM json_each(?5))");
-pub(super) const DUE_OF: &str = due!("= ?5");
-pub(super) const UNTIL_DUE: &str = "SELECT min(max(next_try, min(last + ?1, since + ?2))) FROM
-    (SELECT next_try, last, since FROM documents d WHERE since IS NOT NULL AND parked = 0
-        AND (d.bulks IS NULL OR since <= ?6 OR NOT EXISTS (SELECT 1 FROM json_each(d.bulks)
-            WHERE value IN (SELECT value FROM json_each(?5))))
-        AND company || '/' || noun NOT IN (SELECT value FROM json_each(?4)) ORDER BY since LIMIT ?3)";
 /// All documents of a record are one after the other, whatever their verbs.
 const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record, state, changed, reason, kind)
     SELECT ?1, ?2, ?3, min(r.id), ?4, ?5, ?6, d.verb || '.' || d.noun FROM documents d JOIN documents r ON r.noun = d.noun
@@ -119,74 +82,6 @@ const DELIVERY: &str = "INSERT INTO deliveries (message, point, document, record
 pub(super) const DAMAGED: &str = "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2";
 
 impl Ledger {
-    /// Documents whose record has been left alone for `quiet`, or that have waited for `most_wait`.
-    pub async fn due(&self, quiet: Duration, most_wait: Duration, most: u32) -> Result<Vec<DueDocument>, Error> {
-        Ok(self.due_beside(quiet, most_wait, most, &Held::default()).await?.0)
-    }
-
-    /// As `due`, none of those that are held, and one of each that shows whether it is to be held any longer; and whether
-    /// there may be more. Of one record one at a time: the next one is numbered when this one is kept.
-    pub async fn due_beside(
-        &self,
-        quiet: Duration,
-        most_wait: Duration,
-        most: u32,
-        beside: &Held,
-    ) -> Result<(Vec<DueDocument>, bool), Error> {
-        let found = async |query: &'static str, of: String, most: u32| {
-            sqlx::query(query)
-                .bind(now())
-                .bind(now().saturating_sub(millis(quiet)))
-                .bind(now().saturating_sub(millis(most_wait)))
-                .bind(most)
-                .bind(of)
-                .bind(json!(beside.bulks).to_string())
-                .bind(now().saturating_sub(millis(LONGEST)))
-                .fetch_all(self.store.read())
-                .await
-        };
-        let mut rows = found(DUE, json!(beside.held).to_string(), most).await?;
-        let mut more = rows.len() >= usize::try_from(most).unwrap_or(usize::MAX);
-        for of in &beside.probes {
-            rows.extend(found(DUE_OF, of.clone(), 1).await?);
-        }
-        let mut documents = Vec::new();
-        let mut taken = HashSet::new();
-        for row in &rows {
-            match due_document(row, &self.seal) {
-                Ok(document) => {
-                    if taken.insert((document.noun.clone(), document.company, document.record.clone())) {
-                        documents.push(document);
-                    } else {
-                        more = true;
-                    }
-                }
-                // One that can't be read holds up none of the others.
-                Err(error) => self.set_aside(DAMAGED, row, &error).await?,
-            }
-        }
-        Ok((self.with_editions(documents).await?, more))
-    }
-
-    /// How long until a document is due that is not left alone: `None` while none waits.
-    pub async fn until_due(
-        &self,
-        quiet: Duration,
-        most_wait: Duration,
-        beside: &Held,
-    ) -> Result<Option<Duration>, Error> {
-        let (at,): (Option<i64>,) = sqlx::query_as(UNTIL_DUE)
-            .bind(millis(quiet))
-            .bind(millis(most_wait))
-            .bind(SOONEST)
-            .bind(json!(beside.held).to_string())
-            .bind(json!(beside.bulks).to_string())
-            .bind(now().saturating_sub(millis(LONGEST)))
-            .fetch_one(self.store.read())
-            .await?;
-        Ok(at.map(until))
-    }
-
     /// What became of these, all in one commit.
     pub async fn ended(&self, documents: &[(DueDocument, Ending)]) -> Result<(), Error> {
         let mut write = self.store.write().await?;
@@ -217,13 +112,15 @@ async fn told((write, seal): (&mut Write, &Seal), due: &DueDocument, edition: &E
     for message in &edition.messages {
         keep((write, seal), due, document, message).await?;
     }
+    let said = || (&first.made.division, &first.made.location);
+    let (division, location) = edition.now.as_ref().map_or_else(said, |now| (&now.division, &now.location));
     sqlx::query(
         "UPDATE documents SET variation = ?1, known_division = ?2, known_location = ?3, told_at = ?4 WHERE id = ?5",
     )
     .bind(last.made.variation.cast_signed())
     // Where the record is now: what follows tells those whom it left of where it was.
-    .bind(first.made.division.clone())
-    .bind(first.made.location.clone())
+    .bind(division.clone())
+    .bind(location.clone())
     .bind(serde_json::to_string(&edition.told_at).unwrap_or_default())
     .bind(document)
     .execute(&mut **write)
@@ -332,7 +229,7 @@ async fn not_made(
     Ok(())
 }
 
-fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
+pub(super) fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
     let text = |name: &str| row.try_get::<String, _>(name);
     Ok(DueDocument {
         id: row.try_get("id")?,
@@ -355,7 +252,7 @@ fn due_document(row: &SqliteRow, seal: &Seal) -> Result<DueDocument, Error> {
     })
 }
 
-pub(super) fn points(row: &SqliteRow) -> Result<Vec<String>, Error> {
+pub(super) fn points(row: &SqliteRow) -> Result<Vec<Has>, Error> {
     let text: String = row.try_get("told_at")?;
     serde_json::from_str(&text).map_err(|_| Error::Damaged("list of points"))
 }

@@ -5,9 +5,52 @@
 use super::due::{DAMAGED, DueDocument, Message, points};
 use super::error::Error;
 use super::ledger::Ledger;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
+
+/// A point that has a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
+pub struct Has {
+    pub point: String,
+    /// Where the record stood when it was told the last time; `None`: where it is known to be.
+    pub stood: Option<Stood>,
+}
+
+/// A record's division and location.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stood {
+    pub division: String,
+    pub location: String,
+}
+
+/// As it stands in the store: most are a name alone.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Here(String),
+    There(String, String, String),
+}
+
+impl From<Written> for Has {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Here(point) => Self { point, stood: None },
+            Written::There(point, division, location) => Self { point, stood: Some(Stood { division, location }) },
+        }
+    }
+}
+
+impl From<Has> for Written {
+    fn from(has: Has) -> Self {
+        match has.stood {
+            None => Self::Here(has.point),
+            Some(Stood { division, location }) => Self::There(has.point, division, location),
+        }
+    }
+}
 
 /// A division's own document of a record that is of the whole company, as it was told last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +58,7 @@ pub struct Known {
     pub division: String,
     pub location: Option<String>,
     /// The points that have it.
-    pub told_at: Vec<String>,
+    pub told_at: Vec<Has>,
 }
 
 /// One of the documents that a reading of a record gives.
@@ -23,10 +66,12 @@ pub struct Known {
 pub struct Edition {
     /// `Some`: one of a record that has a document for each division. In its own order, and with its own number.
     pub division: Option<String>,
-    /// One, and where a record leaves a filter another behind it.
+    /// One, and where a record leaves a filter others behind it.
     pub messages: Vec<Message>,
     /// The points that have the record now.
-    pub told_at: Vec<String>,
+    pub told_at: Vec<Has>,
+    /// Where the record is; `None`: where the first message says.
+    pub now: Option<Stood>,
 }
 
 /// Called as what is set aside when one of them can't be read.

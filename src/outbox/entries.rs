@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-const NOTHING: &str =
-    "it was handed over, and nothing that was entered under it is known here: see in M3 what came of it";
+const NOTHING: &str = "it was handed over, and nothing that was entered under it is known here: see in M3 what came of it, and resolve it \
+     with the key of each record, or drop it";
 /// What M3 gives no number yet.
 const UNNAMED: &str = "[]";
 
@@ -100,9 +100,9 @@ async fn hand_over(
          ON CONFLICT (noun, company, batch, record) DO UPDATE SET parts = excluded.parts, since = excluded.since,
             state = 'watched', tries = 0, next_try = excluded.next_try, reason = NULL, cause = excluded.cause";
     const SHOW: &str =
-        "INSERT INTO watches (noun, company, division, call, batch, record, asked, cause, since, state, next_try, reason)
-         SELECT ?1, company, division, ?3, ?2, '[]', '[]', name, ?4, 'expired', ?4, ?6 FROM intents WHERE id = ?5
-         ON CONFLICT DO NOTHING";
+        "INSERT INTO watches (noun, company, division, call, batch, record, asked, cause, since, state, next_try, reason, names)
+         SELECT ?1, company, division, ?3, ?2, '[]', '[]', name, ?4, 'expired', ?4, ?6, ?7 FROM intents WHERE id = ?5
+         ON CONFLICT (noun, company, batch, record) DO UPDATE SET names = excluded.names";
     let query = |statement: &'static str| {
         let query = sqlx::query(statement).bind(due.noun.clone()).bind(entry.batch.clone());
         query.bind(entry.call.clone()).bind(at).bind(intent)
@@ -119,7 +119,7 @@ async fn hand_over(
             call = entry.call,
             "a batch was handed over of which nothing is known here: no document tells of it"
         );
-        query(SHOW).bind(NOTHING).execute(&mut **write).await?;
+        query(SHOW).bind(NOTHING).bind(json!(entry.names).to_string()).execute(&mut **write).await?;
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub enum Error {
     OtherSeal,
     #[error("nothing in the outbox is called {name}; see `mi-gateway outbox list`")]
     Unknown { name: String },
+    /// It is there, and the order means nothing for it.
+    #[error("{name} is {is}, and this order changes nothing of it; {fits}")]
+    Unfit { name: String, is: String, fits: String },
     #[error(
         "M3 gave the record its number and the answer was lost: look up {names} in M3 and say it with --key NAME=VALUE \
          (key), or settle the write without a document with --no-document (no_document)"
@@ -40,12 +43,21 @@ pub enum Error {
     Unnamed { names: String },
     #[error("no document of this write is still to be named by {name}, or its value is blank")]
     NoSuchPart { name: String },
+    #[error("this entry is of one record, and the parts of its name are said once each")]
+    OneRecord,
 }
 
 impl Error {
     /// What was ordered is wrong; the store is well.
     pub fn is_of_the_order(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::Unnamed { .. } | Self::NoSuchPart { .. })
+        matches!(
+            self,
+            Self::Unknown { .. }
+                | Self::Unfit { .. }
+                | Self::Unnamed { .. }
+                | Self::NoSuchPart { .. }
+                | Self::OneRecord
+        )
     }
 }
 

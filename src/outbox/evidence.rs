@@ -20,6 +20,9 @@ pub struct Seen {
     pub at: i64,
 }
 
+/// Whatever its verb: a row is found by all that names it.
+pub(super) const TOLD: &str =
+    "SELECT 1 FROM documents WHERE noun = ? AND verb IN ('Process', 'Sync', ?) AND company = ? AND record = ?";
 /// Each by an index of its own.
 pub(super) const OTHERS: &str =
     "SELECT id, state, fields AS text FROM intents WHERE id <> ?1 AND company = ?2 AND program = ?3
@@ -70,8 +73,7 @@ pub(super) async fn is_taken(
 ) -> Result<bool, Error> {
     let company = i64::from(question.place.company.number());
     for (due, record) in due.iter().filter_map(|due| Some((due, due.row(question.place.division.as_str())?))) {
-        let told = "SELECT 1 FROM documents WHERE noun = ? AND company = ? AND record = ?";
-        let told = sqlx::query(told).bind(due.noun.clone()).bind(company).bind(record);
+        let told = sqlx::query(TOLD).bind(due.noun.clone()).bind(due.verb.clone()).bind(company).bind(record);
         if told.fetch_optional(&mut *store).await?.is_some() {
             return Ok(true);
         }

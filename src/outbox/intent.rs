@@ -105,6 +105,9 @@ pub struct Entry {
     /// What names the part that is entered, and its number as the call or M3's reply has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<(String, Option<String>)>,
+    /// What is handed over: how the parts of its records' names are called, for whoever has to say one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +132,11 @@ pub enum Before {
 impl Due {
     pub fn is_known(&self) -> bool {
         self.key.iter().all(|(_, value)| value.is_some())
+    }
+
+    /// The parts of the record's name that nobody knows yet.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().filter(|(_, value)| value.is_none()).map(|(field, _)| field.as_str())
     }
 
     /// A row for `mark_rows`; `None` while a part of the record's name is missing.

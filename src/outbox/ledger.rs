@@ -164,7 +164,10 @@ impl Ledger {
             Verdict::Committed | Verdict::Found { .. } => {
                 let outcome = Outcome::Done { reported: true, records };
                 let outcome = self.outcome(question.id, &outcome)?;
-                settle_rows(&mut write, &[json!([question.id, "committed", outcome])], at).await?;
+                // What became of it is known, and not to which record: nothing is told before somebody says so.
+                let unnamed = unnamed(&named, verdict);
+                let state = if unnamed.is_some() { "parked" } else { "committed" };
+                settle_rows(&mut write, &[json!([question.id, state, outcome, unnamed])], at).await?;
             }
             Verdict::Refused => {
                 let message = "M3 did not do it: the record was read back".to_owned();
@@ -191,6 +194,19 @@ impl Ledger {
         }
         Ok(write.commit().await?)
     }
+}
+
+/// Why no document can tell of what was found: its name has parts that the number which was found does not give.
+fn unnamed(due: &[Due], verdict: &Verdict) -> Option<String> {
+    let Verdict::Found { number: (field, value), .. } = verdict else { return None };
+    let lacking: Vec<&str> = due.iter().flat_map(Due::lacking).collect();
+    (!lacking.is_empty()).then(|| {
+        let names = lacking.join(", ");
+        format!(
+            "M3 did it, and has it as {field} {value}; the name of its document has {names}, which that does not give: \
+             resolve it as committed with --key for each, and mend the [[reference]] or the [[write]] of its mapping"
+        )
+    })
 }
 
 fn question(row: &SqliteRow, seal: &Seal) -> Result<Question, Error> {

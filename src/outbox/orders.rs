@@ -3,13 +3,15 @@
 //!
 //! Invariant: an order and what it changes are one commit; the running gateway takes each order into its audit log.
 
-use super::book::{time, unknown};
+use super::book::time;
 use super::entries::tell;
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
+use super::names::numbered;
 use super::replay::moved;
 use super::state::Change;
+use super::watches::over;
 use super::writer::{now, settle_rows};
 use serde_json::{Map, Value, json};
 use sqlx::{Row, Sqlite, Transaction};
@@ -35,7 +37,7 @@ pub enum Resolution {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dropped {
-    /// A message on all its ways, or `document:N`.
+    /// A message on all its ways, `document:N`, or `entry:N`.
     One(String),
     /// All that is parked, failed or expired on the way to this point.
     Of(String),
@@ -59,13 +61,14 @@ impl Ledger {
             Dropped::One(id) => id,
         };
         let mut write = self.store.write().await?;
-        let changed = match id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok()) {
-            Some(document) => {
+        let changed = match (numbered(id, "document"), numbered(id, "entry")) {
+            (Some(document), _) => {
                 let query = "UPDATE documents SET since = NULL, parked = 0, tries = 0, reason = NULL
                     WHERE id = ? AND since IS NOT NULL";
                 sqlx::query(query).bind(document).execute(&mut *write).await?.rows_affected()
             }
-            None => {
+            (None, Some(entry)) => u64::from(over(&mut write, entry).await?),
+            (None, None) => {
                 let rows = sqlx::query(
                     "SELECT d.message, d.point, d.state FROM deliveries d JOIN messages m ON m.id = d.message
                      WHERE m.bod_id = ?",
@@ -75,7 +78,8 @@ impl Ledger {
             }
         };
         if changed == 0 {
-            return Err(unknown(id));
+            write.rollback().await?;
+            return Err(self.unfit(id).await);
         }
         ordered(&mut write, "drop", json!({ "entry": id }), who).await?;
         write.commit().await?;
@@ -84,13 +88,16 @@ impl Ledger {
 
     /// In rounds, as `replay_all`.
     async fn discard_all(&self, point: &str, who: &Operator) -> Result<u64, Error> {
-        let rows = sqlx::query(
-            "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed', 'expired') AND point = ?",
-        );
-        let rows = rows.bind(point.to_owned()).fetch_all(self.store.read()).await?;
-        let changed = self.move_all(&rows, Change::Drop, &who.reason).await?;
+        let mut changed = 0;
+        // Each by its own index.
+        for query in [
+            "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed') AND point = ?1 LIMIT ?3",
+            "SELECT message, point, state FROM deliveries WHERE state = 'expired' AND point = ?1 LIMIT ?3",
+        ] {
+            changed += self.move_while(query, [point, ""], Change::Drop, &who.reason).await?;
+        }
         if changed == 0 {
-            return Err(unknown(point));
+            return Err(self.unfit_point(point).await);
         }
         let mut write = self.store.write().await?;
         ordered(&mut write, "drop", json!({ "point": point, "changed": changed }), who).await?;
@@ -100,7 +107,7 @@ impl Ledger {
 
     /// Somebody looked, and knows what became of a write, or of a batch entry (`entry:N`): its documents follow, and who asks again with its key is told.
     pub async fn resolve(&self, id: &str, resolution: &Resolution, who: &Operator) -> Result<(), Error> {
-        if let Some(entry) = id.strip_prefix("entry:").and_then(|number| number.parse().ok()) {
+        if let Some(entry) = numbered(id, "entry") {
             return self.settle_entry(entry, resolution, who).await;
         }
         let mut write = self.store.write().await?;
@@ -110,7 +117,10 @@ impl Ledger {
         .bind(id)
         .fetch_optional(&mut *write)
         .await?;
-        let row = row.ok_or_else(|| unknown(id))?;
+        let Some(row) = row else {
+            write.rollback().await?;
+            return Err(self.unfit(id).await);
+        };
         let (intent, told): (i64, String) = (row.try_get("id")?, row.try_get("told")?);
         let mut due = Vec::new();
         if let Resolution::Committed { key } = resolution {

@@ -1,15 +1,17 @@
 //! Sending again: what was made, as it was, or the record anew; and setting aside.
 
-use super::book::{text, time, unknown};
+use super::book::{text, time};
 use super::error::Error;
 use super::ledger::Ledger;
+use super::names::numbered;
 use super::orders::{Operator, ordered};
 use super::state::{Change, State};
+use super::watches::UNKNOWN;
 use super::writer::now;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Which messages are meant; what is not said leaves none out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +33,32 @@ impl Selection {
     }
 }
 
-/// Rows of one commit: intents wait for it.
-pub(super) const ROUND: usize = 5_000;
+/// Rows of one commit: intents wait for it. And of one look: no more of them are held, however many are meant.
+const ROUND: i64 = 5_000;
+
+macro_rules! meant {
+    ($and:literal) => {
+        concat!(
+            "(?1 IS NULL OR m.noun = ?1) AND (?2 IS NULL OR instr(m.document_id, ?2) > 0)
+             AND (?3 IS NULL OR m.made >= ?3) AND (?4 IS NULL OR m.made < ?4)
+             AND (?5 IS NULL OR d.point = ?5) AND (?6 IS NULL OR d.state = ?6) AND m.id <= ?7 ",
+            $and
+        )
+    };
+}
+
+/// Deliveries that are meant, behind the one that was the last.
+pub(super) const MEANT: &str = concat!(
+    "SELECT d.message, d.point, d.state FROM messages m JOIN deliveries d ON d.message = m.id WHERE ",
+    meant!("AND m.id >= ?8 AND (m.id > ?8 OR d.point > ?9) ORDER BY m.id, d.point LIMIT ?10")
+);
+/// Records of which a message is meant, or one of a division's own document.
+pub(super) const RECORDS: &str = concat!(
+    "SELECT r.id FROM documents r WHERE r.id > ?8 AND r.edition_of IS NULL AND EXISTS (SELECT 1 FROM messages m
+        JOIN deliveries d ON d.message = m.id
+        WHERE m.document IN (SELECT e.id FROM documents e WHERE e.id = r.id OR e.edition_of = r.id) AND ",
+    meant!(") ORDER BY r.id LIMIT ?9")
+);
 
 /// Documents of M3's records; what the gateway says of documents of others is not told anew. A record is read once for
 /// all of its divisions: what is read anew is told to all of them.
@@ -44,17 +70,18 @@ impl Ledger {
     /// tried again.
     pub async fn replay(&self, id: &str, fresh: bool, who: &Operator) -> Result<(), Error> {
         let mut write = self.store.write().await?;
-        if let Some(entry) = id.strip_prefix("entry:").and_then(|number| number.parse::<i64>().ok()) {
-            let asked = "UPDATE watches SET state = 'watched', tries = 0, next_try = 0, since = ?1 WHERE id = ?2";
-            let asked = sqlx::query(asked).bind(now()).bind(entry).execute(&mut *write).await?;
+        if let Some(entry) = numbered(id, "entry") {
+            let asked = "UPDATE watches SET state = 'watched', tries = 0, next_try = 0, since = ?1
+                WHERE id = ?2 AND asked <> ?3";
+            let asked = sqlx::query(asked).bind(now()).bind(entry).bind(UNKNOWN).execute(&mut *write).await?;
             if asked.rows_affected() == 0 {
-                return Err(unknown(id));
+                write.rollback().await?;
+                return Err(self.unfit(id).await);
             }
             ordered(&mut write, "replay", json!({ "entry": id }), who).await?;
             return Ok(write.commit().await?);
         }
-        let document = id.strip_prefix("document:").and_then(|number| number.parse::<i64>().ok());
-        let changed = if let Some(document) = document {
+        let changed = if let Some(document) = numbered(id, "document") {
             let again = sqlx::AssertSqlSafe(format!("{AGAIN} = ?2)"));
             sqlx::query(again).bind(now()).bind(document).execute(&mut *write).await?.rows_affected()
         } else if fresh {
@@ -68,7 +95,8 @@ impl Ledger {
             moved(&mut write, &rows, Change::Replay, "an operator sends it again").await?
         };
         if changed == 0 {
-            return Err(unknown(id));
+            write.rollback().await?;
+            return Err(self.unfit(id).await);
         }
         ordered(&mut write, "replay", json!({ "entry": id, "fresh": fresh }), who).await?;
         Ok(write.commit().await?)
@@ -77,33 +105,10 @@ impl Ledger {
     /// All that is meant, in rounds: nobody waits for long to write. Says how many; the order is written down behind the
     /// last of them, and given again it goes on where it was interrupted.
     pub async fn replay_all(&self, meant: &Selection, fresh: bool, who: &Operator) -> Result<u64, Error> {
-        let rows = sqlx::query(
-            "SELECT d.message, d.point, d.state, m.document FROM messages m JOIN deliveries d ON d.message = m.id
-             WHERE (?1 IS NULL OR m.noun = ?1) AND (?2 IS NULL OR instr(m.document_id, ?2) > 0)
-                AND (?3 IS NULL OR m.made >= ?3) AND (?4 IS NULL OR m.made < ?4)
-                AND (?5 IS NULL OR d.point = ?5) AND (?6 IS NULL OR d.state = ?6) ORDER BY m.id",
-        )
-        .bind(meant.noun.clone())
-        .bind(meant.key.clone())
-        .bind(meant.since)
-        .bind(meant.until)
-        .bind(meant.point.clone())
-        .bind(meant.state.clone())
-        .fetch_all(self.store.read())
-        .await?;
-        let mut changed = 0;
-        if fresh {
-            let ids: Result<BTreeSet<i64>, _> = rows.iter().map(|row| row.try_get("document")).collect();
-            for ids in Vec::from_iter(ids?).chunks(ROUND) {
-                let again = sqlx::AssertSqlSafe(format!("{AGAIN} IN (SELECT value FROM json_each(?2)))"));
-                let mut write = self.store.write().await?;
-                let again = sqlx::query(again).bind(now()).bind(json!(ids).to_string());
-                changed += again.execute(&mut *write).await?.rows_affected();
-                write.commit().await?;
-            }
-        } else {
-            changed = self.move_all(&rows, Change::Replay, "an operator sends it again").await?;
-        }
+        // What is made from now on is not meant: of a record that is told anew there would be no end.
+        let (last,): (i64,) =
+            sqlx::query_as("SELECT coalesce(max(id), 0) FROM messages").fetch_one(self.store.read()).await?;
+        let changed = if fresh { self.tell_anew(meant, last).await? } else { self.send_again(meant, last).await? };
         let Selection { noun, key, since, until, point, state } = meant;
         let about = json!({
             "noun": noun, "key": key, "since": since.map(time), "until": until.map(time), "point": point, "state": state,
@@ -115,23 +120,73 @@ impl Ledger {
         Ok(changed)
     }
 
-    /// In rounds, those of the rows that stand as they stood when they were looked for.
-    pub(super) async fn move_all(&self, rows: &[SqliteRow], by: Change, words: &str) -> Result<u64, Error> {
-        let mut changed = 0;
-        for rows in rows.chunks(ROUND) {
-            let mut meant = Vec::new();
-            for row in rows {
-                meant.push(json!([row.try_get::<i64, _>("message")?, text(row, "point")?, text(row, "state")?]));
-            }
+    /// As they were, those up to this message.
+    async fn send_again(&self, meant: &Selection, last: i64) -> Result<u64, Error> {
+        let (mut changed, mut behind) = (0, (i64::MIN, String::new()));
+        loop {
+            let (message, point) = behind.clone();
+            let rows = bound(sqlx::query(MEANT), meant).bind(last).bind(message).bind(point).bind(ROUND);
+            let rows = rows.fetch_all(self.store.read()).await?;
+            let Some(end) = rows.last() else { return Ok(changed) };
+            behind = (end.try_get("message")?, text(end, "point")?);
+            changed += self.move_all(&rows, Change::Replay, "an operator sends it again").await?;
+        }
+    }
+
+    /// The records of those up to this message, each once.
+    async fn tell_anew(&self, meant: &Selection, last: i64) -> Result<u64, Error> {
+        let again = format!("{AGAIN} IN (SELECT value FROM json_each(?2)))");
+        let (mut changed, mut behind) = (0, i64::MIN);
+        loop {
+            let rows = bound(sqlx::query(RECORDS), meant).bind(last).bind(behind).bind(ROUND);
+            let rows = rows.fetch_all(self.store.read()).await?;
+            let Some(end) = rows.last() else { return Ok(changed) };
+            behind = end.try_get("id")?;
+            let ids = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
             let mut write = self.store.write().await?;
-            let still = sqlx::query(
-                "SELECT d.message, d.point, d.state FROM json_each(?) j JOIN deliveries d
-                 ON d.message = j.value->>0 AND d.point = j.value->>1 AND d.state = j.value->>2",
-            );
-            let still = still.bind(json!(meant).to_string()).fetch_all(&mut *write).await?;
-            changed += moved(&mut write, &still, by, words).await?;
+            let again = sqlx::query(sqlx::AssertSqlSafe(again.clone())).bind(now()).bind(json!(ids).to_string());
+            changed += again.execute(&mut *write).await?.rows_affected();
             write.commit().await?;
         }
+    }
+
+    /// A round of them (the query's third), while there are any: what is moved is not among them any more.
+    pub(super) async fn move_while(
+        &self,
+        query: &'static str,
+        about: [&str; 2],
+        by: Change,
+        words: &str,
+    ) -> Result<u64, Error> {
+        let mut changed = 0;
+        loop {
+            let [one, other] = about.map(str::to_owned);
+            let rows = sqlx::query(query).bind(one).bind(other).bind(ROUND).fetch_all(self.store.read()).await?;
+            let moved = self.move_all(&rows, by, words).await?;
+            if moved == 0 {
+                return Ok(changed);
+            }
+            changed += moved;
+        }
+    }
+
+    /// Those of the rows of one round that stand as they stood when they were looked for.
+    async fn move_all(&self, rows: &[SqliteRow], by: Change, words: &str) -> Result<u64, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut meant = Vec::new();
+        for row in rows {
+            meant.push(json!([row.try_get::<i64, _>("message")?, text(row, "point")?, text(row, "state")?]));
+        }
+        let mut write = self.store.write().await?;
+        let still = sqlx::query(
+            "SELECT d.message, d.point, d.state FROM json_each(?) j JOIN deliveries d
+             ON d.message = j.value->>0 AND d.point = j.value->>1 AND d.state = j.value->>2",
+        );
+        let still = still.bind(json!(meant).to_string()).fetch_all(&mut *write).await?;
+        let changed = moved(&mut write, &still, by, words).await?;
+        write.commit().await?;
         Ok(changed)
     }
 
@@ -151,19 +206,27 @@ impl Ledger {
                 .await?;
         let mut records = 0;
         for (kind, statement) in [
-            ("document:", "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2 AND since IS NOT NULL"),
-            ("entry:", "UPDATE watches SET state = 'expired', reason = ?1, next_try = ?3 WHERE id = ?2"),
+            ("document", "UPDATE documents SET parked = 1, reason = ?1 WHERE id = ?2 AND since IS NOT NULL"),
+            ("entry", "UPDATE watches SET state = 'expired', reason = ?1, next_try = ?3 WHERE id = ?2"),
         ] {
-            let Some(number) = id.strip_prefix(kind).and_then(|number| number.parse::<i64>().ok()) else { continue };
+            let Some(number) = numbered(id, kind) else { continue };
             let parked = sqlx::query(statement).bind(who.reason.clone()).bind(number).bind(now());
             records += parked.execute(&mut *write).await?.rows_affected();
         }
         if messages + writes.rows_affected() + records == 0 {
-            return Err(unknown(id));
+            write.rollback().await?;
+            return Err(self.unfit(id).await);
         }
         ordered(&mut write, "park", json!({ "entry": id }), who).await?;
         Ok(write.commit().await?)
     }
+}
+
+type Query = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bound(query: Query, meant: &Selection) -> Query {
+    let Selection { noun, key, since, until, point, state } = meant.clone();
+    query.bind(noun).bind(key).bind(since).bind(until).bind(point).bind(state)
 }
 
 /// Those of the rows that the change means something for; tells how many. Two statements for each state that comes of it.

@@ -194,4 +194,9 @@ pub(super) const STEPS: &[&str] = &["
     ALTER TABLE deliveries ADD COLUMN kind TEXT NOT NULL DEFAULT '';
     UPDATE deliveries SET kind = coalesce((SELECT verb || '.' || noun FROM messages WHERE id = deliveries.message), '');
     CREATE INDEX deliveries_of_kind ON deliveries (point, kind, message) WHERE state IN ('pending', 'replayed', 'sent');
+",
+    // Records of a kind that is left alone are not looked through for others; what a write caused is found by its name.
+    "
+    CREATE INDEX documents_due_of ON documents (company || '/' || noun, since) WHERE since IS NOT NULL AND parked = 0;
+    CREATE INDEX messages_by_cause ON messages (cause);
 "];

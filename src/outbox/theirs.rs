@@ -70,7 +70,7 @@ pub struct Unmatched {
     pub document_id: String,
     pub entity: String,
     pub bod_id: String,
-    /// `different`, or `alone`: nothing was made here that it could be of.
+    /// `different`; `alone`: nothing was made here that it could be of; or `given-up`: room was short before its time was over.
     pub result: &'static str,
 }
 
@@ -78,7 +78,9 @@ pub struct Unmatched {
 const BESIDE: i64 = 4;
 /// Of theirs that wait; beyond these the oldest are given up.
 const MOST: i64 = 10_000;
-const MOST_BYTES: i64 = 256 * 1024 * 1024;
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+/// And of what the outbox may hold one part of so many: they are only compared, and what is owed needs the room.
+const SHARE: u64 = 16;
 const ROUND: i64 = 1_000;
 
 pub(super) const TO_COMPARE: &str = "SELECT * FROM theirs t WHERE EXISTS (SELECT 1 FROM messages m WHERE m.shadow = 1
@@ -88,9 +90,11 @@ pub(super) const CANDIDATES: &str = "SELECT m.id, m.bod_id, m.xml, coalesce(c.re
     LEFT JOIN comparisons c ON c.id = m.id WHERE m.shadow = 1 AND m.noun = ?1 AND m.verb = ?2 AND m.entity = ?3
     AND m.document_id = ?4 ORDER BY m.id DESC LIMIT ?5";
 /// What waits for too long, and the oldest of what is too much.
-pub(super) const OVER: &str = "SELECT * FROM theirs WHERE at < ?1 OR id IN (SELECT id FROM
+pub(super) const OVER: &str = "SELECT id, noun, verb, entity, document_id, bod_id, result, at FROM theirs
+    WHERE at < ?1 OR id IN (SELECT id FROM
     (SELECT id, row_number() OVER newest AS many, sum(bytes) OVER newest AS held FROM theirs
      WINDOW newest AS (ORDER BY id DESC)) WHERE many > ?2 OR held > ?3) ORDER BY id LIMIT ?4";
+const OLDEST: &str = "SELECT id, noun, verb, entity, document_id, bod_id, result, at FROM theirs ORDER BY id LIMIT ?1";
 
 type Write = Transaction<'static, Sqlite>;
 
@@ -208,11 +212,24 @@ impl Ledger {
         Ok(touched.rows_affected() > 0)
     }
 
-    /// Takes out those of theirs that nothing agreed with in time.
-    pub async fn unmatched(&self, within: Duration) -> Result<Vec<Unmatched>, Error> {
+    /// Takes out those of theirs that nothing agreed with in time, and the oldest of what is more than their share of the
+    /// `most` bytes that are held of all.
+    pub async fn unmatched(&self, within: Duration, most: u64) -> Result<Vec<Unmatched>, Error> {
         let before = now().saturating_sub(millis(within));
-        let over = sqlx::query(OVER).bind(before).bind(MOST).bind(MOST_BYTES).bind(ROUND);
+        let share = i64::try_from(MOST_BYTES.min(most / SHARE)).unwrap_or(i64::MAX);
+        let over = sqlx::query(OVER).bind(before).bind(MOST).bind(share).bind(ROUND);
         let rows = over.fetch_all(self.store.read()).await?;
+        self.taken_out(&rows, before).await
+    }
+
+    /// Takes out so many of theirs, whether their time is over or not.
+    pub(super) async fn oldest_of_theirs(&self, most: i64) -> Result<Vec<Unmatched>, Error> {
+        let rows = sqlx::query(OLDEST).bind(most).fetch_all(self.store.read()).await?;
+        self.taken_out(&rows, i64::MIN).await
+    }
+
+    /// `before`: those that came earlier have had their time.
+    async fn taken_out(&self, rows: &[SqliteRow], before: i64) -> Result<Vec<Unmatched>, Error> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -229,7 +246,11 @@ impl Ledger {
                 document_id: text(row, "document_id")?,
                 entity: text(row, "entity")?,
                 bod_id: text(row, "bod_id")?,
-                result: if text(row, "result")? == "different" { "different" } else { "alone" },
+                result: match text(row, "result")?.as_str() {
+                    "different" => "different",
+                    _ if row.try_get::<i64, _>("at")? < before => "alone",
+                    _ => "given-up",
+                },
             })
         };
         rows.iter().map(unmatched).collect()

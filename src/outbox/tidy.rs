@@ -7,6 +7,7 @@ use super::error::Error;
 use super::ledger::{Ledger, millis};
 use super::replay::moved;
 use super::state::Change;
+use super::theirs::Unmatched;
 use super::writer::now;
 use serde_json::json;
 use sqlx::{Sqlite, Transaction};
@@ -110,11 +111,13 @@ impl Ledger {
     }
 
     /// While more than four fifths of `most` are held, what is over goes however young it is, the oldest first: what was
-    /// delivered keeps nobody from writing. What is owed stays. `true`: something went, and more may after so many rounds.
-    pub async fn make_room(&self, most: u64, rounds: usize) -> Result<bool, Error> {
+    /// delivered keeps nobody from writing, and where nothing is over what only waits to be compared goes. What is owed stays.
+    /// `true`: something went, and more may after so many rounds.
+    pub async fn make_room(&self, most: u64, rounds: usize) -> Result<(bool, Vec<Unmatched>), Error> {
+        let mut given_up = Vec::new();
         for _ in 0..rounds {
             if self.bytes().await? <= most / 5 * 4 {
-                return Ok(false);
+                return Ok((false, given_up));
             }
             let (mut intents, mut messages) = (Vec::new(), Vec::new());
             for (query, ids) in [(OLD_INTENTS, &mut intents), (OLD_MESSAGES, &mut messages)] {
@@ -123,13 +126,18 @@ impl Ledger {
                 ids.extend(rows.into_iter().map(|(id,)| id));
             }
             if intents.is_empty() && messages.is_empty() {
-                return Ok(false);
+                let theirs = self.oldest_of_theirs(PRESSED).await?;
+                if theirs.is_empty() {
+                    return Ok((false, given_up));
+                }
+                given_up.extend(theirs);
+                continue;
             }
             let mut write = self.store.write().await?;
             take_out(&mut write, &intents, &messages).await?;
             write.commit().await?;
         }
-        Ok(true)
+        Ok((true, given_up))
     }
 
     /// What waits for a point that is not among these waits for nobody: it is parked, until the point is there again.
@@ -137,19 +145,17 @@ impl Ledger {
         let mut changed = 0;
         for (query, change) in [
             (
-                "SELECT message, point, state FROM deliveries
-                 WHERE state IN ('pending', 'replayed', 'sent') AND point NOT IN (SELECT value FROM json_each(?1))",
+                "SELECT message, point, state FROM deliveries WHERE state IN ('pending', 'replayed', 'sent')
+                    AND point NOT IN (SELECT value FROM json_each(?1)) LIMIT ?3",
                 Change::Park,
             ),
             (
                 "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed') AND state = 'parked'
-                    AND reason = ?2 AND point IN (SELECT value FROM json_each(?1))",
+                    AND reason = ?2 AND point IN (SELECT value FROM json_each(?1)) LIMIT ?3",
                 Change::Replay,
             ),
         ] {
-            let rows =
-                sqlx::query(query).bind(json!(points).to_string()).bind(NO_POINT).fetch_all(self.store.read()).await?;
-            changed += self.move_all(&rows, change, NO_POINT).await?;
+            changed += self.move_while(query, [&json!(points).to_string(), NO_POINT], change, NO_POINT).await?;
         }
         Ok(changed)
     }

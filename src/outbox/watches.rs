@@ -2,7 +2,6 @@
 //!
 //! Invariant: it is watched until M3 has created it, or until its days are over, and is shown all the while.
 
-use super::book::unknown;
 use super::error::Error;
 use super::ledger::{Ledger, company, division, millis};
 use super::orders::{Operator, Resolution, ordered};
@@ -39,7 +38,11 @@ pub struct Watched {
 pub enum Polled {
     /// It is there: its document is due.
     Created,
-    Later(Duration),
+    /// It is not there yet; `why` M3 could not be asked, where it could not.
+    Later {
+        why: Option<String>,
+        wait: Duration,
+    },
     /// M3 gave a reason why not. Somebody may mend it, so that it is asked again.
     Failed {
         why: String,
@@ -48,6 +51,8 @@ pub enum Polled {
     Expired,
 }
 
+/// Nothing is known of it that M3 could be asked for.
+pub(super) const UNKNOWN: &str = "[]";
 const DAMAGED: &str = "UPDATE watches SET state = 'expired', reason = ?1 WHERE id = ?2";
 
 impl Ledger {
@@ -85,8 +90,8 @@ impl Ledger {
                 created(&mut write, watched.id, None, at).await?;
                 over(&mut write, watched.id).await?;
             }
-            Polled::Later(wait) => {
-                changed("watched", *wait, None).execute(&mut *write).await?;
+            Polled::Later { why, wait } => {
+                changed("watched", *wait, why.clone()).execute(&mut *write).await?;
             }
             Polled::Failed { why, wait } => {
                 changed("failed", *wait, Some(why.clone())).execute(&mut *write).await?;
@@ -103,15 +108,25 @@ impl Ledger {
     pub(super) async fn settle_entry(&self, entry: i64, resolution: &Resolution, who: &Operator) -> Result<(), Error> {
         let (id, at) = (format!("entry:{entry}"), now());
         let mut write = self.store.write().await?;
-        let known: Option<(String, String)> = sqlx::query_as("SELECT record, names FROM watches WHERE id = ?")
-            .bind(entry)
-            .fetch_optional(&mut *write)
-            .await?;
-        let (record, names) = known.ok_or_else(|| unknown(&id))?;
+        let known: Option<(String, String, String)> =
+            sqlx::query_as("SELECT record, names, asked FROM watches WHERE id = ?")
+                .bind(entry)
+                .fetch_optional(&mut *write)
+                .await?;
+        let Some((record, names, asked)) = known else {
+            write.rollback().await?;
+            return Err(self.unfit(&id).await);
+        };
         let outcome = match resolution {
             Resolution::Committed { key } => {
+                // A batch of which nothing is known may have made more than one.
                 let named = named(&record, &names, key)?;
-                created(&mut write, entry, Some(&named), at).await?;
+                if named.len() > 1 && asked != UNKNOWN {
+                    return Err(Error::OneRecord);
+                }
+                for record in &named {
+                    created(&mut write, entry, Some(record), at).await?;
+                }
                 "committed"
             }
             Resolution::Untold => "committed",
@@ -181,8 +196,10 @@ async fn created(
     Ok(())
 }
 
-/// It is watched no longer, and with the last of its batch goes what was entered before it was handed over.
-async fn over(write: &mut Transaction<'static, Sqlite>, watch: i64) -> Result<(), Error> {
+/// It is watched no longer, and with the last of its batch goes what was entered before it was handed over. Tells whether
+/// it was watched.
+pub(super) async fn over(write: &mut Transaction<'static, Sqlite>, watch: i64) -> Result<bool, Error> {
+    let mut gone = 0;
     for statement in [
         "DELETE FROM entries WHERE (noun, company, batch) = (SELECT noun, company, batch FROM watches WHERE id = ?1)
          AND NOT EXISTS (SELECT 1 FROM watches w WHERE (w.noun, w.company, w.batch) =
@@ -190,26 +207,35 @@ async fn over(write: &mut Transaction<'static, Sqlite>, watch: i64) -> Result<()
          AND at <= (SELECT since FROM watches WHERE id = ?1)",
         "DELETE FROM watches WHERE id = ?1",
     ] {
-        sqlx::query(statement).bind(watch).execute(&mut **write).await?;
+        gone = sqlx::query(statement).bind(watch).execute(&mut **write).await?.rows_affected();
     }
-    Ok(())
+    Ok(gone > 0)
 }
 
-/// The record's name: as it was known, else as the operator says it, part by part.
-fn named(record: &str, names: &str, key: &[(String, String)]) -> Result<String, Error> {
+/// The record's name: as it was known, else as the operator says it, part by part; of several each part as often.
+fn named(record: &str, names: &str, key: &[(String, String)]) -> Result<Vec<String>, Error> {
     let record: Vec<String> = serde_json::from_str(record).map_err(|_| Error::Damaged("key"))?;
-    let names: Vec<String> = serde_json::from_str(names).map_err(|_| Error::Damaged("key"))?;
-    let said = |name: &str| key.iter().find(|(field, value)| field == name && !value.is_empty());
+    let mut names: Vec<String> = serde_json::from_str(names).map_err(|_| Error::Damaged("key"))?;
+    if let ([], [], [(name, _), rest @ ..]) = (record.as_slice(), names.as_slice(), key)
+        && rest.iter().all(|(other, _)| other == name)
+    {
+        // Written down by a release that did not say how its parts are called: of one part that is no question.
+        names.push(name.clone());
+    }
     if let Some((name, _)) = key.iter().find(|(name, value)| value.is_empty() || !names.contains(name)) {
         return Err(Error::NoSuchPart { name: name.clone() });
     }
     if key.is_empty() && !record.is_empty() {
-        return Ok(json!(record).to_string());
+        return Ok(vec![json!(record).to_string()]);
     }
-    let missing: Vec<&str> = names.iter().map(String::as_str).filter(|name| said(name).is_none()).collect();
-    if names.is_empty() || !missing.is_empty() {
-        return Err(Error::Unnamed { names: missing.join(", ") });
+    let said = |name: &str| key.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str()).collect();
+    let parts: Vec<Vec<&str>> = names.iter().map(|name| said(name)).collect();
+    let many = parts.iter().map(Vec::len).max().unwrap_or_default();
+    let missing = names.iter().zip(&parts).filter(|(_, said)| said.len() < many.max(1));
+    let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
+    if many == 0 || !missing.is_empty() {
+        let names = if names.is_empty() { "each part of the record's key".to_owned() } else { missing.join(", ") };
+        return Err(Error::Unnamed { names });
     }
-    let parts: Vec<&str> = names.iter().filter_map(|name| said(name)).map(|(_, value)| value.as_str()).collect();
-    Ok(json!(parts).to_string())
+    Ok((0..many).map(|at| json!(parts.iter().map(|said| said[at]).collect::<Vec<_>>()).to_string()).collect())
 }

@@ -33,6 +33,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn those_that_failed_together_do_not_come_back_together_and_none_before_or_after_its_time() {
+        let longest = Duration::from_secs(60);
+        for tries in [0, 3, 90] {
+            let whole = Duration::from_millis(FIRST << tries.min(20)).min(longest);
+            let waits: Vec<Duration> = (0..256).map(|_| wait(tries, longest)).collect();
+            assert!(waits.iter().all(|wait| *wait >= whole / 2 && *wait <= whole), "{tries}: {waits:?}");
+            let (first, last) = (waits.iter().min().expect("many"), waits.iter().max().expect("many"));
+            assert!(
+                *last - *first > whole / 4,
+                "over all of the time that there is: {first:?} to {last:?} of {whole:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn a_wait_grows_to_its_bound_and_is_never_more(tries in 0_u32..100, chance: u64) {

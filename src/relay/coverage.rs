@@ -56,7 +56,7 @@ fn enter(coverage: &mut Coverage, mapping: &Mapping, watch: &Watch) {
     }
     let over = match watch.enters.is_empty() {
         true => told(mapping.key(), Step::Confirms(watch.batch)),
-        false => told(&[], Step::HandsOver(watch.batch)),
+        false => told(mapping.key(), Step::HandsOver(watch.batch)),
     };
     coverage.add(watch.program, watch.transaction, over);
 }
@@ -69,4 +69,21 @@ pub fn verbs(program: ProgramName, transaction: TransactionName) -> &'static [&'
 /// An order that was approved is also a request to its supplier.
 fn is_approval(program: ProgramName, transaction: TransactionName) -> bool {
     (program.as_str(), transaction.as_str()) == ("PPS200MI", "ApprovePO")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Due;
+
+    #[test]
+    fn what_hands_a_batch_over_names_no_record_and_says_how_one_is_called() {
+        let name = (ProgramName::parse("PPS370MI"), TransactionName::parse("FinishEntry"));
+        let (program, transaction) = (name.0.expect("a name"), name.1.expect("a name"));
+        let coverage = Settings::trial().coverage();
+        let due = Due::of(&coverage.of(program, transaction)[0], |field| (field == "MSGN").then(|| "7".to_owned()));
+        let entry = due.entry.as_ref().expect("an entry");
+        assert_eq!((entry.batch.as_str(), entry.names.as_slice()), ("7", &["PUNO".to_owned()][..]));
+        assert!(due.key.is_empty() && due.is_known());
+    }
 }

@@ -7,10 +7,10 @@ use super::error::Error;
 use super::maker::NotMade;
 use super::publisher::{BodId, Location, Mode, Plan, Settings};
 use super::reading::Found;
-use super::ways::{Ways, leaving, ways};
+use super::ways::{IN_SHADOW, Left, SWITCHED_OFF, Ways, leaving, ways};
 use crate::bod::{Action, Bound, Composed, Envelope, Mapping, Rows, Verb, validate};
 use crate::model::Place;
-use crate::outbox::{DueDocument, Edition, Made, Message};
+use crate::outbox::{DueDocument, Edition, Has, Made, Message, Stood};
 use crate::points::Point;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
@@ -43,14 +43,10 @@ struct Reading<'a> {
     gone: bool,
 }
 
-/// One message of the record now, and one for those whom it leaves.
-const NUMBERS: usize = 2;
-
 /// Where a document was told the last time, and who has it.
 struct Before<'a> {
-    division: Option<&'a str>,
-    location: Option<&'a str>,
-    told_at: &'a [String],
+    stood: Option<Stood>,
+    told_at: &'a [Has],
 }
 
 impl Editor {
@@ -84,7 +80,8 @@ impl Editor {
         let reading = Reading { due, name, verb, bound: &bound, rows: &rows, key: &key, gone };
         let editions = if mapping.has_division() {
             let plan = self.settings.plan(name, due.company, &reading.division());
-            let told = plan.mode != Mode::Off || leaving(&self.points, verb, &due.told_at).tell();
+            let left = Left { verb, gone, from: None, why: SWITCHED_OFF };
+            let told = plan.mode != Mode::Off || leaving(&self.points, &due.told_at, &left).tell();
             if told { vec![(None, plan)] } else { Vec::new() }
         } else {
             let place = Place { company: due.company, division: due.division };
@@ -93,9 +90,13 @@ impl Editor {
         if editions.is_empty() {
             return Err(NotMade::Nothing(OFF));
         }
-        let numbers = (variation..).step_by(NUMBERS);
-        let numbered = editions.into_iter().zip(numbers);
-        numbered.map(|((division, plan), variation)| self.edition(&reading, division, &plan, variation)).collect()
+        let (mut made, mut number) = (Vec::new(), variation);
+        for (division, plan) in editions {
+            let edition = self.edition(&reading, division, &plan, number)?;
+            number += edition.messages.len() as u64;
+            made.push(edition);
+        }
+        Ok(made)
     }
 
     fn edition(
@@ -106,35 +107,44 @@ impl Editor {
         variation: u64,
     ) -> Result<Edition, NotMade> {
         let (due, before) = (reading.due, reading.before(of.as_deref()));
-        let division = of.clone().unwrap_or_else(|| reading.division());
-        let location = match before.location {
-            Some(known) if reading.rows.is_empty() || reading.gone => known.to_owned(),
-            _ => reading.bound.location(reading.key, reading.rows),
+        let now = Stood {
+            division: of.clone().unwrap_or_else(|| reading.division()),
+            location: match &before.stood {
+                Some(known) if reading.rows.is_empty() || reading.gone => known.location.clone(),
+                _ => reading.bound.location(reading.key, reading.rows),
+            },
         };
         let action = if reading.gone { Action::Delete } else { plan.action };
-        let made = self.made(reading, plan, action, (&division, &location), variation)?;
-        if plan.mode == Mode::Shadow {
-            let messages = vec![Message { made: Box::new(made), points: Vec::new(), shadow: true }];
-            return Ok(Edition { division: of, messages, told_at: before.told_at.to_vec() });
-        }
+        let made = self.made(reading, plan, action, &now, variation)?;
+        let from = before.stood.as_ref().filter(|stood| **stood != now);
+        let left = |why| Left { verb: reading.verb, gone: reading.gone, from, why };
         let ways = match plan.mode {
-            Mode::Off => leaving(&self.points, reading.verb, before.told_at),
-            Mode::Publish | Mode::Shadow => ways(&self.points, due, before.told_at, &made),
+            Mode::Publish => ways(&self.points, due, before.told_at, from, &made),
+            Mode::Off => leaving(&self.points, before.told_at, &left(SWITCHED_OFF)),
+            Mode::Shadow => {
+                // Those who have it from where it is compared now are told by M3's own publisher.
+                let moved = from.is_some_and(|stood| stood.division != now.division);
+                let (elsewhere, here): (Vec<Has>, Vec<Has>) =
+                    before.told_at.iter().cloned().partition(|has| moved || has.stood.is_some());
+                let mut ways = leaving(&self.points, &elsewhere, &left(IN_SHADOW));
+                ways.told_at.extend(here);
+                ways
+            }
         };
         let (goes, Ways { points, left, told_at }) = (ways.goes(), ways);
         let mut messages = Vec::new();
         if plan.mode != Mode::Off || goes {
-            messages.push(Message { made: Box::new(made), points, shadow: false });
+            messages.push(Message { made: Box::new(made), points, shadow: plan.mode == Mode::Shadow });
         }
-        if !left.is_empty() {
-            let points = left.into_iter().map(|point| (point, None)).collect();
-            // What they have stands where it stood when they were told of it.
-            let (division, location) = (before.division.unwrap_or(&division), before.location.unwrap_or(&location));
-            let plan = self.settings.plan(reading.name, due.company, division);
-            let gone = self.made(reading, &plan, Action::Delete, (division, location), variation + 1)?;
+        // What they have stands where it stood when they were told of it.
+        for (stood, points) in by_place(left, before.stood.as_ref().unwrap_or(&now)) {
+            let points = points.into_iter().map(|point| (point, None)).collect();
+            let plan = self.settings.plan(reading.name, due.company, &stood.division);
+            let number = variation + messages.len() as u64;
+            let gone = self.made(reading, &plan, Action::Delete, &stood, number)?;
             messages.push(Message { made: Box::new(gone), points, shadow: false });
         }
-        Ok(Edition { division: of, messages, told_at })
+        Ok(Edition { division: of, messages, told_at, now: Some(now) })
     }
 
     /// Composed, and found valid.
@@ -143,10 +153,10 @@ impl Editor {
         reading: &Reading<'_>,
         plan: &Plan,
         action: Action,
-        place: (&str, &str),
+        stood: &Stood,
         variation: u64,
     ) -> Result<Made, NotMade> {
-        let (made, replaced) = reading.compose(plan, action, place, variation);
+        let (made, replaced) = reading.compose(plan, action, (&stood.division, &stood.location), variation);
         if replaced > 0 {
             self.metrics.publishing.documents.with_label_values(&[reading.name, "characters-replaced"]).inc();
         }
@@ -155,6 +165,19 @@ impl Editor {
             _ => Ok(made),
         }
     }
+}
+
+/// Those whom a record left, by where they have it; who has it where it was told the last time has it `there`.
+fn by_place(left: Vec<Has>, there: &Stood) -> Vec<(Stood, Vec<String>)> {
+    let mut places: Vec<(Stood, Vec<String>)> = Vec::new();
+    for Has { point, stood } in left {
+        let stood = stood.unwrap_or_else(|| there.clone());
+        match places.iter_mut().find(|(place, _)| *place == stood) {
+            Some((_, points)) => points.push(point),
+            None => places.push((stood, vec![point])),
+        }
+    }
+    places
 }
 
 impl Reading<'_> {
@@ -174,15 +197,17 @@ impl Reading<'_> {
 
     fn before(&self, division: Option<&str>) -> Before<'_> {
         let due = self.due;
+        let stood = |division: &Option<String>, location: &Option<String>| {
+            Some(Stood { division: division.clone()?, location: location.clone().unwrap_or_default() })
+        };
         let Some(division) = division else {
-            let (division, location) = (due.known_division.as_deref(), due.known_location.as_deref());
-            return Before { division, location, told_at: &due.told_at };
+            return Before { stood: stood(&due.known_division, &due.known_location), told_at: &due.told_at };
         };
         match due.editions.iter().find(|known| known.division == division) {
             Some(known) => {
-                Before { division: Some(&known.division), location: known.location.as_deref(), told_at: &known.told_at }
+                Before { stood: stood(&Some(known.division.clone()), &known.location), told_at: &known.told_at }
             }
-            None => Before { division: None, location: None, told_at: &[] },
+            None => Before { stood: None, told_at: &[] },
         }
     }
 

@@ -148,6 +148,31 @@ mod tests {
     }
 
     #[test]
+    fn what_m3_lacks_is_held_against_its_part_and_what_nobody_answers_against_nobody_yet() {
+        let program = ProgramName::parse("MMS200MI").expect("a name");
+        let transaction = TransactionName::parse("Get").expect("a name");
+        let of = |source| Error::M3 { program, transaction, source: Arc::new(source) };
+        let fetched =
+            |source| Error::Catalog(catalog::Error::Unavailable { program, transaction, source: Arc::new(source) });
+        let lost = |sent| m3::Error::Lost { sent, source: Arc::new(std::io::ErrorKind::ConnectionReset.into()) };
+        for (error, blame) in [
+            (Error::Catalog(catalog::Error::ProgramNotFound(program)), Blame::Part),
+            (Error::Catalog(catalog::Error::TransactionNotFound { program, transaction }), Blame::Part),
+            (Error::Unbound(Vec::new()), Blame::Part),
+            (of(m3::Error::NoSuchProgram(program)), Blame::Part),
+            (fetched(m3::Error::NoSuchProgram(program)), Blame::Part),
+            (of(lost(true)), Blame::Unclear),
+            (of(lost(false)), Blame::M3),
+            (fetched(m3::Error::QueueFull), Blame::M3),
+            (Error::Catalog(catalog::Error::Disagreement { program, transaction }), Blame::Record),
+            (Error::TooMany { program, transaction, most: 1 }, Blame::Record),
+            (refused("XAU0008", "No authority", true), Blame::Record),
+        ] {
+            assert_eq!(error.blame(), blame, "{error}");
+        }
+    }
+
+    #[test]
     fn what_m3_will_not_give_is_told_from_what_it_can_t_give_now() {
         for (id, message, meant) in [
             ("WIT0103", "Item number A1 does not exist", Refusal::Absent),

@@ -206,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_a_point_says_it_does_not_take_uses_up_its_tries_whatever_becomes_of_others() {
+        let mut health = Health::default();
+        let mut states = Vec::new();
+        for tries in 0..3 {
+            let one = learnt(&mut health, State::Pending, ("Sync.SalesOrder", 1), tries, Blame::Kind);
+            assert!(one.counts && one.wait <= PROBE && !health.is_away(), "it was said: {one:?}");
+            assert_eq!(health.kinds.held().0, ["Sync.SalesOrder"], "nothing else of it is sent meanwhile");
+            states.push(one.state);
+            health.kinds.ask_again();
+        }
+        assert_eq!(states, [State::Pending, State::Pending, State::Parked], "though nothing ever arrived");
+    }
+
+    #[test]
     fn a_kind_that_is_not_taken_never_makes_the_point_away() {
         for blame in [Blame::Kind, Blame::Unclear, Blame::Busy] {
             let mut health = Health::default();

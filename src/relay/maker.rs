@@ -28,7 +28,7 @@ pub(super) const TOGETHER: u32 = 256;
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(600);
 /// The longest between two looks at an M3 that is away.
-const AWAY: Duration = Duration::from_secs(60);
+pub(super) const AWAY: Duration = Duration::from_secs(60);
 pub(super) const SOON: Duration = Duration::from_millis(10);
 /// Documents of one commit.
 const COMMITTED: usize = 64;
@@ -71,9 +71,9 @@ impl From<Error> for NotMade {
 }
 
 impl Maker {
-    /// Questions beside documents: a read that M3 keeps waiting holds up none of these.
+    /// Questions and what was handed over beside documents: a read that M3 keeps waiting holds up none of the others.
     pub(super) async fn run(self: &Arc<Self>) {
-        tokio::join!(self.tells(), self.asks());
+        tokio::join!(self.tells(), self.asks(), self.polls());
     }
 
     async fn tells(self: &Arc<Self>) {

@@ -1,18 +1,21 @@
 //! Batch entries that were handed over: M3 is asked how far it is, until the record is there.
 
 use super::backoff::wait;
-use super::error::Error;
-use super::maker::Maker;
+use super::error::{Blame, Error};
+use super::maker::{AWAY, BESIDE, LOOK, Maker, SOON};
 use crate::bod::{Mapping, Watch};
 use crate::model::FieldName;
 use crate::outbox::{self, Polled, Watched};
-use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const LONGEST: Duration = Duration::from_secs(60);
 /// What failed waits for a person.
 const FAILED: Duration = Duration::from_secs(600);
 const TOGETHER: u32 = 64;
+const BESIDE_U32: u32 = BESIDE as u32;
 const UNNAMED: &str = "M3 has created it and does not say under which number: look it up there, and say it with \
     `mi-gateway outbox resolve`";
 
@@ -51,38 +54,106 @@ fn became(watch: &Watch, row: &Said) -> Became {
     }
 }
 
-impl Maker {
-    pub(super) async fn poll(&self) -> Result<(), outbox::Error> {
-        for watched in self.ledger.watched(TOGETHER).await? {
-            let (polled, asked) = self.polled(&watched).await;
-            if let Polled::Failed { why, .. } = &polled {
-                let (noun, batch) = (&watched.noun, &watched.batch);
-                tracing::warn!(noun, batch, key = ?watched.record, cause = watched.cause, why, "M3 did not create what was entered");
-            }
-            self.ledger.polled(&watched, &polled).await?;
-            self.due.notify_one();
-            // M3 may be away: the others wait for the next look.
-            if !asked {
-                break;
-            }
+/// Whether M3 is there to be asked, as far as the last answers tell.
+#[derive(Default)]
+struct There {
+    /// That got no answer, one after the other.
+    failing: u32,
+    left_until: Option<Instant>,
+}
+
+impl There {
+    fn learn(&mut self, there: bool) {
+        self.failing = if there { 0 } else { self.failing.saturating_add(1) };
+        let rounds = self.failing / BESIDE_U32;
+        // As many as are asked beside each other: one look after the other at an M3 that is not there helps nobody.
+        if there {
+            self.left_until = None;
+        } else if rounds > 0 && self.failing.is_multiple_of(BESIDE_U32) {
+            self.left_until = Some(Instant::now() + wait(rounds - 1, AWAY));
         }
-        Ok(())
     }
 
-    /// And whether M3 could be asked.
+    /// How many more may be asked for: each that failed just now takes the place of one, until M3 was left alone.
+    fn room(&self, busy: usize) -> usize {
+        let failed = usize::try_from(self.failing % BESIDE_U32).unwrap_or(BESIDE);
+        BESIDE.saturating_sub(busy + failed)
+    }
+
+    /// How long it is left alone.
+    fn rest(&self) -> Duration {
+        self.left_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Maker {
+    /// Each is asked for by itself: one that M3 keeps waiting holds up no other.
+    pub(super) async fn polls(&self) {
+        let (mut under_way, mut busy, mut there) = (FuturesUnordered::new(), HashSet::new(), There::default());
+        loop {
+            let rest = there.rest();
+            let (mut next, room) = (LOOK, there.room(busy.len()));
+            if !rest.is_zero() {
+                next = rest.min(LOOK);
+            } else if room > 0 {
+                match self.ledger.watched(TOGETHER).await {
+                    Ok(watched) => {
+                        let free = watched.into_iter().filter(|one| !busy.contains(&one.id));
+                        for one in free.take(room).collect::<Vec<_>>() {
+                            busy.insert(one.id);
+                            under_way.push(self.look_at(one));
+                        }
+                    }
+                    Err(error) => tracing::error!(%error, "entries can't be asked about: the outbox can't be read"),
+                }
+                if busy.is_empty() {
+                    next = self.ledger.until_watched().await.ok().flatten().unwrap_or(LOOK).clamp(SOON, LOOK);
+                }
+            }
+            tokio::select! {
+                Some((id, answered)) = under_way.next() => {
+                    busy.remove(&id);
+                    match answered {
+                        Ok(answered) => there.learn(answered),
+                        Err(error) => {
+                            tracing::error!(%error, "what became of entries can't be written down");
+                            there.left_until = Some(Instant::now() + LOOK);
+                        }
+                    }
+                }
+                () = tokio::time::sleep(next) => {}
+            }
+        }
+    }
+
+    /// Which one, and whether M3 was there.
+    async fn look_at(&self, watched: Watched) -> (i64, Result<bool, outbox::Error>) {
+        let (polled, there) = self.polled(&watched).await;
+        if let Polled::Failed { why, .. } = &polled {
+            let (noun, batch) = (&watched.noun, &watched.batch);
+            tracing::warn!(noun, batch, key = ?watched.record, cause = watched.cause, why, "M3 did not create what was entered");
+        }
+        let kept = self.ledger.polled(&watched, &polled).await;
+        self.due.notify_one();
+        (watched.id, kept.map(|()| there))
+    }
+
     async fn polled(&self, watched: &Watched) -> (Polled, bool) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = Duration::from_millis(u64::try_from(watched.since).unwrap_or_default());
         if now.saturating_sub(since) > self.editor.settings.entries {
             return (Polled::Expired, true);
         }
-        let later = Polled::Later(wait(watched.tries, LONGEST));
-        let Some((mapping, watch)) = self.watch(watched) else { return (later, true) };
+        let later = |why| Polled::Later { why, wait: wait(watched.tries, LONGEST) };
+        let Some((mapping, watch)) = self.watch(watched) else {
+            return (later(Some("no mapping says how to ask for it".to_owned())), true);
+        };
         match self.ask_for(mapping, watch, watched).await {
-            Ok(polled) => (polled.unwrap_or(later), true),
+            Ok(polled) => (polled.unwrap_or_else(|| later(None)), true),
             Err(error) => {
                 tracing::warn!(batch = watched.batch, %error, "M3 could not be asked what became of an entry");
-                (later, false)
+                let there = matches!(error.blame(), Blame::Record | Blame::Part);
+                (later(Some(error.to_string())), there)
             }
         }
     }
@@ -144,5 +215,28 @@ impl Maker {
             Err(error) if error.says_absent() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_m3_that_is_not_there_is_left_alone_ever_longer_and_asked_at_once_when_it_is_back() {
+        let mut there = There::default();
+        for round in 0..12 {
+            for one in 1..=BESIDE {
+                assert_eq!((there.room(0), there.room(9 - one)), (9 - one, 0), "no more than so many in a round");
+                assert!(round > 0 || there.rest().is_zero(), "a few that fail say nothing of M3");
+                there.learn(false);
+                assert!(round > 0 || one == BESIDE || there.rest().is_zero(), "{one}");
+            }
+            let least = (Duration::from_millis(250) * 2_u32.pow(round)).min(AWAY / 2);
+            let rest = there.rest() + Duration::from_millis(100);
+            assert!(rest >= least && rest <= AWAY + Duration::from_millis(100), "in round {round}: {rest:?}");
+        }
+        there.learn(true);
+        assert!(there.rest().is_zero());
     }
 }

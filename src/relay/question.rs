@@ -47,14 +47,8 @@ impl Maker {
                 tracing::error!(%error, "writes can't be asked about: the outbox can't be read or written");
                 tokio::time::sleep(LOOK).await;
             }
-            if let Err(error) = self.poll().await {
-                tracing::error!(%error, "entries can't be asked about: the outbox can't be read or written");
-                tokio::time::sleep(LOOK).await;
-            }
-            let asked = self.ledger.until_asked(self.editor.settings.settle_after).await.ok().flatten();
-            let watched = self.ledger.until_watched().await.ok().flatten();
-            let next = asked.into_iter().chain(watched).min().unwrap_or(LOOK);
-            tokio::time::sleep(next.clamp(SOON, LOOK)).await;
+            let next = self.ledger.until_asked(self.editor.settings.settle_after).await.ok().flatten();
+            tokio::time::sleep(next.unwrap_or(LOOK).clamp(SOON, LOOK)).await;
         }
     }
 

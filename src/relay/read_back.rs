@@ -113,7 +113,7 @@ impl Reader {
     /// For whoever gives up after so many tries: no document is given up for what it can do without.
     #[must_use]
     pub(super) fn with_tries(mut self, tries: u32) -> Self {
-        self.passes = least(tries.saturating_sub(2), PASSES).min(PASSES);
+        self.passes = passes(tries);
         self
     }
 
@@ -286,6 +286,11 @@ impl Reader {
     }
 }
 
+/// How long a refusal that may pass is believed to: over before the last of so many tries, and bounded.
+fn passes(tries: u32) -> Duration {
+    least(tries.saturating_sub(2), PASSES).min(PASSES)
+}
+
 /// What stands for a transaction that M3 doesn't have: it gives no field, and is not asked.
 fn without(read: &Read) -> TransactionLayout {
     let (input, output) = (Layout::new(Vec::new()), Layout::new(Vec::new()));
@@ -327,5 +332,23 @@ fn failed(program: ProgramName, transaction: TransactionName, first: bool, error
             Error::Refused { program, transaction, message: refusal.to_string(), id: refusal.id, first }
         }
         other => Error::M3 { program, transaction, source: Arc::new(other) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_what_a_document_can_do_without_is_for_good_before_its_tries_are_used_up_and_after_a_bound_at_the_latest()
+     {
+        for tries in 1..200 {
+            let passes = passes(tries);
+            assert!(passes <= PASSES, "{tries}: {passes:?}");
+            // The last try but one comes after so long at the earliest: it is made without the part.
+            assert!(tries < 3 || passes < least(tries - 1, PASSES), "{tries}: {passes:?}");
+            assert!(passes >= super::passes(tries - 1), "with more tries nothing is given up sooner: {tries}");
+        }
+        assert_eq!((passes(1), passes(1_000)), (Duration::ZERO, PASSES));
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Comparer {
     secrets: HashMap<String, Arc<Secrets>>,
     unknown: Arc<Secrets>,
     within: Duration,
+    /// What the outbox may hold, in bytes.
+    most: u64,
     metrics: Arc<Metrics>,
 }
 
@@ -27,12 +29,12 @@ impl Comparer {
         ledger: Ledger,
         mappings: &[Mapping],
         sensitive: &Sensitive,
-        within: Duration,
+        (within, most): (Duration, u64),
         metrics: Arc<Metrics>,
     ) -> Self {
         let of = |mapping: &Mapping| (mapping.noun().to_owned(), Arc::new(Secrets::of(Some(mapping), sensitive)));
         let (secrets, unknown) = (mappings.iter().map(of).collect(), Arc::new(Secrets::of(None, sensitive)));
-        Self { ledger, secrets, unknown, within, metrics }
+        Self { ledger, secrets, unknown, within, most, metrics }
     }
 
     pub(super) async fn run(&self) {
@@ -52,8 +54,8 @@ impl Comparer {
         for pair in &pairs {
             self.pair(pair.clone()).await?;
         }
-        let over = self.ledger.unmatched(self.within).await?;
-        over.iter().for_each(|one| self.unmatched(one));
+        let over = self.ledger.unmatched(self.within, self.most).await?;
+        over.iter().for_each(|one| unmatched(&self.metrics, one));
         Ok(!pairs.is_empty() || !over.is_empty())
     }
 
@@ -69,9 +71,9 @@ impl Comparer {
         let document = format!("{}.{}", pair.verb, pair.noun);
         let (entity, document_id, bod_id) = (&pair.entity, &pair.document_id, &pair.bod_id);
         match &found {
-            Compared::Same(_) => self.counted(&document, "same"),
+            Compared::Same(_) => counted(&self.metrics, &document, "same"),
             Compared::Never(why) => {
-                self.counted(&document, "unreadable");
+                counted(&self.metrics, &document, "unreadable");
                 tracing::warn!(
                     document,
                     entity,
@@ -86,23 +88,24 @@ impl Comparer {
         }
         Ok(())
     }
+}
 
-    fn unmatched(&self, one: &Unmatched) {
-        let Unmatched { document, document_id, entity, bod_id, result } = one;
-        self.counted(document, result);
-        tracing::warn!(
-            document,
-            entity,
-            document_id,
-            bod_id,
-            result,
-            "no document that was made here says what M3's own does"
-        );
-    }
+/// One of theirs that is waited for no longer.
+pub(super) fn unmatched(metrics: &Metrics, one: &Unmatched) {
+    let Unmatched { document, document_id, entity, bod_id, result } = one;
+    counted(metrics, document, result);
+    tracing::warn!(
+        document,
+        entity,
+        document_id,
+        bod_id,
+        result,
+        "no document that was made here says what M3's own does"
+    );
+}
 
-    fn counted(&self, document: &str, result: &str) {
-        self.metrics.publishing.compared.with_label_values(&[document, result]).inc();
-    }
+fn counted(metrics: &Metrics, document: &str, result: &str) {
+    metrics.publishing.compared.with_label_values(&[document, result]).inc();
 }
 
 fn found(pair: &Pair, secrets: &Secrets) -> Compared {

@@ -6,7 +6,7 @@ use super::editions::Editor;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
-use super::shadow::Comparer;
+use super::shadow::{Comparer, unmatched};
 use crate::outbox::{Depth, Ledger, Outbox, Tidied, Waiting};
 use crate::points::Point;
 use crate::tasks::Tasks;
@@ -14,6 +14,7 @@ use crate::telemetry::Metrics;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 const TIDY: Duration = Duration::from_secs(5);
 /// How often it is asked whose answers are overdue.
@@ -37,22 +38,29 @@ pub fn start(
     let (ledger, counted) = (outbox.ledger(), metrics.clone());
     tasks.spawn_for_good("looking for silence", bugs(), move || silence(ledger.clone(), counted.clone()));
     let (ledger, sensitive) = (outbox.ledger(), &outbox.settings().sensitive);
-    let comparer = Comparer::new(ledger, &settings.mappings, sensitive, settings.compare, metrics.clone());
+    let bounds = (settings.compare, outbox.settings().most_bytes);
+    let comparer = Comparer::new(ledger, &settings.mappings, sensitive, bounds, metrics.clone());
     let comparer = Arc::new(comparer);
     tasks.spawn_for_good("comparing with M3's own publisher", bugs(), move || {
         let comparer = comparer.clone();
         async move { comparer.run().await }
     });
     let names = points.iter().map(|point| point.name().to_owned()).collect();
-    tasks.spawn_until_stop(set_aside(outbox.ledger(), names));
+    // A courier that began before would take a newer message past an older one that is taken up again.
+    let aside = CancellationToken::new();
+    tasks.spawn_until_stop(set_aside(outbox.ledger(), names, aside.clone().drop_guard()));
     let points = Arc::new(points);
     let made: Arc<Vec<Notify>> = Arc::new(points.iter().map(|_| Notify::new()).collect());
     for at in 0..points.len() {
         let (ledger, points, metrics) = (outbox.ledger(), points.clone(), metrics.clone());
         let courier = Arc::new(Courier { ledger, points, at, tries: settings.tries, metrics, made: made.clone() });
+        let aside = aside.clone();
         tasks.spawn_for_good("taking documents to a point", bugs(), move || {
-            let courier = courier.clone();
-            async move { courier.run().await }
+            let (courier, aside) = (courier.clone(), aside.clone());
+            async move {
+                aside.cancelled().await;
+                courier.run().await;
+            }
         });
     }
     let (ledger, due, bug, metrics) = (outbox.ledger(), outbox.due(), bugs(), metrics.clone());
@@ -68,16 +76,24 @@ pub fn start(
     });
 }
 
-/// What waits for a point that is in the settings no longer would wait for ever, and be counted as late.
-async fn set_aside(ledger: Ledger, points: Vec<String>) {
-    match ledger.only(&points).await {
-        Ok(0) => {}
-        Ok(deliveries) => tracing::warn!(
-            deliveries,
-            "deliveries were parked, for their point is in the settings no longer, or taken up, for it is again"
-        ),
-        Err(error) => tracing::error!(%error, "deliveries to points that are gone can't be parked"),
+/// What waits for a point that is in the settings no longer would wait for ever, and be counted as late. `done` is dropped
+/// once that is so.
+pub(super) async fn set_aside(ledger: Ledger, points: Vec<String>, done: DropGuard) {
+    loop {
+        match ledger.only(&points).await {
+            Ok(0) => break,
+            Ok(deliveries) => {
+                tracing::warn!(
+                    deliveries,
+                    "deliveries were parked, for their point is in the settings no longer, or taken up, for it is again"
+                );
+                break;
+            }
+            Err(error) => tracing::error!(%error, "deliveries to points that are gone can't be parked"),
+        }
+        tokio::time::sleep(OVERDUE).await;
     }
+    drop(done);
 }
 
 /// Whoever had to answer, and did not in his time: that is told as loudly as an error.
@@ -120,8 +136,9 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
             Err(error) => tracing::warn!(%error, "the outbox could not be tidied up"),
         }
         let begun = Instant::now();
-        if let Err(error) = outbox.make_room().await {
-            tracing::warn!(%error, "the outbox could not be weighed");
+        match outbox.make_room().await {
+            Ok(given_up) => given_up.iter().for_each(|one| unmatched(&metrics, one)),
+            Err(error) => tracing::warn!(%error, "the outbox could not be weighed"),
         }
         // Writes are refused by what was found here: it is looked at more often than what is only counted.
         let weighed = begun.elapsed() * 4;

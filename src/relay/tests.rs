@@ -1,6 +1,7 @@
 //! What a courier promises, over a store and a folder of its own.
 
 use super::courier::Courier;
+use super::start::set_aside;
 use crate::bod::{Filter, Mask};
 use crate::model::{ClientId, Company, Division, M3User, Place, ProgramName, TransactionName};
 use crate::outbox::{Coverage, Due, Edition, Ending, Intent, Ledger, Made, Message, Opened, Outbox, Outcome, Settings};
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 const POINT: &str = "folder";
 
@@ -70,6 +72,7 @@ async fn waiting(folder: &Path) -> Ledger {
                     division: None,
                     messages: vec![Message { made: Box::new(made), points, shadow: false }],
                     told_at: Vec::new(),
+                    now: None,
                 }],
                 seen: None,
             },
@@ -96,6 +99,25 @@ async fn run(store: &Store, statement: &'static str) {
     let mut write = store.write().await.expect("a transaction");
     sqlx::raw_sql(statement).execute(&mut *write).await.expect("done");
     write.commit().await.expect("commits");
+}
+
+#[tokio::test]
+async fn no_courier_begins_before_what_waits_for_points_that_are_gone_or_back_is_set_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = waiting(folder.path()).await;
+    let store = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    run(&store, "CREATE TRIGGER full BEFORE INSERT ON changes BEGIN SELECT RAISE(ABORT, 'disk full'); END").await;
+    let (tasks, aside) = (Tasks::new(), CancellationToken::new());
+    tasks.spawn_until_stop(set_aside(ledger, vec!["elsewhere".into()], aside.clone().drop_guard()));
+    // For longer than it takes to try again.
+    let early = tokio::time::timeout(Duration::from_millis(1_200), aside.cancelled()).await;
+    early.expect_err("it can't be written yet");
+    run(&store, "DROP TRIGGER full").await;
+    tokio::time::timeout(Duration::from_secs(20), aside.cancelled()).await.expect("once it can be");
+    let states = "SELECT state FROM deliveries";
+    let (state,): (String,) = sqlx::query_as(states).fetch_one(store.read()).await.expect("a row");
+    assert_eq!(state, "parked");
+    assert!(tasks.finish(Duration::from_secs(5)).await);
 }
 
 #[tokio::test]

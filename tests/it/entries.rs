@@ -4,6 +4,7 @@ use crate::house::{Caller, House, Reply};
 use crate::publisher::{documents, done, listed, publishing, quiet, told, until};
 use mi_gateway::outbox::{Ledger, Operator, Resolution, Settings};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// An order entered under a message, and not handed over yet: the message and the order.
 async fn entered(caller: &Caller) -> (String, String) {
@@ -135,6 +136,64 @@ async fn what_an_earlier_batch_left_of_an_order_says_nothing_of_its_new_line() {
     let entry = watched(&house, "failed").await;
     assert_eq!(entry["reason"], "WIT0103 Item number NOSUCH does not exist");
     assert_eq!(documents(&house, &order).len(), 1);
+}
+
+/// Entries that M3 is asked for from now on, as if so many had been handed over.
+async fn handed_over(house: &House, many: u32) {
+    let folder = house.state.path().join("outbox");
+    let store = mi_gateway::store::Store::open(&folder).await.expect("the outbox");
+    let mut write = store.write().await.expect("a transaction");
+    let entries = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < ?1)
+        INSERT INTO watches (noun, company, division, call, batch, record, asked, cause, since, state, next_try)
+        SELECT 'PurchaseOrder', 100, '', 'PPS370MI/FinishEntry', '9', json_array('9' || at), json_array('9' || at), 'x',
+            unixepoch() * 1000, 'watched', 0 FROM n";
+    sqlx::query(entries).bind(many).execute(&mut *write).await.expect("handed over");
+    write.commit().await.expect("commits");
+    store.close().await;
+}
+
+fn asks(house: &House) -> usize {
+    house.asked().iter().filter(|asked| asked.contains("GetBatchHead")).count()
+}
+
+#[tokio::test]
+async fn an_m3_that_is_away_is_asked_for_entries_ever_less_often_however_many_wait() {
+    let (house, _caller) = publishing(|_| {}).await;
+    house.faults(r#"{"rules":[{"transaction":"GetBatchHead","action":"drop_before"}]}"#);
+    handed_over(&house, 60).await;
+    let store = mi_gateway::store::Store::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let tries = async |least: i64| {
+        let tries = "SELECT sum(tries) FROM watches";
+        let (tries,): (i64,) = sqlx::query_as(tries).fetch_one(store.read()).await.expect("a row");
+        (tries >= least).then_some(())
+    };
+    until("it is asked", async || tries(1).await).await;
+    let begun = Instant::now();
+    // Eight at a time, with a pause that is twice as long each time.
+    until("it is asked again", async || tries(3 * 8 + 1).await).await;
+    assert!(begun.elapsed() >= Duration::from_millis(1_500), "{:?}", begun.elapsed());
+    store.close().await;
+    let reason = "could not be asked, and why is shown";
+    let why = |entry: &Value| entry["reason"].as_str().is_some_and(|why| why.contains("PPS370MI/GetBatchHead"));
+    until(reason, async || listed(&house).await.iter().any(why).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_m3_never_answers_for_holds_up_no_question_and_no_other_entry() {
+    let (house, caller) = publishing(|_| {}).await;
+    house.faults(
+        r#"{"rules":[{"transaction":"GetBatchHead","times":1,"action":"no_answer"},
+            {"transaction":"UpdItmBasic","times":1,"action":"drop_after"}]}"#,
+    );
+    handed_over(&house, 1).await;
+    until("M3 was asked", async || (asks(&house) > 0).then_some(())).await;
+    let (message, order) = entered(&caller).await;
+    done(&caller, &format!("PPS370MI/FinishEntry?MSGN={message}")).await;
+    let lost = caller.m3("MMS200MI/UpdItmBasic?ITNO=A00008&ITDS=Lost").await;
+    assert_eq!(lost.problem(), "outcome-unknown", "{}", lost.text());
+    told(&house, &order, 1).await;
+    let document = told(&house, "A00008", 1).await.remove(0);
+    assert!(document.contains(">Lost<"), "{document}");
 }
 
 async fn temporary(caller: &Caller, kind: &str, item: &str) -> String {

@@ -69,7 +69,8 @@ async fn a_write_that_an_operator_parks_is_asked_for_no_more_and_one_that_he_set
     assert_eq!((&parked["state"], &parked["reason"]), (&"parked".into(), &"M3 is upgraded".into()), "{parked}");
     in_the_audit_log(at, "outbox-park", &intent, "M3 is upgraded").await;
     let (code, said) = ordered(at, &order).await;
-    assert!(code == Some(2) && said.contains("see `mi-gateway outbox list`"), "it is parked already: {said}");
+    let is = format!("{intent} is a write (OIS100MI/AddOrderHead) that is parked");
+    assert!(code == Some(2) && said.contains(&is) && said.contains("`resolve`"), "it is parked already: {said}");
 
     let settle = ["resolve", &intent, "committed", "--by", "ann", "--reason", "looked it up"];
     let (code, said) = ordered(at, &settle).await;
@@ -90,7 +91,9 @@ async fn a_write_that_an_operator_parks_is_asked_for_no_more_and_one_that_he_set
     let (code, said) = ordered(at, &["resolve", &refused, "refused"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(shown(at, &refused).await["state"], "refused");
-    for words in [&["resolve", &refused, "committed"][..], &["resolve", "nothing", "refused"], &["park", "nothing"]] {
+    let (code, said) = ordered(at, &["resolve", &refused, "committed"]).await;
+    assert!(code == Some(2) && said.contains("that is refused"), "it is settled: {said}");
+    for words in [&["resolve", "nothing", "refused"][..], &["park", "nothing"]] {
         let (code, said) = ordered(at, words).await;
         let hint = format!("nothing in the outbox is called {}; see `mi-gateway outbox list`", words[1]);
         assert!(code == Some(2) && said.contains(&hint), "{words:?}: {said}");

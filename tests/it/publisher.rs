@@ -57,7 +57,12 @@ pub(crate) fn folder(name: &str, state: &Path, filter: Filter) -> Point {
 
 /// The documents of a record in their order.
 pub(crate) fn documents(house: &House, key: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(house.state.path().join("bods")) else { return Vec::new() };
+    documents_at(house, "bods", key)
+}
+
+/// Those of another folder.
+pub(crate) fn documents_at(house: &House, name: &str, key: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(house.state.path().join(name)) else { return Vec::new() };
     let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     found.sort();
     let of = |path: &std::path::PathBuf| {

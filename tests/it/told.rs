@@ -123,6 +123,21 @@ async fn an_order_that_was_approved_is_a_state_and_a_request() {
 }
 
 #[tokio::test]
+async fn a_bod_id_that_says_what_it_is_of_and_would_be_too_long_is_a_uuid() {
+    let row = |tenant: String| Rule { bod_id: Some(BodId::InforNid), tenant: Some(tenant), ..Rule::default() };
+    // All of it but the tenant.
+    for (tenant, short) in [("T", true), ("T".repeat(40).as_str(), true), ("T".repeat(250).as_str(), false)] {
+        let (house, caller) = publishing(|settings| settings.publish.rules = vec![row(tenant.to_owned())]).await;
+        done(&caller, "MMS200MI/UpdItmBasic?ITNO=A00009&ITDS=Named").await;
+        let document = told(&house, "A00009", 1).await.remove(0);
+        let id = document.split("<BODID>").nth(1).and_then(|rest| rest.split('<').next()).expect("an id");
+        assert!(id.len() <= 255 && id.starts_with("infor-nid:") == short, "{}: {id}", tenant.len());
+        assert_eq!(uuid::Uuid::try_parse(id).is_ok(), !short, "{id}");
+        house.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_row_of_the_publishers_table_holds_for_its_documents() {
     let row = Rule {
         document: Some("Sync.PurchaseOrder".into()),

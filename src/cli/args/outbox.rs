@@ -17,6 +17,12 @@ pub(in crate::cli) enum Outbox {
         /// A part of the record's key.
         #[arg(long)]
         key: Option<String>,
+        /// Begun, due or made at or after this instant, like 2026-03-01T12:00:00Z.
+        #[arg(long)]
+        since: Option<Timestamp>,
+        /// And before this instant.
+        #[arg(long)]
+        until: Option<Timestamp>,
         /// Of each kind.
         #[arg(long, default_value_t = 100)]
         limit: u32,
@@ -26,7 +32,7 @@ pub(in crate::cli) enum Outbox {
     },
     /// Show a message with its attempts and its text, or a write with its outcome.
     Show {
-        /// A BOD id, or what outcome-unknown named as intent.
+        /// A BOD id, what outcome-unknown named as intent, document:N, or entry:N.
         id: String,
         /// As one JSON object.
         #[arg(long)]
@@ -34,7 +40,7 @@ pub(in crate::cli) enum Outbox {
     },
     /// Send messages again: those that are named, or all that the words below mean together.
     Replay {
-        /// BOD ids, or document:N for a document that could not be made.
+        /// BOD ids, document:N for a document that could not be made, or entry:N for a batch entry to be asked for.
         #[arg(required_unless_present_any = ["noun", "key", "since", "until", "point", "state"])]
         ids: Vec<String>,
         /// ItemMaster, PurchaseOrder …
@@ -67,10 +73,10 @@ pub(in crate::cli) enum Outbox {
         #[command(flatten)]
         order: OutboxOrder,
     },
-    /// Give up what nobody shall get any more: messages, documents that can't be made, or all that is parked, failed or
-    /// expired on the way to a point.
+    /// Give up what nobody shall get any more: messages, documents that can't be made, batch entries, or all that is parked,
+    /// failed or expired on the way to a point.
     Drop {
-        /// BOD ids, or document:N.
+        /// BOD ids, document:N, or entry:N.
         #[arg(required_unless_present = "point")]
         ids: Vec<String>,
         /// A point, also one that is in the settings no longer.
@@ -81,11 +87,12 @@ pub(in crate::cli) enum Outbox {
     },
     /// Say what became of a write: its documents follow, and who asks again with its Idempotency-Key is told.
     Resolve {
-        /// The intent.
+        /// The intent, or entry:N for a batch entry.
         id: String,
         /// What M3 shows.
         outcome: OutboxOutcome,
-        /// A part of the record's name that M3 gave and nobody heard, as PUNO=4711.
+        /// A part of the record's name that M3 gave and nobody heard, as PUNO=4711. A batch of which nothing is known
+        /// here may have made several records: once for each.
         #[arg(long, value_name = "FIELD=VALUE", value_parser = part)]
         key: Vec<(String, String)>,
         /// Committed, and no document tells of it.

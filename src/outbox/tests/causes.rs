@@ -32,7 +32,10 @@ async fn made(ledger: &Ledger, due: &DueDocument, bod_id: &str) {
         xml: text("<a/>"),
     };
     let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)], shadow: false }];
-    let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
+    let ending = Ending::Made {
+        editions: vec![Edition { division: None, messages, told_at: Vec::new(), now: None }],
+        seen: None,
+    };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }
 
@@ -134,6 +137,60 @@ async fn an_order_about_much_is_carried_out_in_rounds_and_goes_on_where_it_was_i
     run(&ledger, "DROP TRIGGER full").await;
     assert_eq!(ledger.discard(&all, &somebody("no longer")).await.expect("the rest"), 1_000);
     assert_eq!((parked().await, ledger.orders().await.expect("read").len()), (0, 1));
+}
+
+/// So many messages of one record, each for two points.
+async fn many(folder: &Path) -> (Outbox, Ledger) {
+    let (outbox, ledger) = with_messages(folder, 1).await;
+    run(
+        &ledger,
+        "WITH RECURSIVE n(at) AS (SELECT 2 UNION ALL SELECT at + 1 FROM n WHERE at < 6000)
+         INSERT INTO messages SELECT at, document, bod_id || at, noun, verb, action, variation + at, tenant, lid, company,
+            division, entity, location, document_id, created, cause, at * 10, xml, marks, shadow FROM n, messages;
+         DELETE FROM deliveries;
+         INSERT INTO deliveries (message, point, document, record, state, changed)
+            SELECT messages.id, value, document, document, 'delivered', 1 FROM messages, json_each('[\"one\", \"two\"]')",
+    )
+    .await;
+    (outbox, ledger)
+}
+
+async fn replayed(ledger: &Ledger) -> i64 {
+    let count = "SELECT count(*) FROM deliveries WHERE state = 'replayed'";
+    let (count,): (i64,) = sqlx::query_as(count).fetch_one(ledger.store.read()).await.expect("a row");
+    count
+}
+
+#[tokio::test]
+async fn all_that_is_meant_is_sent_again_however_many_looks_that_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger) = many(folder.path()).await;
+    let who = somebody("they lost all of it");
+    let of = |since, until, point: Option<&str>| Selection {
+        noun: Some("ItemMaster".into()),
+        since,
+        until,
+        point: point.map(str::to_owned),
+        ..Selection::default()
+    };
+    // From an instant on, and up to another one that is not meant any more.
+    let some = ledger.replay_all(&of(Some(100), Some(200), Some("one")), false, &who).await.expect("ordered");
+    assert_eq!((some, replayed(&ledger).await), (10, 10));
+    let all = ledger.replay_all(&of(None, None, None), false, &who).await.expect("ordered");
+    assert_eq!((all, replayed(&ledger).await), (2 * 6_000 - 10, 2 * 6_000), "each way once");
+    assert_eq!(ledger.replay_all(&of(Some(i64::MAX), None, None), true, &who).await.expect("ordered"), 0);
+    assert_eq!(ledger.replay_all(&of(None, None, None), true, &who).await.expect("ordered"), 1, "it is one record");
+    assert_eq!(ledger.orders().await.expect("read").len(), 4);
+}
+
+#[tokio::test]
+async fn all_that_waits_for_a_point_that_is_gone_is_parked_however_many_looks_that_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger) = many(folder.path()).await;
+    run(&ledger, "UPDATE deliveries SET state = CASE point WHEN 'one' THEN 'pending' ELSE 'sent' END").await;
+    assert_eq!(ledger.only(&["two".into()]).await.expect("parked"), 6_000);
+    assert_eq!(ledger.only(&["one".into(), "two".into()]).await.expect("taken up"), 6_000);
+    assert_eq!(replayed(&ledger).await, 6_000);
 }
 
 #[tokio::test]

@@ -18,10 +18,14 @@ fn made(division: &str, variation: u64) -> Made {
     }
 }
 
+fn has(point: &str) -> Has {
+    Has { point: point.into(), stood: None }
+}
+
 fn edition(division: &str, variation: u64) -> Edition {
     let message =
         Message { made: Box::new(made(division, variation)), points: vec![("point".into(), None)], shadow: false };
-    Edition { division: Some(division.into()), messages: vec![message], told_at: vec!["point".into()] }
+    Edition { division: Some(division.into()), messages: vec![message], told_at: vec![has("point")], now: None }
 }
 
 async fn written(outbox: &Outbox) -> DueDocument {
@@ -67,7 +71,7 @@ async fn each_division_has_an_order_and_a_memory_of_its_own() {
     let known = |division: &str| Known {
         division: division.into(),
         location: Some(format!("in {division}")),
-        told_at: vec!["point".into()],
+        told_at: vec![has("point")],
     };
     assert_eq!(next.editions, [known("AAA"), known("BBB")]);
     assert_eq!(

@@ -7,7 +7,8 @@ const MESSAGE: &str = "4711";
 fn step(kind: EntryKind, key: &[(&str, Option<&str>)], part: Option<&str>) -> Due {
     let key = key.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
     let part = part.map(|part| ("PNLI".to_owned(), Some(part.to_owned())));
-    let entry = Entry { kind, batch: MESSAGE.into(), call: "PPS370MI/FinishEntry".into(), part };
+    let names = if kind == EntryKind::HandsOver { vec!["PUNO".to_owned()] } else { Vec::new() };
+    let entry = Entry { kind, batch: MESSAGE.into(), call: "PPS370MI/FinishEntry".into(), part, names };
     Due { noun: "PurchaseOrder".into(), key, entry: Some(entry), ..item("Sync", false) }
 }
 
@@ -101,6 +102,82 @@ async fn a_batch_of_which_nothing_is_known_is_shown_and_counted_when_it_is_hande
     let id = listed[0]["id"].as_str().expect("an id").to_owned();
     ledger.resolve(&id, &Resolution::Untold, &somebody("looked in M3")).await.expect("settled");
     assert_eq!(ledger.stranded().await.expect("counted"), 0);
+}
+
+/// A batch that was handed over, and of which nothing is known here: its name.
+async fn unknown_batch(outbox: &Outbox, ledger: &Ledger) -> String {
+    settle(outbox, handed_over(), done("C1")).await;
+    let listed = ledger.list(&Wanted { most: 9, ..Wanted::default() }).await.expect("read");
+    listed.iter().find(|one| one["kind"] == "entry").and_then(|one| one["id"].as_str()).expect("an id").to_owned()
+}
+
+fn orders(numbers: &[(&str, &str)]) -> Resolution {
+    Resolution::Committed { key: numbers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect() }
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_known_is_resolved_with_the_names_of_all_that_came_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let who = somebody("looked in M3");
+    let id = unknown_batch(&outbox, &ledger).await;
+    let refused = ledger.resolve(&id, &orders(&[]), &who).await;
+    assert!(matches!(&refused, Err(Error::Unnamed { names }) if names == "PUNO"), "{refused:?}");
+    for wrong in [&[("ORNO", "1")][..], &[("PUNO", "")]] {
+        let refused = ledger.resolve(&id, &orders(wrong), &who).await;
+        assert!(matches!(refused, Err(Error::NoSuchPart { .. })), "{wrong:?}: {refused:?}");
+    }
+    ledger.resolve(&id, &orders(&[("PUNO", "71"), ("PUNO", "72")]), &who).await.expect("settled");
+    let told: Vec<String> = due(&ledger).await.iter().map(|one| one.record.join("")).collect();
+    assert_eq!((told, ledger.stranded().await.expect("counted")), (vec!["71".to_owned(), "72".to_owned()], 0));
+    // As a release wrote it down that did not say how its parts are called.
+    let id = unknown_batch(&outbox, &ledger).await;
+    run(&ledger, "UPDATE watches SET names = '[]'").await;
+    ledger.resolve(&id, &orders(&[]), &who).await.expect_err("it has no name");
+    ledger.resolve(&id, &orders(&[("PUNO", "73")]), &who).await.expect("settled");
+    assert_eq!(due(&ledger).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_known_can_t_be_asked_for_and_may_be_given_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let who = somebody("nobody knows");
+    let id = unknown_batch(&outbox, &ledger).await;
+    let refused = ledger.replay(&id, false, &who).await.expect_err("M3 would be asked for nothing").to_string();
+    assert!(refused.contains("committed --key") && refused.contains("`drop`"), "{refused}");
+    assert!(ledger.watched(9).await.expect("read").is_empty());
+    assert_eq!(ledger.discard(&Dropped::One(id.clone()), &who).await.expect("dropped"), 1);
+    assert_eq!((ledger.stranded().await.expect("counted"), due(&ledger).await.len()), (0, 0));
+    assert!(matches!(ledger.discard(&Dropped::One(id), &who).await, Err(Error::Unknown { .. })));
+}
+
+#[tokio::test]
+async fn an_entry_of_one_record_is_not_resolved_as_several() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    settle(&outbox, step(EntryKind::Confirms, &[("ORNO", None)], None), done("C1")).await;
+    let several = ledger.resolve("entry:1", &orders(&[("ORNO", "1"), ("ORNO", "2")]), &somebody("both")).await;
+    assert!(matches!(several, Err(Error::OneRecord)), "{several:?}");
+    assert_eq!((ledger.watched(9).await.expect("read").len(), due(&ledger).await.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn why_m3_could_not_be_asked_stands_with_what_is_watched_until_it_can_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    settle(&outbox, entered("1", None), done("C1")).await;
+    settle(&outbox, handed_over(), done("C1")).await;
+    for why in [Some("M3 can't be reached".to_owned()), None] {
+        let watched = ledger.watched(9).await.expect("read").remove(0);
+        ledger.polled(&watched, &Polled::Later { why: why.clone(), wait: Duration::ZERO }).await.expect("kept");
+        let shown = ledger.show("entry:1").await.expect("shown");
+        assert_eq!((&shown["state"], shown["reason"].as_str()), (&"watched".into(), why.as_deref()), "{shown}");
+    }
 }
 
 #[tokio::test]

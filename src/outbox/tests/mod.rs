@@ -1,13 +1,16 @@
 //! What the outbox promises, over a store of its own.
 
 mod answers;
+mod beside;
 mod causes;
 mod editions;
 mod entries;
 mod intents;
 mod keys;
 mod migrations;
+mod named;
 mod orders;
+
 mod room;
 mod sealed;
 mod theirs;
@@ -227,7 +230,10 @@ async fn message(outbox: &Outbox, at: u64, xml: &str) {
     };
     let points = vec![("point".into(), None), ("other".into(), Some("a rule".into()))];
     let messages = vec![Message { made: Box::new(made), points, shadow: false }];
-    let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
+    let ending = Ending::Made {
+        editions: vec![Edition { division: None, messages, told_at: Vec::new(), now: None }],
+        seen: None,
+    };
     ledger.ended(&[(due.clone(), ending)]).await.expect("kept");
 }
 

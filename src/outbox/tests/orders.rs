@@ -96,6 +96,7 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
     let held = [
         "intents_unsettled",
         "documents_due",
+        "documents_due_of",
         "documents_parked",
         "deliveries_waiting",
         "deliveries_stuck",
@@ -104,11 +105,15 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
     for query in [
         ledger::QUESTIONS,
         ledger::UNTIL_ASKED,
-        due::DUE,
-        due::DUE_OF,
-        due::UNTIL_DUE,
+        ready::DUE,
+        ready::DUE_OF,
+        ready::DUE_KINDS,
+        ready::UNTIL_DUE,
+        ready::UNTIL_DUE_OF,
+        book::TELLING,
         EDITIONS,
         evidence::OTHERS,
+        evidence::TOLD,
         depths::DEPTHS_WAITING,
         depths::DEPTHS_ENDED,
         ways::WAITING,
@@ -182,7 +187,10 @@ async fn an_operator_gives_up_one_message_or_all_of_a_point() {
     assert_eq!(ledger.discard(&Dropped::One("bod-2".into()), &who).await.expect("dropped"), 1);
     assert_eq!(ledger.discard(&Dropped::Of("point".into()), &who).await.expect("dropped"), 2);
     assert_eq!(column(&ledger, STATES).await, ["dropped", "dropped", "dropped", "pending"]);
-    for nothing in [Dropped::Of("point".into()), Dropped::One("bod-2".into()), Dropped::One("document:1".into())] {
+    for over in [Dropped::Of("point".into()), Dropped::One("bod-2".into()), Dropped::One("document:1".into())] {
+        assert!(matches!(ledger.discard(&over, &who).await, Err(Error::Unfit { .. })), "{over:?}");
+    }
+    for nothing in [Dropped::Of("nowhere".into()), Dropped::One("bod-9".into()), Dropped::One("document:9".into())] {
         assert!(matches!(ledger.discard(&nothing, &who).await, Err(Error::Unknown { .. })), "{nothing:?}");
     }
     ledger.replay("bod-2", true, &who).await.expect("due again");
@@ -263,7 +271,7 @@ async fn what_is_known_of_a_record_is_where_it_is_and_not_where_those_whom_it_le
         shadow: false,
     });
     let ending = Ending::Made {
-        editions: vec![Edition { division: None, messages: messages.to_vec(), told_at: Vec::new() }],
+        editions: vec![Edition { division: None, messages: messages.to_vec(), told_at: Vec::new(), now: None }],
         seen: None,
     };
     ledger.ended(&[(due, ending)]).await.expect("kept");
@@ -293,7 +301,10 @@ async fn tell_next(ledger: &Ledger) -> (String, u64) {
         xml: text("<a/>"),
     };
     let messages = vec![Message { made: Box::new(made), points: vec![(text("point"), None)], shadow: false }];
-    let ending = Ending::Made { editions: vec![Edition { division: None, messages, told_at: Vec::new() }], seen: None };
+    let ending = Ending::Made {
+        editions: vec![Edition { division: None, messages, told_at: Vec::new(), now: None }],
+        seen: None,
+    };
     ledger.ended(&[(one.clone(), ending)]).await.expect("kept");
     (name, variation)
 }
@@ -341,27 +352,4 @@ async fn a_kind_that_is_left_alone_holds_up_no_other_and_one_of_it_asks() {
     assert_eq!(names(alone), ["Sync.ItemMaster"], "one of it alone");
     let others = ledger.turn("point", &[], &[], &room(10, &[])).await.expect("read");
     assert_eq!(names(others), ["Process.ItemMaster"], "of the same record, too");
-}
-
-#[tokio::test]
-async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (outbox, ledger) = with_messages(folder.path(), 0).await;
-    for (at, noun) in ["ItemMaster", "ItemMaster", "PurchaseOrder"].into_iter().enumerate() {
-        let mut one = intent(None, &at.to_string());
-        let key = vec![("ITNO".to_owned(), Some(format!("A{at}")))];
-        one.due = vec![Due { key, noun: noun.into(), ..item("Sync", false) }];
-        let mut pledge = new(&outbox, &one).await;
-        pledge.keyed = true;
-        pledge.settle(&done("C1")).await;
-    }
-    let company = due(&ledger).await[0].company;
-    let (items, zero) = (format!("{company}/ItemMaster"), Duration::ZERO);
-    let nouns = async |probes: Vec<String>| {
-        let held = Held { held: vec![items.clone()], probes, ..Held::default() };
-        let (due, _) = ledger.due_beside(zero, zero, 10, &held).await.expect("read");
-        due.into_iter().map(|one| one.noun).collect::<Vec<_>>()
-    };
-    assert_eq!(nouns(Vec::new()).await, ["PurchaseOrder"]);
-    assert_eq!(nouns(vec![items.clone()]).await, ["PurchaseOrder", "ItemMaster"], "and one that asks");
 }

@@ -107,6 +107,27 @@ async fn what_is_owed_is_never_taken_out_and_refuses_what_is_new_and_nothing_els
     assert!(matches!(outbox.open(&other).await, Ok(Opened::OtherRequest)));
 }
 
+#[tokio::test]
+async fn documents_that_are_only_compared_keep_nobody_from_writing_and_go_after_all_that_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = full(folder.path()).await;
+    let ledger = outbox.ledger();
+    deliver(&ledger, 1..=24).await;
+    let large = "x".repeat(64 * 1_024);
+    for at in 0..4 {
+        theirs::arrives(&ledger, &format!("of-m3-{at}"), &large).await;
+    }
+    assert!(outbox.make_room().await.expect("tidied").is_empty(), "what is over made room");
+    for at in 4..550 {
+        theirs::arrives(&ledger, &format!("of-m3-{at}"), &large[..8 * 1_024]).await;
+    }
+    let given_up = outbox.make_room().await.expect("tidied");
+    assert_eq!((given_up[0].bod_id.as_str(), given_up[0].result), ("of-m3-0", "given-up"), "the oldest first");
+    new(&outbox, &intent(None, "room")).await.withdraw();
+    assert!(outbox.status().is_ok() && ledger.bytes().await.expect("weighed") < MOST);
+    ledger.show("of-m3-549").await.expect("no more than has to goes");
+}
+
 fn seeing(outbox: &Outbox, before: Before) {
     outbox.looks_with(Arc::new(move |_, _| {
         let before = before.clone();

@@ -37,18 +37,33 @@ async fn no_more_of_theirs_wait_than_may_and_the_oldest_go_first() {
         let mut write = ledger.store.write().await.expect("a transaction");
         sqlx::raw_sql(statement).execute(&mut *write).await.expect("filled");
         write.commit().await.expect("commits");
-        let over = ledger.unmatched(Duration::from_secs(3_600)).await.expect("read");
+        let over = ledger.unmatched(Duration::from_secs(3_600), u64::MAX).await.expect("read");
         over.iter().map(|one| (one.bod_id.clone(), one.result)).collect::<Vec<_>>()
     };
     let many = "WITH RECURSIVE n(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 10002)
         INSERT INTO theirs (noun, verb, entity, document_id, bod_id, lid, at, bytes, xml)
         SELECT 'ItemMaster', 'Sync', '100', 'A1', 'b' || at, '', unixepoch() * 1000, 1, '' FROM n";
-    assert_eq!(filled(many).await, [("b1".to_owned(), "alone"), ("b2".to_owned(), "alone")]);
+    assert_eq!(filled(many).await, [("b1".to_owned(), "given-up"), ("b2".to_owned(), "given-up")]);
     let large = "DELETE FROM theirs WHERE bod_id NOT IN ('b5', 'b6', 'b7');
         UPDATE theirs SET bytes = 200 * 1024 * 1024, result = 'different'";
     assert_eq!(filled(large).await, [("b5".to_owned(), "different"), ("b6".to_owned(), "different")]);
     let late = "UPDATE theirs SET at = at - 3700000";
     assert_eq!(filled(late).await, [("b7".to_owned(), "different")]);
+}
+
+#[tokio::test]
+async fn theirs_have_a_small_share_of_the_outbox_and_the_oldest_are_beyond_it_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    for at in 0..8 {
+        arrives(&ledger, &format!("of-m3-{at}"), &"x".repeat(1_000)).await;
+    }
+    let over = ledger.unmatched(Duration::from_secs(3_600), 16 * 3_500).await.expect("read");
+    let names: Vec<&str> = over.iter().map(|one| one.bod_id.as_str()).collect();
+    assert_eq!(names, ["of-m3-0", "of-m3-1", "of-m3-2", "of-m3-3", "of-m3-4"], "three of a thousand fit");
+    assert!(over.iter().all(|one| one.result == "given-up"), "their time was not over: {over:?}");
+    assert!(ledger.unmatched(Duration::from_secs(3_600), 16 * 3_500).await.expect("read").is_empty());
 }
 
 #[tokio::test]

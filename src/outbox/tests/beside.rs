@@ -1,0 +1,57 @@
+//! Which documents are to be made now, beside what is left alone.
+
+use super::*;
+
+#[tokio::test]
+async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (outbox, ledger) = with_messages(folder.path(), 0).await;
+    for (at, noun) in ["ItemMaster", "ItemMaster", "PurchaseOrder"].into_iter().enumerate() {
+        let mut one = intent(None, &at.to_string());
+        let key = vec![("ITNO".to_owned(), Some(format!("A{at}")))];
+        one.due = vec![Due { key, noun: noun.into(), ..item("Sync", false) }];
+        let mut pledge = new(&outbox, &one).await;
+        pledge.keyed = true;
+        pledge.settle(&done("C1")).await;
+    }
+    let company = due(&ledger).await[0].company;
+    let (items, zero) = (format!("{company}/ItemMaster"), Duration::ZERO);
+    let nouns = async |probes: Vec<String>| {
+        let held = Held { held: vec![items.clone()], probes, ..Held::default() };
+        let (due, _) = ledger.due_beside(zero, zero, 10, &held).await.expect("read");
+        due.into_iter().map(|one| one.noun).collect::<Vec<_>>()
+    };
+    assert_eq!(nouns(Vec::new()).await, ["PurchaseOrder"]);
+    assert_eq!(nouns(vec![items.clone()]).await, ["PurchaseOrder", "ItemMaster"], "and one that asks");
+    let until = async |held: &[&str]| {
+        let held = held.iter().map(|noun| format!("{company}/{noun}")).collect();
+        let beside = Held { held, ..Held::default() };
+        ledger.until_due(zero, zero, &beside).await.expect("read")
+    };
+    assert_eq!(until(&["ItemMaster"]).await, Some(zero));
+    assert_eq!(until(&["ItemMaster", "PurchaseOrder"]).await, None, "nobody looks again and again for what is held");
+}
+
+#[tokio::test]
+async fn beside_what_is_left_alone_records_of_all_other_kinds_come_in_the_order_of_their_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger) = with_messages(folder.path(), 0).await;
+    let mut write = ledger.store.write().await.expect("a transaction");
+    // By turns of three kinds, behind many of one that is left alone.
+    let due = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 30)
+        INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last)
+        SELECT CASE WHEN at <= 15 THEN 'ItemMaster' ELSE 'Noun' || (at % 3) END, 'Sync', 100, json_array(at || ''), '', 0,
+            'c', at, at FROM n";
+    sqlx::raw_sql(due).execute(&mut *write).await.expect("due");
+    write.commit().await.expect("commits");
+    let beside = Held { held: vec!["100/ItemMaster".into()], ..Held::default() };
+    let mut seen = Vec::new();
+    for (most, more) in [(10, true), (5, true), (20, false)] {
+        let (due, said) = ledger.due_beside(Duration::ZERO, Duration::ZERO, most, &beside).await.expect("read");
+        assert_eq!(said, more, "{most}");
+        seen.extend(due.iter().map(|one| one.since));
+        let nothing: Vec<_> = due.into_iter().map(|one| (one, Ending::Nothing("told"))).collect();
+        ledger.ended(&nothing).await.expect("kept");
+    }
+    assert_eq!(seen, (16..=30).collect::<Vec<_>>());
+}
