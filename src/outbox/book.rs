@@ -67,8 +67,10 @@ impl Ledger {
             }));
         }
         let documents = sqlx::query(
-            "SELECT * FROM (SELECT id, noun, verb, company, record, since, reason,
-                CASE parked WHEN 1 THEN 'parked' ELSE 'due' END AS state FROM documents WHERE since IS NOT NULL)
+            "SELECT * FROM (SELECT id, noun, verb, company, record, since, reason, 'due' AS state FROM documents
+                WHERE since IS NOT NULL AND parked = 0
+                UNION ALL SELECT id, noun, verb, company, record, since, reason, 'parked' AS state FROM documents
+                WHERE parked = 1 AND since IS NOT NULL)
              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR noun = ?2) AND (?3 IS NULL OR instr(record, ?3) > 0)
                 AND (?5 IS NULL OR since >= ?5) AND (?6 IS NULL OR since < ?6)
              ORDER BY since DESC LIMIT ?4",

@@ -63,15 +63,15 @@ impl Ledger {
 
     async fn way_of(&self, row: &SqliteRow) -> Result<(String, String), Error> {
         let name = format!("{}.{}", text(row, "verb")?, text(row, "noun")?);
-        if row.try_get::<i64, _>("shadow")? == 1 {
-            let fits = "it was only compared, and `outbox show` tells how".to_owned();
-            return Ok((format!("a {name} in shadow, which goes nowhere"), fits));
-        }
         let ways: Vec<(String, String)> =
             sqlx::query_as("SELECT point, state FROM deliveries WHERE message = ? ORDER BY point")
                 .bind(row.try_get::<i64, _>("id")?)
                 .fetch_all(self.store.read())
                 .await?;
+        if ways.is_empty() && row.try_get::<i64, _>("shadow")? == 1 {
+            let fits = "it was only compared, and `outbox show` tells how".to_owned();
+            return Ok((format!("a {name} in shadow, which goes nowhere"), fits));
+        }
         let may = |change| ways.iter().filter_map(|(_, state)| State::parse(state)?.after(change)).next().is_some();
         let orders = [(Change::Replay, "replay"), (Change::Park, "park"), (Change::Drop, "drop")];
         let fitting = orders.into_iter().filter(|(change, _)| may(*change)).map(|(_, order)| order);

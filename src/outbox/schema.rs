@@ -199,4 +199,9 @@ pub(super) const STEPS: &[&str] = &["
     "
     CREATE INDEX documents_due_of ON documents (company || '/' || noun, since) WHERE since IS NOT NULL AND parked = 0;
     CREATE INDEX messages_by_cause ON messages (cause);
+",
+    // Nor are those that are parked, for as long as nobody decides.
+    "
+    DROP INDEX documents_due;
+    CREATE INDEX documents_due ON documents (since) WHERE since IS NOT NULL AND parked = 0;
 "];

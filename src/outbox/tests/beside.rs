@@ -33,6 +33,34 @@ async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
 }
 
 #[tokio::test]
+async fn what_is_parked_is_not_looked_through_for_what_is_due_and_is_listed_all_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger) = with_messages(folder.path(), 0).await;
+    let mut write = ledger.store.write().await.expect("a transaction");
+    let parked = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 100)
+        INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last, parked, reason)
+        SELECT 'ItemMaster', 'Sync', 100, json_array(at || ''), '', 0, 'c', at, at, at < 100, 'why' FROM n";
+    sqlx::raw_sql(parked).execute(&mut *write).await.expect("parked");
+    write.commit().await.expect("commits");
+    let indexed = "SELECT count(*) FROM documents INDEXED BY documents_due WHERE since IS NOT NULL AND parked = 0";
+    let plan = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {indexed}")));
+    let plan: Vec<(i64, i64, i64, String)> = plan.fetch_all(ledger.store.read()).await.expect("a plan");
+    assert!(plan.iter().all(|step| step.3.contains("documents_due")), "{plan:?}");
+    let (rule,): (String,) = sqlx::query_as("SELECT sql FROM sqlite_schema WHERE name = 'documents_due'")
+        .fetch_one(ledger.store.read())
+        .await
+        .expect("the index");
+    assert!(rule.contains("parked = 0"), "{rule}");
+    assert_eq!(due(&ledger).await.iter().map(|one| one.since).collect::<Vec<_>>(), [100]);
+    for (state, many) in [("parked", 99), ("due", 1)] {
+        let wanted = Wanted { state: Some(state.into()), most: 1_000, ..Wanted::default() };
+        assert_eq!(ledger.list(&wanted).await.expect("read").len(), many, "{state}");
+    }
+    let newest = ledger.list(&Wanted { most: 2, ..Wanted::default() }).await.expect("read");
+    assert_eq!(newest.iter().map(|one| &one["state"]).collect::<Vec<_>>(), ["due", "parked"], "the newest first");
+}
+
+#[tokio::test]
 async fn beside_what_is_left_alone_records_of_all_other_kinds_come_in_the_order_of_their_wait() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_outbox, ledger) = with_messages(folder.path(), 0).await;

@@ -139,7 +139,7 @@ async fn an_order_about_much_is_carried_out_in_rounds_and_goes_on_where_it_was_i
     assert_eq!((parked().await, ledger.orders().await.expect("read").len()), (0, 1));
 }
 
-/// So many messages of one record, each for two points.
+/// So many messages of one record, each for three points, so that a round ends between the ways of one.
 async fn many(folder: &Path) -> (Outbox, Ledger) {
     let (outbox, ledger) = with_messages(folder, 1).await;
     run(
@@ -149,7 +149,7 @@ async fn many(folder: &Path) -> (Outbox, Ledger) {
             division, entity, location, document_id, created, cause, at * 10, xml, marks, shadow FROM n, messages;
          DELETE FROM deliveries;
          INSERT INTO deliveries (message, point, document, record, state, changed)
-            SELECT messages.id, value, document, document, 'delivered', 1 FROM messages, json_each('[\"one\", \"two\"]')",
+            SELECT messages.id, value, document, document, 'delivered', 1 FROM messages, json_each('[\"one\", \"two\", \"three\"]')",
     )
     .await;
     (outbox, ledger)
@@ -177,7 +177,7 @@ async fn all_that_is_meant_is_sent_again_however_many_looks_that_takes() {
     let some = ledger.replay_all(&of(Some(100), Some(200), Some("one")), false, &who).await.expect("ordered");
     assert_eq!((some, replayed(&ledger).await), (10, 10));
     let all = ledger.replay_all(&of(None, None, None), false, &who).await.expect("ordered");
-    assert_eq!((all, replayed(&ledger).await), (2 * 6_000 - 10, 2 * 6_000), "each way once");
+    assert_eq!((all, replayed(&ledger).await), (3 * 6_000 - 10, 3 * 6_000), "each way once");
     assert_eq!(ledger.replay_all(&of(Some(i64::MAX), None, None), true, &who).await.expect("ordered"), 0);
     assert_eq!(ledger.replay_all(&of(None, None, None), true, &who).await.expect("ordered"), 1, "it is one record");
     assert_eq!(ledger.orders().await.expect("read").len(), 4);
@@ -188,8 +188,8 @@ async fn all_that_waits_for_a_point_that_is_gone_is_parked_however_many_looks_th
     let folder = tempfile::tempdir().expect("a folder");
     let (_outbox, ledger) = many(folder.path()).await;
     run(&ledger, "UPDATE deliveries SET state = CASE point WHEN 'one' THEN 'pending' ELSE 'sent' END").await;
-    assert_eq!(ledger.only(&["two".into()]).await.expect("parked"), 6_000);
-    assert_eq!(ledger.only(&["one".into(), "two".into()]).await.expect("taken up"), 6_000);
+    assert_eq!(ledger.only(&["two".into(), "three".into()]).await.expect("parked"), 6_000);
+    assert_eq!(ledger.only(&["one".into(), "two".into(), "three".into()]).await.expect("taken up"), 6_000);
     assert_eq!(replayed(&ledger).await, 6_000);
 }
 
