@@ -4,22 +4,22 @@ use super::bulks::{Bulk, Bulks};
 use super::coverage::Coverage;
 use super::error::Error;
 use super::images::{Images, Look};
-use super::intent::{Intent, Opened, Outcome, Pledge};
+use super::intent::{IdempotencyKey, Intent, Opened, Outcome, Pledge};
 use super::ledger::Ledger;
 use super::reseal::take_on;
+use super::round::Line;
 use super::seal::{ANYWHERE, Seal};
 use super::status::Status;
 use super::tags::secret;
 use super::theirs::Unmatched;
 use super::tidy::Ages;
-use super::writer::{Answer, HOLDER, Line, Order, Settled, Writer, before, migrate, now};
+use super::writer::{Answer, HOLDER, Order, Settled, Writer, before, migrate, now};
 use crate::model::{FieldName, ProgramName, Sensitive};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use aws_lc_rs::hmac;
 use prometheus::IntCounterVec;
-use serde_json::json;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -282,7 +282,6 @@ impl Outbox {
     }
 
     fn line(&self, id: i64, intent: &Intent) -> Result<Line, Error> {
-        let (program, transaction) = (intent.program.as_str(), intent.transaction.as_str());
         let secret = |name: &FieldName| self.0.settings.sensitive.has(*name);
         let whole = intent.fields.iter().all(|(name, _)| !secret(name));
         let fields: Vec<(&str, &str)> = intent
@@ -302,28 +301,24 @@ impl Outbox {
         }
         let due = serde_json::to_string(&due).unwrap_or_default();
         let fingerprint = intent.key.is_some().then(|| self.fingerprint(intent));
-        let (key, ordinal) = intent.key.as_ref().map_or((None, 0), |key| (Some(key.text()), key.ordinal()));
-        let (issuer, client) = (&*intent.client.issuer, &*intent.client.id);
-        let values = json!([
+        Ok(Line {
             id,
-            intent.name,
-            issuer,
-            client,
-            key,
-            ordinal,
+            name: intent.name.clone(),
+            issuer: intent.client.issuer.to_string(),
+            client: intent.client.id.to_string(),
+            key: intent.key.as_ref().map(|key| key.text().to_owned()),
+            ordinal: intent.key.as_ref().map_or(0, IdempotencyKey::ordinal),
             fingerprint,
-            intent.user.as_str(),
-            program,
-            transaction,
-            intent.place.company.number(),
-            intent.place.division.as_str(),
-            fields,
-            i64::from(whole),
-            due,
-            intent.bulk.as_ref().map(|bulk| bulk.name()),
-        ]);
-        let key = key.map(|key| (issuer.to_owned(), client.to_owned(), key.to_owned(), ordinal));
-        Ok(Line { id, values, key })
+            user: intent.user.as_str().to_owned(),
+            program: intent.program,
+            transaction: intent.transaction,
+            company: intent.place.company.number(),
+            division: intent.place.division.as_str().to_owned(),
+            fields: fields.into_owned(),
+            whole,
+            told: due,
+            bulk: intent.bulk.as_ref().map(|bulk| bulk.name().to_owned()),
+        })
     }
 
     pub(super) async fn settle(&self, settled: Settled, awaited: bool) {

@@ -5,7 +5,7 @@
 
 use super::error::Error;
 use super::intent::{Due, Entry, EntryKind};
-use super::writer::mark_rows;
+use super::round::{Mark, Round};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -17,16 +17,14 @@ const UNNAMED: &str = "[]";
 
 /// What became of these writes' documents: marked as due, entered, or watched from now on.
 pub(super) async fn tell(write: &mut Transaction<'static, Sqlite>, due: &[(i64, &Due)], at: i64) -> Result<(), Error> {
-    let marks = marks(due);
-    if !marks.is_empty() {
-        mark_rows(write, &marks, at).await?;
-    }
+    Round { at, marks: marks(due), ..Round::default() }.within(write).await?;
     enter(write, due, at).await
 }
 
-/// Rows of the documents that are due at once.
-pub(super) fn marks(due: &[(i64, &Due)]) -> Vec<Value> {
-    due.iter().filter(|(_, due)| due.entry.is_none()).filter_map(|(intent, due)| due.mark(*intent)).collect()
+/// The documents that are due at once: of no batch, and with a name for their record.
+pub(super) fn marks<'a>(due: &[(i64, &'a Due)]) -> Vec<Mark<'a>> {
+    let at_once = due.iter().filter(|(_, due)| due.entry.is_none());
+    at_once.filter_map(|(intent, due)| Some(Mark { intent: *intent, due, record: due.record()? })).collect()
 }
 
 /// What is entered under a batch, and what is handed over with one.

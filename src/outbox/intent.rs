@@ -5,7 +5,6 @@ use super::desk::Outbox;
 use super::writer::Settled;
 use crate::model::{ClientId, FieldName, M3User, Place, ProgramName, Refusal, TransactionName};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
 
@@ -137,12 +136,6 @@ impl Due {
     /// The parts of the record's name that nobody knows yet.
     pub(super) fn lacking(&self) -> impl Iterator<Item = &str> {
         self.key.iter().filter(|(_, value)| value.is_none()).map(|(field, _)| field.as_str())
-    }
-
-    /// A row for `mark_rows`; `None` while a part of the record's name is missing.
-    pub(super) fn mark(&self, intent: i64) -> Option<Value> {
-        let (deletes, by_division) = (i64::from(self.deletes), i64::from(self.by_division));
-        Some(json!([intent, self.noun, self.verb, self.record()?, deletes, by_division, i64::from(self.absent)]))
     }
 
     /// The record's name in one text; `None` while a part is missing.

@@ -4,11 +4,11 @@ use super::entries::tell;
 use super::error::Error;
 use super::evidence::is_taken;
 use super::intent::{Due, Outcome};
+use super::round::{Settlement, settle};
 use super::seal::Seal;
-use super::writer::{now, settle_rows};
+use super::writer::now;
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;
-use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use std::time::Duration;
@@ -167,13 +167,15 @@ impl Ledger {
                 // What became of it is known, and not to which record: nothing is told before somebody says so.
                 let unnamed = unnamed(&named, verdict);
                 let state = if unnamed.is_some() { "parked" } else { "committed" };
-                settle_rows(&mut write, &[json!([question.id, state, outcome, unnamed])], at).await?;
+                let reason = unnamed.map(Into::into);
+                let settlement = Settlement { intent: question.id, state, outcome: Some(outcome), reason };
+                settle(&mut write, settlement, at).await?;
             }
             Verdict::Refused => {
                 let message = "M3 did not do it: the record was read back".to_owned();
                 let outcome = Outcome::Refused { message, id: String::new(), field: None };
                 let outcome = self.outcome(question.id, &outcome)?;
-                settle_rows(&mut write, &[json!([question.id, "refused", outcome])], at).await?;
+                settle(&mut write, Settlement::new(question.id, "refused", Some(outcome)), at).await?;
             }
             Verdict::Parked { why, .. } => {
                 sqlx::query("UPDATE intents SET state = 'parked', reason = ? WHERE id = ? AND state = 'unknown'")

@@ -10,9 +10,10 @@ use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
 use super::names::numbered;
 use super::replay::moved;
+use super::round::{Settlement, settle};
 use super::state::Change;
 use super::watches::over;
-use super::writer::{now, settle_rows};
+use super::writer::now;
 use serde_json::{Map, Value, json};
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -150,7 +151,7 @@ impl Ledger {
             .await?;
         let told: Vec<(i64, &Due)> = due.iter().map(|due| (intent, due)).collect();
         tell(&mut write, &told, at).await?;
-        settle_rows(&mut write, &[json!([intent, state, outcome])], at).await?;
+        settle(&mut write, Settlement::new(intent, state, Some(outcome)), at).await?;
         let documents: Vec<String> = due.iter().map(|due| format!("{}.{}", due.verb, due.noun)).collect();
         let about = json!({ "intent": id, "outcome": state, "documents": documents });
         ordered(&mut write, "resolve", about, who).await?;

@@ -7,14 +7,13 @@ use super::entries::{enter, marks};
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
-use super::round::{AT_ONCE, MARK, ROUND, SETTLE};
+use super::round::{Line, MOST, Round, Settlement};
 use super::schema::STEPS;
 use super::status::Status;
 use crate::clock::unix_micros;
 use crate::store::Store;
 use futures_util::FutureExt;
 use prometheus::IntCounter;
-use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 use std::panic::AssertUnwindSafe;
@@ -46,13 +45,6 @@ pub(super) enum Order {
     #[cfg(test)]
     Bug,
     End(oneshot::Sender<()>),
-}
-
-/// One row of `intents`, as JSON goes into SQLite.
-pub(super) struct Line {
-    pub(super) id: i64,
-    pub(super) values: Value,
-    pub(super) key: Option<(String, String, String, u32)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +80,8 @@ pub(super) struct Writer {
     pub(super) key_lifetime: Duration,
     panics: IntCounter,
     left: Vec<Settled>,
+    /// Something is left for which there was no room in the last round.
+    more: bool,
     ended: bool,
 }
 
@@ -110,7 +104,7 @@ impl Writer {
         key_lifetime: Duration,
         panics: IntCounter,
     ) -> Self {
-        Self { ledger, status, orders, key_lifetime, panics, left: Vec::new(), ended: false }
+        Self { ledger, status, orders, key_lifetime, panics, left: Vec::new(), more: false, ended: false }
     }
 
     /// A bug costs the round that met it: whoever waited is refused, and what was settled stays for the next one.
@@ -126,6 +120,11 @@ impl Writer {
     async fn round(&mut self) {
         let first = if self.left.is_empty() && self.status.is_fine() {
             self.orders.recv().await
+        } else if self.more {
+            match self.orders.try_recv() {
+                Ok(first) => Some(first),
+                Err(_) => return self.write(Vec::new(), Vec::new()).await,
+            }
         } else {
             match tokio::time::timeout(AGAIN, self.orders.recv()).await {
                 Ok(first) => first,
@@ -145,14 +144,16 @@ impl Writer {
                 Order::Wake => {}
                 #[cfg(test)]
                 Order::Bug => unreachable!("a test asks for it"),
-                Order::End(told) => ended = Some(told),
+                Order::End(told) => (self.ended, ended) = (true, Some(told)),
             }
             let full = opening.len() + self.left.len() >= TOGETHER;
             next = if full || ended.is_some() { None } else { self.orders.try_recv().ok() };
         }
         self.write(opening, waiting).await;
+        while self.ended && self.more {
+            self.write(Vec::new(), Vec::new()).await;
+        }
         if let Some(told) = ended {
-            self.ended = true;
             let _ = told.send(());
         }
     }
@@ -164,9 +165,10 @@ impl Writer {
         opening.retain(|(_, told)| !told.is_closed());
         let (rows, told): (Vec<Line>, Vec<_>) = opening.into_iter().unzip();
         match self.commit(&rows).await {
-            Ok(answers) => {
+            Ok((answers, many)) => {
                 self.status.set(None);
-                let due = self.left.drain(..).any(|one| !matches!(one, Settled::Withdrawn { .. }));
+                let due = self.left.drain(..many).any(|one| !matches!(one, Settled::Withdrawn { .. }));
+                self.more = !self.left.is_empty();
                 for ((row, told), answer) in rows.iter().zip(told).zip(answers) {
                     let new = matches!(answer, Answer::New);
                     // Who went away during the commit sends nothing to M3; his intent is taken back with the next one.
@@ -179,6 +181,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                self.more = false;
                 let why = error.to_string();
                 self.status.set(Some(why.clone()));
                 for told in told {
@@ -196,50 +199,47 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, rows: &[Line]) -> Result<Vec<Answer>, Error> {
-        let (mut known, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new());
+    /// Writes these and the first of what is left, and says of how many.
+    async fn commit(&self, rows: &[Line]) -> Result<(Vec<Answer>, usize), Error> {
+        let mut round = Round { at: now(), opened: rows, ..Round::default() };
+        let (mut due, mut many) = (Vec::new(), 0);
         for one in &self.left {
+            let documents = if let Settled::Known { due, .. } = one { due.len() } else { 0 };
+            if many == TOGETHER || due.len() + documents > MOST {
+                break;
+            }
+            many += 1;
             match one {
-                Settled::Withdrawn { id } => gone.push(*id),
-                Settled::Unknown { id } => known.push(json!([id, "unknown", Value::Null])),
+                Settled::Withdrawn { id } => round.withdrawn.push(*id),
+                Settled::Unknown { id } => round.settled.push(Settlement::new(*id, "unknown", None)),
                 Settled::Known { id, outcome, due: documents, unnamed, bulk: _ } => {
-                    let (state, why) = match outcome {
-                        Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED)),
+                    let (state, reason) = match outcome {
+                        Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED.into())),
                         Outcome::Done { .. } => ("committed", None),
                         Outcome::Refused { .. } => ("refused", None),
                     };
-                    known.push(json!([id, state, self.ledger.outcome(*id, outcome)?, why]));
+                    let outcome = Some(self.ledger.outcome(*id, outcome)?);
+                    round.settled.push(Settlement { intent: *id, state, outcome, reason });
                     due.extend(documents.iter().map(|due| (*id, due)));
                 }
             }
         }
-        let at = now();
-        let (opened, marks): (Vec<&Value>, _) = (rows.iter().map(|row| &row.values).collect(), marks(&due));
-        let fill = |statements: &'static str| {
-            let marks = Value::from(marks).to_string();
-            sqlx::query(statements)
-                .bind(at)
-                .bind(marks.clone())
-                .bind(marks)
-                .bind(at)
-                .bind(Value::from(known).to_string())
-                .bind(Value::from(gone).to_string())
-                .bind(at)
-                .bind(serde_json::to_string(&opened).unwrap_or_default())
-        };
+        round.marks = marks(&due);
         let keyed = rows.iter().any(|row| row.key.is_some());
         let trial = rows.is_empty() && !self.status.is_fine();
+        if round.is_empty() && !trial {
+            return Ok((Vec::new(), many));
+        }
         if !keyed && !trial && due.iter().all(|(_, due)| due.entry.is_none()) {
-            // What most rounds are: each order to the store is a way to its thread and back, and everybody waits.
-            self.ledger.store.write_at_once(fill(AT_ONCE)).await?;
-            return Ok(rows.iter().map(|_| Answer::New).collect());
+            self.ledger.store.write_at_once(round.whole()).await?;
+            return Ok((rows.iter().map(|_| Answer::New).collect(), many));
         }
         let mut write = self.ledger.store.write().await?;
         if keyed {
             self.forget_keys(&mut write).await?;
         }
-        fill(ROUND).execute(&mut *write).await?;
-        enter(&mut write, &due, at).await?;
+        round.within(&mut write).await?;
+        enter(&mut write, &due, round.at).await?;
         if trial {
             try_out(&mut write).await?;
         }
@@ -247,11 +247,11 @@ impl Writer {
         for row in rows {
             answers.push(match &row.key {
                 None => Answer::New,
-                Some(key) => self.holder(&mut write, row.id, key).await?,
+                Some(key) => self.holder(&mut write, row, key).await?,
             });
         }
         write.commit().await?;
-        Ok(answers)
+        Ok((answers, many))
     }
 
     async fn forget_keys(&self, write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {
@@ -273,20 +273,15 @@ impl Writer {
     }
 
     /// Who has the key now: this very intent, or an earlier one.
-    async fn holder(
-        &self,
-        write: &mut Transaction<'static, Sqlite>,
-        id: i64,
-        (issuer, client, key, ordinal): &(String, String, String, u32),
-    ) -> Result<Answer, Error> {
+    async fn holder(&self, write: &mut Transaction<'static, Sqlite>, line: &Line, key: &str) -> Result<Answer, Error> {
         let row = sqlx::query(HOLDER)
-            .bind(issuer.clone())
-            .bind(client.clone())
-            .bind(key.clone())
-            .bind(i64::from(*ordinal))
+            .bind(line.issuer.clone())
+            .bind(line.client.clone())
+            .bind(key.to_owned())
+            .bind(i64::from(line.ordinal))
             .fetch_one(&mut **write)
             .await?;
-        if row.try_get::<i64, _>(0)? == id { Ok(Answer::New) } else { before(&row) }
+        if row.try_get::<i64, _>(0)? == line.id { Ok(Answer::New) } else { before(&row) }
     }
 }
 
@@ -309,23 +304,5 @@ async fn try_out(write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> 
     .execute(&mut **write)
     .await?;
     sqlx::query("DELETE FROM intents WHERE id = -1").execute(&mut **write).await?;
-    Ok(())
-}
-
-/// What is known of these intents, whose documents are marked: what the call said, and what was seen before it, is needed
-/// no longer once its outcome is known.
-pub(super) async fn settle_rows(
-    write: &mut Transaction<'static, Sqlite>,
-    rows: &[Value],
-    at: i64,
-) -> Result<(), Error> {
-    sqlx::query(SETTLE).bind(at).bind(Value::from(rows.to_vec()).to_string()).execute(&mut **write).await?;
-    Ok(())
-}
-
-/// Rows of `Due::mark`: these documents are due.
-pub(super) async fn mark_rows(write: &mut Transaction<'static, Sqlite>, rows: &[Value], at: i64) -> Result<(), Error> {
-    let rows = Value::from(rows.to_vec()).to_string();
-    sqlx::query(MARK).bind(at).bind(rows.clone()).bind(rows).execute(&mut **write).await?;
     Ok(())
 }

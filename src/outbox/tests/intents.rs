@@ -45,6 +45,35 @@ async fn a_full_queue_loses_neither_who_went_away_nor_what_became_unknown() {
 }
 
 #[tokio::test]
+async fn much_that_is_said_at_once_is_written_whole_and_before_the_end() {
+    const MANY: usize = 1_201;
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let of = |at: usize| Due { key: vec![("ITNO".into(), Some(format!("A{}", at % 7)))], ..item("Sync", false) };
+    let intents: Vec<Intent> =
+        (0..MANY).map(|at| Intent { due: vec![of(at)], ..intent(None, &at.to_string()) }).collect();
+    let pledges = futures_util::future::join_all(intents.iter().map(|intent| new(&outbox, intent))).await;
+    // While the disk is busy.
+    let other = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    let lock = other.write().await.expect("a transaction");
+    for (at, pledge) in pledges.into_iter().enumerate() {
+        match at % 3 {
+            0 => pledge.settle(&done(&format!("C{at}"))).await,
+            1 => pledge.lose(),
+            _ => pledge.withdraw(),
+        }
+    }
+    lock.rollback().await.expect("released");
+    assert!(outbox.finish(Duration::from_secs(60)).await);
+    for (state, many) in [("committed", 401), ("unknown", 400), ("open", 0)] {
+        assert_eq!(count(folder.path(), &format!("state = '{state}'")).await, many, "{state}");
+    }
+    assert_eq!(count(folder.path(), "id IN (SELECT intent FROM told)").await, 401);
+    let due = due(&outbox.ledger()).await;
+    assert_eq!((due.len(), due.iter().map(|one| one.marks).sum::<i64>()), (7, 401));
+}
+
+#[tokio::test]
 async fn a_store_that_can_be_written_again_says_so_though_nobody_writes() {
     let folder = tempfile::tempdir().expect("a folder");
     let outbox = outbox(folder.path()).await;

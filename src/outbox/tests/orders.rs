@@ -1,6 +1,7 @@
 //! Orders of operators, and what is asked all the time.
 
 use super::super::editions::EDITIONS;
+use super::super::round;
 use super::*;
 
 #[tokio::test]
@@ -130,10 +131,7 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
         tidy::OLD_MESSAGES,
         tidy::STUCK,
     ] {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(explain).fetch_all(ledger.store.read()).await.expect("a plan");
-        for (.., step) in plan {
+        for step in plan(&ledger, query).await {
             let reads_all = step.starts_with("SCAN ") && step != "SCAN CONSTANT ROW";
             let of_little = held.iter().any(|index| step.contains(index))
                 || step.contains("json_each")
@@ -142,6 +140,27 @@ async fn what_is_asked_all_the_time_reads_no_table_from_end_to_end() {
             assert!(!reads_all || of_little, "{query}: {step}");
         }
     }
+}
+
+/// Found by its state instead, each row of a round would be held against every write that M3 is at.
+#[tokio::test]
+async fn what_a_round_settles_is_found_by_its_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_outbox, ledger) = with_messages(folder.path(), 0).await;
+    for (statement, values) in [(round::SETTLE, 4), (round::MARK, 7), (round::TELL, 5)] {
+        let steps = plan(&ledger, &round::filled(statement, 16, values)).await;
+        assert!(!steps.iter().any(|step| step.contains("intents_")), "{statement}: {steps:?}");
+        assert!(steps.iter().any(|step| step.contains("INTEGER PRIMARY KEY")), "{statement}: {steps:?}");
+    }
+}
+
+/// What SQLite does for the first of these statements, step by step.
+async fn plan(ledger: &Ledger, statements: &str) -> Vec<String> {
+    let explain =
+        sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements.split(';').next().unwrap_or_default()));
+    let steps: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(explain).fetch_all(ledger.store.read()).await.expect("a plan");
+    steps.into_iter().map(|(.., step)| step).collect()
 }
 
 #[tokio::test]
