@@ -87,7 +87,7 @@ impl Compiler<'_> {
         watches.extend(file.watch.iter().filter_map(|raw| self.watch(raw)));
         let mut references = base.map(|base| base.references.clone()).unwrap_or_default();
         references.iter_mut().for_each(|reference| reference.span = taken_over.clone());
-        references.extend(file.reference.iter().filter_map(|raw| self.reference(raw)));
+        references.extend(file.reference.iter().filter_map(|raw| self.reference(raw, &writes)));
         let by_division = self.entity(file.entity.as_ref()).or(base.map(|base| base.by_division)).unwrap_or_default();
         let division =
             self.spanned_value(file.division.as_ref()).or_else(|| base.and_then(|base| base.division.clone()));
@@ -268,9 +268,15 @@ impl Compiler<'_> {
         Some(proof)
     }
 
-    fn reference(&mut self, raw: &RawReference) -> Option<Reference> {
+    fn reference(&mut self, raw: &RawReference, writes: &[Write]) -> Option<Reference> {
         let (program, transaction) = self.transaction(&raw.transaction)?;
         let (field, number) = (self.field_name(&raw.field)?, self.field_name(&raw.number)?);
+        let of = writes.iter().find(|write| (write.program, write.transaction) == (program, transaction));
+        if of.is_some_and(|write| !write.key.contains(&number) && !self.key.contains(&number)) {
+            let message =
+                format!("{number} is no part of the name of the document that {program}/{transaction} changes");
+            self.fault(&raw.number.span(), message, "what is found could be told by none: name a part of the key");
+        }
         let (list, shows) = (self.transaction(&raw.list)?, self.transaction(&raw.shows)?);
         let with = raw.with.iter().filter_map(|name| self.field_name(name)).collect();
         Some(Reference { program, transaction, field, number, list, with, shows, span: raw.transaction.span() })

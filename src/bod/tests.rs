@@ -525,6 +525,9 @@ fn what_is_called_provable_sends_what_can_be_read_back() {
     let text = text
         + "[[reference]]\ntransaction = \"PPS200MI/UpdHead\"\nfield = \"YREF\"\nnumber = \"PUNO\"\nlist = \"PPS200MI/LstHead\"\nwith = [\"SUNO\"]\nshows = \"PPS200MI/GetHead\"\n";
     let mapping = Mapping::parse(&source(&text)).expect("no fault");
+    let nobodys =
+        Mapping::parse(&source(&text.replace("number = \"PUNO\"", "number = \"SUNO\""))).expect_err("a fault");
+    assert!(nobodys.len() == 1 && nobodys[0].message.contains("SUNO is no part of the name"), "{nobodys:?}");
     let faults = |sent: &str, takes: &str, gives: &str| -> Vec<String> {
         let all = [
             layout("PPS200MI", "GetHead", false, "PUNO", "PUNO WHLO PUSL NTAM:N CUCD PUDT REMK YREF"),

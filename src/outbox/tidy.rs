@@ -104,6 +104,12 @@ impl Ledger {
         let rows = rows.bind(json!(abandoned).to_string()).fetch_all(&mut *write).await?;
         moved(&mut write, &rows, Change::Drop, FORGOTTEN).await?;
         write.commit().await?;
+        if !watches.is_empty() {
+            tracing::error!(
+                entries = watches.len(),
+                "batch entries were given up that M3 had not created: nobody looked after them in time"
+            );
+        }
         for row in &rows {
             *dropped.entry(super::book::text(row, "point")?).or_insert(0) += 1;
         }

@@ -195,7 +195,18 @@ impl Maker {
             let why = format!("{NUMBERED}; {name} {number} has the same {by}, and not all that was sent is in it");
             return Ok(parked(&why));
         }
-        Ok(Verdict::Found { number: (reference.number.to_string(), number.clone()), by: by.to_owned() })
+        Ok(Verdict::Found { number: (self.called(question, reference), number.clone()), by: by.to_owned() })
+    }
+
+    /// As the write and its answer call what M3 gives, which a record may have under the name of its document's key.
+    fn called(&self, question: &Question, reference: &Reference) -> String {
+        let of = |due: &Due| {
+            let mapping = self.editor.mapping(&due.noun)?;
+            let write = mapping.write(question.program, question.transaction)?;
+            let at = mapping.key().iter().position(|name| *name == reference.number)?;
+            write.key.get(at).copied().filter(|_| !write.key.contains(&reference.number))
+        };
+        question.due.iter().find_map(of).unwrap_or(reference.number).to_string()
     }
 }
 

@@ -138,6 +138,37 @@ async fn what_an_earlier_batch_left_of_an_order_says_nothing_of_its_new_line() {
     assert_eq!(documents(&house, &order).len(), 1);
 }
 
+#[tokio::test]
+async fn a_batch_that_somebody_else_entered_is_told_once_an_operator_says_what_came_of_it() {
+    let (house, caller) = publishing(|_| {}).await;
+    let (message, order) = entered(&caller).await;
+    let head = format!("PPS370MI/AddHead?MSGN={message}&FACI=A01&WHLO=001&SUNO=S00002&DWDT=20270301");
+    let other = text(&caller.m3(&head).await, "PUNO");
+    done(&caller, &format!("PPS370MI/AddLine?MSGN={message}&PUNO={other}&ITNO=A00001&ORQA=5")).await;
+    let store = mi_gateway::store::Store::open(&house.state.path().join("outbox")).await.expect("the outbox");
+    let mut write = store.write().await.expect("a transaction");
+    sqlx::raw_sql("DELETE FROM entries").execute(&mut *write).await.expect("as if nothing had passed here");
+    write.commit().await.expect("commits");
+    store.close().await;
+    done(&caller, &format!("PPS370MI/FinishEntry?MSGN={message}")).await;
+    let id = watched(&house, "expired").await["id"].clone();
+    quiet(&house).await;
+    assert_eq!(documents(&house, &order), [] as [String; 0]);
+    let ordered = async |path: &str, more: Value| {
+        let mut body = serde_json::json!({ "id": id, "by": "ann", "reason": "looked in M3" });
+        more.as_object().expect("members").iter().for_each(|(name, value)| body[name] = value.clone());
+        crate::fabric::operate(&house, path, &body).await
+    };
+    let asked = ordered("/outbox/replay", serde_json::json!({})).await;
+    assert!(asked.status.is_client_error() && asked.text().contains("committed --key"), "{}", asked.text());
+    let said = serde_json::json!({ "outcome": "committed", "key": { "PUNO": [order, other] } });
+    let resolved = ordered("/outbox/resolve", said).await;
+    assert!(resolved.status.is_success(), "{}", resolved.text());
+    for order in [&order, &other] {
+        assert!(told(&house, order, 1).await[0].contains("<PurchaseOrderLine>"), "{order}");
+    }
+}
+
 /// Entries that M3 is asked for from now on, as if so many had been handed over.
 async fn handed_over(house: &House, many: u32) {
     let folder = house.state.path().join("outbox");

@@ -29,13 +29,21 @@ async fn with_class(proof: Option<&str>) -> (House, Caller) {
 
 /// And whose questions and documents have so many tries.
 async fn with(proof: Option<&str>, tries: u32) -> (House, Caller) {
+    let of_items = |proof| {
+        format!(
+            "ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"MMS200MI/UpdItmBasic\"\nproof = \"{proof}\"\n"
+        )
+    };
+    mapped(proof.map(of_items), tries).await
+}
+
+/// And with a mapping of its own: what follows after `noun = "`.
+async fn mapped(own: Option<String>, tries: u32) -> (House, Caller) {
     House::open_to_all("MIDEMO", "rate = \"100000/second\"\nburst = 100000", |settings| {
         let (quiet, settle_after) = (Duration::from_millis(20), Duration::ZERO);
         settings.publish = relay::Settings { enabled: true, quiet, settle_after, tries, ..relay::Settings::default() };
-        if let Some(proof) = proof {
-            let text = format!(
-                "noun = \"ItemMaster\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"MMS200MI/UpdItmBasic\"\nproof = \"{proof}\"\n"
-            );
+        if let Some(own) = own {
+            let text = format!("noun = \"{own}");
             let mut mappings = shipped().expect("shipped mappings");
             let own = Mapping::parse_over(&Source { name: "site.toml".into(), text }, &mappings).expect("no fault");
             mappings.retain(|known| known.noun() != own.noun());
@@ -317,6 +325,23 @@ async fn a_callers_reference_finds_the_number_that_m3_gave() {
     becomes(&house, &intent, "committed").await;
     let again = keyed(&caller, call).await;
     assert!(again.records()[0]["ORNO"].as_str().is_some_and(|number| !number.is_empty()), "{}", again.text());
+}
+
+#[tokio::test]
+async fn a_number_that_an_answer_calls_otherwise_than_the_record_does_is_found_and_told() {
+    if sockets_alone("the faults are of the socket") {
+        return;
+    }
+    let own = "SalesOrder\"\nextends = \"shipped\"\n[[write]]\ntransaction = \"OIS100MI/AddOrderHead\"\nproof = \"provable\"\n\
+        key = { ORNO = \"XXNO\" }\n";
+    let (house, caller) = mapped(Some(own.to_owned()), relay::Settings::default().tries).await;
+    loses(&house, "AddOrderHead", "drop_after");
+    let intent = lost(&caller, "OIS100MI/AddOrderHead?CUNO=C00001&ORTP=A01&FACI=A01&CUOR=RENAMED").await;
+    becomes(&house, &intent, "committed").await;
+    let orders = caller.m3("OIS100MI/LstHead?CUNO=C00001&maxrecs=0").await.records();
+    let order = orders.iter().find(|order| order["CUOR"] == "RENAMED").expect("the order");
+    let number = order["ORNO"].as_str().expect("its number");
+    assert!(documents(&house, number).await[0].contains(">RENAMED<"), "its document follows");
 }
 
 #[tokio::test]
