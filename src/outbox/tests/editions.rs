@@ -128,3 +128,26 @@ async fn what_is_told_anew_of_one_division_is_read_once_and_told_to_all() {
     assert_eq!(ledger.show("AAA-20").await.expect("known")["points"][0]["state"], "pending", "the bytes of one alone");
     assert_eq!(ledger.show("BBB-22").await.expect("known")["points"][0]["state"], "replayed");
 }
+
+#[tokio::test]
+async fn who_has_a_record_is_a_name_as_ever_and_where_he_has_it_stands_with_it_where_that_is_elsewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let stood = Stood { division: "AAA".into(), location: "in AAA".into() };
+    let keeps = Has { point: "keeps".into(), stood: Some(stood) };
+    let now = Some(Stood { division: "CCC".into(), location: "in CCC".into() });
+    let due = written(&outbox).await;
+    let of_the_record =
+        Edition { division: None, told_at: vec![has("point"), keeps.clone()], now, ..edition("BBB", 10) };
+    told(&ledger, &due, vec![of_the_record]).await;
+    let (kept,): (String,) = sqlx::query_as("SELECT told_at FROM documents WHERE told_at <> '[]'")
+        .fetch_one(ledger.store.read())
+        .await
+        .expect("a row");
+    assert_eq!(kept, r#"["point",["keeps","AAA","in AAA"]]"#, "a name is what earlier releases wrote");
+    let next = written(&outbox).await;
+    assert_eq!(next.told_at, [has("point"), keeps]);
+    let known = (next.known_division.as_deref(), next.known_location.as_deref());
+    assert_eq!(known, (Some("CCC"), Some("in CCC")), "where it is, and not where its message says");
+}
