@@ -25,14 +25,25 @@ pub(super) struct Book {
 /// What is evaluated together.
 #[derive(Debug, Default)]
 pub(super) struct Bench {
-    seats: Vec<Seat>,
+    /// Apart, for of what holds together Cedar tells the forbids alone, where there are any.
+    permits: Side,
+    forbids: Side,
     /// Rules of which nothing is plain: one question to Cedar is for all of them.
     together: PolicySet,
     /// Whether Cedar may be needed at all.
     plain: bool,
 }
 
-/// A rule that is asked by itself.
+#[derive(Debug, Default)]
+struct Side {
+    seats: Vec<Seat>,
+    /// What is left of all of them for Cedar, and of how many something is: where most are to be asked, one question is
+    /// cheaper than as many.
+    rests: PolicySet,
+    asking: usize,
+}
+
+/// A rule with something plain.
 #[derive(Debug)]
 struct Seat {
     id: PolicyId,
@@ -59,31 +70,43 @@ struct Holding<'a> {
     failed: Vec<&'a Rule>,
 }
 
+/// A rule, what Cedar is asked of it, and what comes before that.
+type Asked<'a> = (&'a Rule, &'a Policy, &'a Arc<Guard>);
+
 impl Bench {
     /// A set refuses the same rule twice; a book holds each once.
-    pub(super) fn new<'a>(policies: impl Iterator<Item = (&'a Rule, &'a Policy, &'a Arc<Guard>)>) -> Option<Self> {
+    pub(super) fn new<'a>(policies: impl Iterator<Item = Asked<'a>>) -> Option<Self> {
         let policies: Vec<_> = policies.collect();
-        // Of those that hold together Cedar tells the forbids alone, where there are any; a permit that lifts one must
-        // be heard all the same.
+        // A permit that lifts a forbid must be heard though that holds.
         let lifts = |lifter: &Rule| {
             lifter.lifts.iter().any(|id| policies.iter().any(|(rule, ..)| !rule.permit && rule.id == *id))
         };
-        let (together, alone): (Vec<_>, Vec<_>) =
-            policies.iter().partition(|(rule, _, guard)| guard.is_open() && !lifts(rule));
-        let seat = |(_, policy, guard): &(&Rule, &Policy, &Arc<Guard>)| {
-            let rest = if guard.whole { None } else { Some(PolicySet::from_policies([(*policy).clone()]).ok()?) };
-            Some(Seat { id: policy.id().clone(), guard: Arc::clone(guard), rest })
-        };
-        let seats = alone.into_iter().map(seat).collect::<Option<Vec<_>>>()?;
-        let plain = together.is_empty() && seats.iter().all(|seat| seat.rest.is_none());
-        let together = PolicySet::from_policies(together.into_iter().map(|(_, policy, _)| (*policy).clone())).ok()?;
-        Some(Self { seats, together, plain })
+        let (together, apart): (Vec<Asked<'_>>, Vec<Asked<'_>>) =
+            policies.iter().copied().partition(|(rule, _, guard)| guard.is_open() && !lifts(rule));
+        let side = |permit: bool| Side::new(apart.iter().copied().filter(|(rule, ..)| rule.permit == permit));
+        let (permits, forbids) = (side(true)?, side(false)?);
+        let plain = together.is_empty() && permits.asking + forbids.asking == 0;
+        let together = PolicySet::from_policies(together.into_iter().map(|(_, policy, _)| policy.clone())).ok()?;
+        Some(Self { permits, forbids, together, plain })
     }
 
     /// Asking costs less than remembering.
     pub(super) fn is_cheap(&self) -> bool {
         const FEW: usize = 64;
-        self.plain && self.seats.len() <= FEW
+        self.plain && self.permits.seats.len() + self.forbids.seats.len() <= FEW
+    }
+}
+
+impl Side {
+    fn new<'a>(rules: impl Iterator<Item = Asked<'a>>) -> Option<Self> {
+        let (mut side, mut rests) = (Self::default(), Vec::new());
+        for (_, policy, guard) in rules {
+            let rest = if guard.whole { None } else { Some(PolicySet::from_policies([policy.clone()]).ok()?) };
+            rests.extend(rest.is_some().then(|| policy.clone()));
+            side.seats.push(Seat { id: policy.id().clone(), guard: Arc::clone(guard), rest });
+        }
+        (side.asking, side.rests) = (rests.len(), PolicySet::from_policies(rests).ok()?);
+        Some(side)
     }
 }
 
@@ -129,25 +152,44 @@ impl Book {
     /// `None`: there is nothing that Cedar could be asked, or it answers of what it wasn't asked.
     fn holding<'a>(&'a self, bench: &Bench, case: &Case<'_>) -> Option<Holding<'a>> {
         let mut holding = Holding::default();
-        for seat in bench.seats.iter().filter(|seat| seat.guard.met(&case.seen)) {
-            match &seat.rest {
-                None => holding.add(self.rule(&seat.id)?),
-                Some(rest) => self.hear(&case.cedar(rest)?, &mut holding)?,
+        for side in [&bench.permits, &bench.forbids] {
+            let mut asked: Vec<(&PolicyId, &PolicySet)> = Vec::new();
+            for seat in side.seats.iter().filter(|seat| seat.guard.met(&case.seen)) {
+                match &seat.rest {
+                    None => holding.add(self.rule(&seat.id)?),
+                    Some(rest) => asked.push((&seat.id, rest)),
+                }
+            }
+            if asked.len() > 1 && asked.len() * 2 >= side.asking {
+                let wanted = |id: &PolicyId| asked.iter().any(|(asked, _)| *asked == id);
+                self.hear(&case.cedar(&side.rests)?, wanted, &mut holding)?;
+                continue;
+            }
+            for (_, rest) in asked {
+                self.hear(&case.cedar(rest)?, |_| true, &mut holding)?;
             }
         }
         if !bench.together.is_empty() {
-            self.hear(&case.cedar(&bench.together)?, &mut holding)?;
+            self.hear(&case.cedar(&bench.together)?, |_| true, &mut holding)?;
         }
         Some(holding)
     }
 
-    /// Cedar passes over a rule that fails, be it a forbid: here it is heard. `None`: of a rule that isn't known.
-    fn hear<'a>(&'a self, answer: &Response, holding: &mut Holding<'a>) -> Option<()> {
-        for id in answer.diagnostics().reason() {
+    /// Cedar passes over a rule that fails, be it a forbid: here it is heard. What was asked beside those that are wanted is
+    /// not: it is decided already. `None`: of a rule that isn't known.
+    fn hear<'a>(
+        &'a self,
+        answer: &Response,
+        wanted: impl Fn(&PolicyId) -> bool,
+        holding: &mut Holding<'a>,
+    ) -> Option<()> {
+        for id in answer.diagnostics().reason().filter(|id| wanted(id)) {
             holding.add(self.rule(id)?);
         }
         for AuthorizationError::PolicyEvaluationError(error) in answer.diagnostics().errors() {
-            holding.failed.push(self.rule(error.policy_id())?);
+            if wanted(error.policy_id()) {
+                holding.failed.push(self.rule(error.policy_id())?);
+            }
         }
         Some(())
     }

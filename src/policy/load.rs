@@ -272,21 +272,19 @@ fn mark_unverifiable(
     sources: &[Source],
     warnings: &mut Vec<Fault>,
 ) {
-    for (program, transaction) in &rule.typed {
-        let fact = facts.and_then(|facts| facts.get(&(*program, *transaction)));
+    for (program, transaction) in rule.typed.clone() {
+        let fact = facts.and_then(|facts| facts.get(&(program, transaction)));
         if rule.reads.has(Reads::RECORD) && fact.is_some_and(|fact| !fact.is_known()) {
             // Said of the fact already.
-            rule.unverifiable = true;
-            (rule.plain, rule.plain_by_name) = Default::default();
+            rule.unverify();
         }
-        if matches!(typed.get(&(*program, *transaction)), Some(Some(_))) {
+        if matches!(typed.get(&(program, transaction)), Some(Some(_))) {
             continue;
         }
         let source = &sources[rule.file];
         if rule.reads.values_of_the_call() {
             // What nobody could check is not taken at its word.
-            rule.unverifiable = true;
-            (rule.plain, rule.plain_by_name) = Default::default();
+            rule.unverify();
             let message = format!(
                 "{}: the layout of {program}/{transaction} is unknown, so its fields can't be checked; until it is \
                  known, calls that the rule speaks of are refused",

@@ -8,10 +8,9 @@ use super::declare::Facts;
 use super::fact::Fact;
 use super::identity::{TYPES, uid};
 use super::judge::{Bench, Book};
-use super::plain::Guard;
 use super::reads::Reads;
 use super::record::Looking;
-use super::rule::Rule;
+use super::rule::{Part, Rule};
 use super::schema::Typed;
 use super::scope::Target;
 use crate::model::{Effect, FieldName, ProgramName, TransactionName};
@@ -22,20 +21,22 @@ use std::sync::Arc;
 /// What a rule says of these calls.
 struct Spoken<'a> {
     rule: &'a Rule,
-    policy: &'a Policy,
-    plain: &'a Arc<Guard>,
-    reads: &'a Reads,
+    part: &'a Part,
 }
 
 impl<'a> Spoken<'a> {
     /// `carried`: the calls carry the division that they say. Where they don't, a permit that asks for it permits nothing,
     /// and a forbid forbids whatever is said.
     fn by(rule: &'a Rule, carried: bool) -> Option<Self> {
-        let whole = Self { rule, policy: &rule.policy, plain: &rule.plain, reads: &rule.reads };
         if carried || !rule.reads.has(Reads::DIVISION) {
-            return Some(whole);
+            return Some(Self { rule, part: &rule.part });
         }
-        rule.anywhere.as_ref().map(|any| Self { policy: &any.policy, plain: &any.plain, reads: &any.reads, ..whole })
+        rule.anywhere.as_ref().map(|part| Self { rule, part })
+    }
+
+    /// What Cedar is asked; where it is asked nothing, only the name of it counts.
+    fn rest(&self) -> &'a Policy {
+        self.part.rest.as_ref().unwrap_or(&self.rule.policy)
     }
 }
 
@@ -93,17 +94,15 @@ impl Narrow {
         let mut cedar_reads = Reads::default();
         let mut never_blank = BTreeSet::new();
         for spoken in &rules {
-            reads.join(spoken.reads);
+            reads.join(&spoken.part.reads);
             by_name_reads.join(&spoken.rule.by_name_reads);
-            if !spoken.plain.whole {
-                cedar_reads.join(spoken.reads);
-            }
-            if !spoken.reads.has(Reads::CLEARED) {
-                never_blank.extend(spoken.reads.fields.iter().copied());
+            cedar_reads.join(&spoken.part.rest_reads);
+            if !spoken.part.reads.has(Reads::CLEARED) {
+                never_blank.extend(spoken.part.reads.fields.iter().copied());
             }
         }
-        let local = rules.iter().filter(|spoken| spoken.reads.local_time());
-        let looking = rules.iter().filter(|spoken| spoken.reads.has(Reads::RECORD));
+        let local = rules.iter().filter(|spoken| spoken.part.reads.local_time());
+        let looking = rules.iter().filter(|spoken| spoken.part.reads.has(Reads::RECORD));
         let settled = settle(&rules, known.is_some(), call);
         Some(Self {
             number,
@@ -112,13 +111,13 @@ impl Narrow {
             entities: entities(&target, principals, call)?,
             typed: known.is_some(),
             kinds: known.cloned().flatten().unwrap_or_default(),
-            bench: Bench::new(rules.iter().map(|spoken| (spoken.rule, spoken.policy, spoken.plain)))?,
+            bench: Bench::new(rules.iter().map(|spoken| (spoken.rule, spoken.rest(), &spoken.part.plain)))?,
             by_name: {
                 let rules = rules.iter().map(|spoken| spoken.rule);
                 Bench::new(rules.filter_map(|rule| Some((rule, rule.by_name.as_ref()?, &rule.plain_by_name))))?
             },
             local: local.map(|spoken| spoken.rule.id.clone()).collect(),
-            looking: looking.map(|spoken| Looking::of(spoken.rule, spoken.plain)).collect(),
+            looking: looking.map(|spoken| Looking::of(spoken.rule, &spoken.part.plain)).collect(),
             fact: facts.get(&(program, transaction)).cloned(),
             reads,
             cedar_reads,

@@ -27,6 +27,8 @@ enum Test {
     Constant(bool),
     Number(Number, Relation, i64),
     Text(Text, Box<str>),
+    /// The pieces between the wildcards of a pattern.
+    Like(Text, Box<[Box<str>]>),
     Within(IpAddr, u8),
     Scope(Box<str>),
     HasClaim(Box<str>),
@@ -106,10 +108,8 @@ impl<'a> Seen<'a> {
             Test::Number(which, relation, right) => {
                 self.number(*which).is_some_and(|left| relation.holds(left, *right))
             }
-            Test::Text(Text::Program, text) => self.program.as_str() == &**text,
-            Test::Text(Text::Name, text) => self.transaction.as_str() == &**text,
-            Test::Text(Text::Division, text) => self.values.is_some_and(|v| v.place.division.as_str() == &**text),
-            Test::Text(Text::M3User, text) => self.values.is_some_and(|values| values.m3_user == &**text),
+            Test::Text(which, text) => self.text(*which).is_some_and(|left| left == &**text),
+            Test::Like(which, pieces) => self.text(*which).is_some_and(|left| like(left, pieces)),
             Test::Within(network, length) => self.values.is_some_and(|v| within(v.address, *network, *length)),
             Test::Scope(scope) => self.asker.scopes.contains(scope),
             Test::HasClaim(name) => self.asker.claims.iter().any(|claim| *claim.name == **name),
@@ -121,6 +121,15 @@ impl<'a> Seen<'a> {
             Test::Not(test) => !self.meets(test),
             Test::All(tests) => tests.iter().all(|test| self.meets(test)),
             Test::Any(tests) => tests.iter().any(|test| self.meets(test)),
+        }
+    }
+
+    fn text(&self, which: Text) -> Option<&str> {
+        match which {
+            Text::Program => Some(self.program.as_str()),
+            Text::Name => Some(self.transaction.as_str()),
+            Text::Division => self.values.as_ref().map(|values| values.place.division.as_str()),
+            Text::M3User => self.values.map(|values| values.m3_user),
         }
     }
 
@@ -147,6 +156,11 @@ impl Guard {
             }
         }
         guard
+    }
+
+    /// How many conditions it has taken.
+    pub(super) fn taken(&self) -> usize {
+        self.tests.len()
     }
 
     pub(super) fn met(&self, seen: &Seen<'_>) -> bool {
@@ -182,6 +196,15 @@ impl Relation {
     }
 }
 
+fn like(text: &str, pieces: &[Box<str>]) -> bool {
+    let [first, between @ .., last] = pieces else { return pieces.iter().all(|only| **only == *text) };
+    let mut left = text.strip_prefix(&**first).and_then(|left| left.strip_suffix(&**last));
+    for piece in between {
+        left = left.and_then(|left| left.split_once(&**piece)).map(|(_, behind)| behind);
+    }
+    left.is_some()
+}
+
 fn within(address: IpAddr, network: IpAddr, length: u8) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
@@ -212,6 +235,7 @@ fn test(expression: &Json) -> Option<Test> {
         "<=" => sides().and_then(|(left, right)| compared(left, Relation::AtMost, right)),
         ">" => sides().and_then(|(left, right)| compared(left, Relation::More, right)),
         ">=" => sides().and_then(|(left, right)| compared(left, Relation::AtLeast, right)),
+        "like" => Some(Test::Like(text_of(of.get("left")?)?, pieces(of.get("pattern")?)?)),
         "has" => match path(expression)?.as_slice() {
             ["claims", name] => Some(Test::HasClaim((*name).into())),
             _ => None,
@@ -257,15 +281,33 @@ fn compared(left: &Json, relation: Relation, right: &Json) -> Option<Test> {
         return Some(Test::Number(which, relation, number));
     }
     let text = value.as_str().filter(|_| relation == Relation::Equal)?;
-    let which = match (resource(side), path(side).as_deref()) {
-        (Some("program"), _) => Text::Program,
-        (Some("name"), _) => Text::Name,
-        (None, Some(["division"])) => Text::Division,
-        (None, Some(["m3_user"])) => Text::M3User,
-        (None, Some(["claims", name])) => return Some(Test::Claim((*name).into(), text.into())),
-        _ => return None,
-    };
-    Some(Test::Text(which, text.into()))
+    match path(side).as_deref() {
+        Some(["claims", name]) => Some(Test::Claim((*name).into(), text.into())),
+        _ => Some(Test::Text(text_of(side)?, text.into())),
+    }
+}
+
+fn text_of(side: &Json) -> Option<Text> {
+    match (resource(side), path(side).as_deref()) {
+        (Some("program"), _) => Some(Text::Program),
+        (Some("name"), _) => Some(Text::Name),
+        (None, Some(["division"])) => Some(Text::Division),
+        (None, Some(["m3_user"])) => Some(Text::M3User),
+        _ => None,
+    }
+}
+
+fn pieces(pattern: &Json) -> Option<Box<[Box<str>]>> {
+    let (mut pieces, mut piece) = (Vec::new(), String::new());
+    for part in pattern.as_array()? {
+        match part.as_str() {
+            Some("Wildcard") => pieces.push(std::mem::take(&mut piece).into()),
+            Some(_) => return None,
+            None => piece.push_str(part.get("Literal")?.as_str()?),
+        }
+    }
+    pieces.push(piece.into());
+    Some(pieces.into())
 }
 
 /// `scopes.contains("x")`, `claims.roles.contains("x")`.
@@ -303,62 +345,4 @@ fn network(range: &Json) -> Option<Test> {
         Some(digits) => digits.parse().ok().filter(|length: &u8| *length <= most && length.to_string() == digits)?,
     };
     Some(Test::Within(address, length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::rule::conditions;
-    use cedar_policy::Policy;
-
-    /// Whether all of a rule's conditions are plain, and how many are.
-    fn guard(conditions_of: &str) -> (bool, usize) {
-        let text = format!("permit (principal, action, resource) {conditions_of};");
-        let policy = Policy::parse(None, text).expect("a policy of the test");
-        let guard = Guard::new(&conditions(&mut policy.to_json().expect("a tree")));
-        (guard.whole, guard.tests.len())
-    }
-
-    #[test]
-    fn what_most_rules_ask_for_is_plain() {
-        for plain in [
-            "when { context.company == 100 }",
-            "when { 100 <= context.company }",
-            "when { [100, 200].contains(context.company) }",
-            "unless { [\"AAA\", \"BBB\"].contains(context.division) }",
-            "when { context.minute >= 360 || context.weekday != 7 || context.local_weekday > 5 }",
-            "when { context.address.isInRange(ip(\"10.0.0.0/8\")) }",
-            "when { context.address.isInRange(ip(\"2001:db8::/32\")) || context.address.isInRange(ip(\"::1\")) }",
-            "when { context.scopes.contains(\"a\") }",
-            "when { context.scopes.containsAny([\"a\", \"b\"]) }",
-            "when { context.claims has roles }",
-            "when { !resource.technical }",
-            "unless { resource.customer_made }",
-            "when { resource.program == \"CRS610MI\" }",
-            "when { context.m3_user == \"MIDEMO\" }",
-        ] {
-            assert_eq!(guard(plain), (true, 1), "{plain}");
-        }
-        assert_eq!(guard("when { context.claims has d && context.claims.d == \"x\" }"), (true, 2));
-        assert_eq!(guard(""), (true, 0));
-    }
-
-    #[test]
-    fn the_rest_is_cedars_and_so_is_everything_after_it() {
-        assert_eq!(guard("when { context.company == 100 && context.fields has CUNO }"), (false, 1));
-        assert_eq!(guard("when { context.fields has CUNO && context.company == 100 }"), (false, 0));
-        for cedars in [
-            "when { context.company + 1 == 100 }",
-            "when { principal in Group::\"a\" }",
-            "when { resource.name like \"Get*\" }",
-            "when { context.address.isInRange(ip(\"10.0.0.0/33\")) }",
-            "when { context.address.isInRange(ip(\"10.0.0.0/08\")) }",
-            "when { context.address.isInRange(ip(\"::ffff:10.0.0.1\")) }",
-            "when { context.address.isLoopback() }",
-            "when { if context.company == 1 then true else false }",
-            "when { context.company == 100 || context.cleared.contains(\"CUNO\") }",
-        ] {
-            assert_eq!(guard(cedars), (false, 0), "{cedars}");
-        }
-    }
 }

@@ -26,18 +26,18 @@ pub(super) struct Rule {
     pub(super) permit: bool,
     pub(super) scope: Scope,
     pub(super) policy: Policy,
+    pub(super) part: Part,
     pub(super) reads: Reads,
     /// What is left when only the names and the scopes are known: a permit without the conditions that need more,
     /// a forbid only if it needs no more.
     pub(super) by_name: Option<Policy>,
     pub(super) by_name_reads: Reads,
-    /// What of the conditions needs no Cedar, of the whole rule and of what is known by name.
-    pub(super) plain: Arc<Guard>,
+    /// What of that needs no Cedar.
     pub(super) plain_by_name: Arc<Guard>,
     /// Nothing was left out of `by_name`.
     pub(super) whole_by_name: bool,
     /// Of a forbid that looks at the division: what it forbids whichever that is.
-    pub(super) anywhere: Option<Anywhere>,
+    pub(super) anywhere: Option<Part>,
     /// Transactions named by a typed action in the head.
     pub(super) typed: Vec<(ProgramName, TransactionName)>,
     pub(super) lifts: Vec<Arc<str>>,
@@ -48,17 +48,28 @@ pub(super) struct Rule {
     pub(super) unverifiable: bool,
 }
 
-/// A forbid without its conditions on the division, for calls that carry none.
-#[derive(Debug, Clone)]
-pub(super) struct Anywhere {
-    pub(super) policy: Policy,
+/// Conditions of a rule, all of them, or those of a forbid that don't ask for the division (for calls that carry none).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Part {
+    /// Those that come first and need no Cedar.
     pub(super) plain: Arc<Guard>,
+    /// The others: what Cedar is asked where the plain ones hold. The head isn't asked again: it matched, or the rule would
+    /// not be looked at. Nothing where there are no others.
+    pub(super) rest: Option<Policy>,
     pub(super) reads: Reads,
+    pub(super) rest_reads: Reads,
 }
 
 impl Rule {
     pub(super) fn in_force(&self, unix_seconds: u64) -> bool {
         self.expires_at.is_none_or(|end| unix_seconds < end)
+    }
+
+    /// Nobody could check what it reads: nothing of it is answered without Cedar either.
+    pub(super) fn unverify(&mut self) {
+        let (rest, reads) = (Some(self.policy.clone()), self.reads.clone());
+        self.part = Part { rest, reads: reads.clone(), rest_reads: reads, ..Part::default() };
+        (self.unverifiable, self.plain_by_name) = (true, Arc::default());
     }
 
     /// Reads a policy; every fault found is kept, and the rule is made only if there was none.
@@ -79,7 +90,7 @@ impl Rule {
         let split = reading.split(&policy, permit);
         let (lifts, expires_at) = reading.terms(&policy, permit, &scope);
         let reveals = reading.reveals(&policy, permit);
-        let of_the_call = split.reads.values_of_the_call();
+        let of_the_call = split.part.reads.values_of_the_call();
         if of_the_call && (typed.is_empty() || typed.len() != scope.actions().len()) {
             let fault =
                 reading.fault("the rule reads fields or a record, but its head doesn't say of which transaction");
@@ -96,10 +107,10 @@ impl Rule {
             permit,
             scope,
             policy,
-            reads: split.reads,
+            reads: split.part.reads.clone(),
+            part: split.part,
             by_name: split.by_name,
             by_name_reads: split.by_name_reads,
-            plain: split.plain.into(),
             plain_by_name: split.plain_by_name.into(),
             whole_by_name: split.whole,
             anywhere: split.anywhere,
@@ -122,13 +133,12 @@ struct Reading<'a> {
 /// A rule parted into what is known from names alone and the rest.
 #[derive(Default)]
 struct Split {
-    reads: Reads,
+    part: Part,
     by_name: Option<Policy>,
     by_name_reads: Reads,
-    plain: Guard,
     plain_by_name: Guard,
     whole: bool,
-    anywhere: Option<Anywhere>,
+    anywhere: Option<Part>,
 }
 
 type Terms = (Vec<Arc<str>>, Option<u64>);
@@ -205,55 +215,68 @@ impl Reading<'_> {
             self.refuse("the rule can't be taken apart", "write it without templates");
             return Split::default();
         };
-        let mut split = Split { whole: true, ..Split::default() };
-        let (mut kept, mut anywhere) = (Vec::new(), Vec::new());
-        let all = conditions(&mut whole);
-        split.plain = Guard::new(&all);
-        for condition in all {
+        let mut all = Vec::new();
+        for condition in conditions(&mut whole) {
             let mut reads = Reads::default();
             if let Err(why) = reads.walk(&condition.body) {
                 self.refuse(why, CONTEXT);
             }
-            split.reads.join(&reads);
-            if !permit && !reads.has(Reads::DIVISION) {
-                anywhere.push((condition.clone(), reads.clone()));
-            }
-            if reads.known_by_name() {
-                split.by_name_reads.join(&reads);
-                kept.push(condition);
-            } else {
-                split.whole = false;
-            }
+            all.push((condition, reads));
         }
-        split.plain_by_name = Guard::new(&kept);
-        if !permit && split.reads.has(Reads::DIVISION) {
-            split.anywhere = self.without(policy, &whole, anywhere);
-        }
+        let mut split = Split { whole: all.iter().all(|(_, reads)| reads.known_by_name()), ..Split::default() };
+        // By name a permit may say more than it will, so that what can't be taken out may be left out.
+        let by_name =
+            |(one, reads): &&(Condition, Reads)| reads.known_by_name() && (split.whole || shallow(&one.body, LEVELS));
+        let kept: Vec<_> = all.iter().filter(by_name).cloned().collect();
+        kept.iter().for_each(|(_, reads)| split.by_name_reads.join(reads));
+        split.plain_by_name = Guard::new(kept.iter().map(|(condition, _)| condition));
         if split.whole {
             split.by_name = Some(policy.clone());
         } else if permit {
-            whole["conditions"] = Json::Array(kept.into_iter().map(Condition::clause).collect());
-            match Policy::from_json(Some(policy.id().clone()), whole) {
-                Ok(by_name) => split.by_name = Some(by_name),
-                Err(why) => self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly"),
-            }
+            split.by_name = self.with(policy, whole.clone(), kept.into_iter().map(|(one, _)| one.clause()).collect());
         }
+        let anywhere = |(_, reads): &&(Condition, Reads)| !reads.has(Reads::DIVISION);
+        if !permit && !all.iter().all(|one| anywhere(&one)) {
+            let conditions: Vec<_> = all.iter().filter(anywhere).cloned().collect();
+            split.anywhere = Some(self.part(policy, &whole, &conditions, false));
+        }
+        split.part = self.part(policy, &whole, &all, true);
         split
     }
 
-    /// The policy with these conditions alone.
-    fn without(&mut self, policy: &Policy, whole: &Json, kept: Vec<(Condition, Reads)>) -> Option<Anywhere> {
-        let plain = Guard::new(kept.iter().map(|(condition, _)| condition)).into();
-        let (mut whole, mut reads) = (whole.clone(), Reads::default());
-        kept.iter().for_each(|(_, read)| reads.join(read));
-        whole["conditions"] = Json::Array(kept.into_iter().map(|(condition, _)| condition.clause()).collect());
-        match Policy::from_json(Some(policy.id().clone()), whole) {
-            Ok(policy) => Some(Anywhere { policy, plain, reads }),
-            Err(why) => {
-                self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly");
-                None
-            }
+    /// These of a policy's conditions alone; `every`: it has no others.
+    fn part(&mut self, policy: &Policy, whole: &Json, conditions: &[(Condition, Reads)], every: bool) -> Part {
+        let plain = Guard::new(conditions.iter().map(|(condition, _)| condition));
+        let mut reads = Reads::default();
+        conditions.iter().for_each(|(_, read)| reads.join(read));
+        let left = if plain.whole { &[] } else { &conditions[plain.taken()..] };
+        if every && !left.iter().all(|(condition, _)| shallow(&condition.body, LEVELS)) {
+            return Part { rest: Some(policy.clone()), rest_reads: reads.clone(), reads, ..Part::default() };
         }
+        let mut rest_reads = Reads::default();
+        left.iter().for_each(|(_, read)| rest_reads.join(read));
+        let rest = (!plain.whole).then(|| {
+            let mut whole = whole.clone();
+            for head in ["principal", "action", "resource"] {
+                whole[head] = json!({ "op": "All" });
+            }
+            self.with(policy, whole, left.iter().map(|(condition, _)| condition.clone().clause()).collect())
+        });
+        Part { plain: plain.into(), rest: rest.flatten(), reads, rest_reads }
+    }
+
+    /// The policy with other conditions.
+    fn with(&mut self, policy: &Policy, mut whole: Json, conditions: Vec<Json>) -> Option<Policy> {
+        if !conditions.iter().all(|condition| shallow(condition, LEVELS + 1)) {
+            self.refuse("the rule nests too deep to be taken apart", "write several when-clauses or rules");
+            return None;
+        }
+        whole["conditions"] = Json::Array(conditions);
+        let made = Policy::from_json(Some(policy.id().clone()), whole);
+        if let Err(why) = &made {
+            self.refuse(format!("the rule can't be taken apart: {why}"), "write it more plainly");
+        }
+        made.ok()
     }
 
     fn terms(&mut self, policy: &Policy, permit: bool, scope: &Scope) -> Terms {
@@ -301,6 +324,18 @@ const CLASSES: [&str; 3] = ["read", "write", "raw"];
 const CONTEXT: &str = "the context holds company, division, address, minute, weekday, local_minute, local_weekday, \
                        scopes, claims.NAME, m3_user, and, in a rule that names its transaction as the action, \
                        fields.NAME, cleared and, where facts.toml declares one, record.NAME";
+
+/// What a condition may nest to be made anew: of its JSON form each level takes many times the stack that its text does.
+const LEVELS: usize = 24;
+
+fn shallow(tree: &Json, levels: usize) -> bool {
+    match tree {
+        Json::Object(_) | Json::Array(_) if levels == 0 => false,
+        Json::Object(parts) => parts.values().all(|part| shallow(part, levels - 1)),
+        Json::Array(parts) => parts.iter().all(|part| shallow(part, levels - 1)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
+    }
+}
 
 fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.into_iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty())

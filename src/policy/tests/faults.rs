@@ -57,7 +57,10 @@ fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() 
             let middle = if link.is_empty() { "true".to_owned() } else { link.repeat(n) };
             let (open, close) =
                 if link.is_empty() { (open.repeat(n), close.repeat(n)) } else { (String::new(), close.into()) };
-            let text = format!("permit (principal, action, resource) when {{ {open}{middle}{close} }};");
+            // Taken apart behind what is plain, and for what is known by name alone.
+            let text = format!(
+                "permit (principal, action, resource) when {{ context.minute > 1 }} when {{ {open}{middle}{close} }};"
+            );
             // The stack of tokio's threads, which reload the files.
             let load = move || Set::load(&[source(&text)], &site(), &layout).map_err(|faults| faults[0].to_string());
             let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(load).expect("a thread");
@@ -68,6 +71,18 @@ fn the_deepest_rule_that_is_accepted_fits_a_thread_and_deeper_ones_are_faults() 
         }
         assert!((7..=120).contains(&accepted), "{open}{link}: {accepted}");
     }
+}
+
+#[test]
+fn a_forbid_that_can_not_be_taken_apart_for_calls_that_carry_no_division_is_a_fault() {
+    let rule = |deep: usize| {
+        let (open, close) = ("if true then ".repeat(deep), " else false".repeat(deep));
+        format!(
+            "forbid (principal, action, resource) when {{ context.division == \"AAA\" }} when {{ {open}true{close} }};"
+        )
+    };
+    assert!(Set::load(&[source(&rule(5))], &site(), &layout).is_ok());
+    refused(&rule(15), "nests too deep to be taken apart");
 }
 
 #[test]

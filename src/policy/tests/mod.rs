@@ -13,6 +13,7 @@ mod divisions;
 mod export;
 mod failing;
 mod faults;
+mod plain;
 mod records;
 mod site;
 mod sliced;

@@ -131,10 +131,13 @@ fn condition() -> impl Strategy<Value = String> {
         "resource.customer_made",
         "resource.program == \"CRS610MI\"",
         "context.m3_user == \"MIGATE\"",
+        "context.m3_user like \"M*G*E\"",
+        "context.division like \"*\"",
+        "resource.name like \"*Data\"",
+        "resource.program like \"CRS*MI*\"",
         "true",
     ]);
     let cedars = prop::sample::select(vec![
-        "resource.name like \"Get*\"",
         "principal in Group::\"audit\"",
         "context.address.isLoopback()",
         "context.company + 9223372036854775807 == 0",
@@ -213,4 +216,31 @@ fn a_sliced_decision_is_the_whole_sets_decision() {
             prop_assert_eq!(sliced, whole);
         }
     });
+}
+
+#[test]
+fn what_is_asked_beside_others_counts_only_where_its_own_plain_conditions_hold() {
+    let rule = |id: &str, head: &str, company: u16, rest: &str| {
+        format!(
+            "@id(\"{id}\") {head} (principal, action, resource) when {{ context.company == {company} }} when {{ {rest} }};"
+        )
+    };
+    let (holds, fails) = ("context.address.isLoopback() || true", "context.company + 9223372036854775807 == 0");
+    let set = set(&[
+        rule("a", "permit", 100, holds),
+        rule("b", "permit", 100, holds),
+        rule("c", "permit", 200, fails),
+        rule("d", "forbid", 200, holds),
+        rule("e", "forbid", 300, holds),
+        rule("f", "forbid", 300, holds),
+        rule("g", "permit", 300, holds),
+    ]
+    .concat());
+    let decided = |company| {
+        let decision = caller().company(company).of(&set);
+        (decision.reason, decision.rules.iter().map(ToString::to_string).collect::<Vec<_>>().concat())
+    };
+    assert_eq!(decided(100), (Reason::Allowed, "ab".to_owned()));
+    assert_eq!(decided(200), (Reason::EvaluationError, "c".to_owned()));
+    assert_eq!(decided(300), (Reason::Forbidden, "ef".to_owned()));
 }
