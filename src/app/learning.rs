@@ -9,16 +9,19 @@ use crate::gateway::Parts;
 use crate::model::{ProgramName, TransactionName};
 use crate::policies::Active;
 use crate::tasks::Tasks;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use prometheus::IntCounter;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How often it is looked at whether anything is to be learnt, or was.
 const EVERY: Duration = Duration::from_millis(500);
-/// For one of them: others wait behind it.
+/// For one of them, and how many are asked for at once: one that M3 doesn't tell keeps no other waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
+const AT_ONCE: usize = 8;
 /// Until one that failed is asked for again.
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(60);
@@ -67,14 +70,21 @@ pub(super) fn begin(parts: &Parts, bugs: IntCounter, tasks: &Tasks) {
 }
 
 async fn learn(policies: Arc<Active>, catalog: Catalog) {
-    let mut failures = Failures::default();
+    let (mut failures, mut under_way) = (Failures::default(), HashSet::new());
+    let mut asking = FuturesUnordered::new();
     loop {
         let wanted = policies.set().unlearnt();
         failures.keep(&wanted);
         for call in wanted {
-            if failures.is_due(call, Instant::now()) {
-                one(&catalog, call, &mut failures).await;
+            if asking.len() < AT_ONCE && failures.is_due(call, Instant::now()) && under_way.insert(call) {
+                asking.push(ask(&catalog, call));
             }
+        }
+        // What is learnt counts at once, whatever else is still asked for.
+        let until = Instant::now() + EVERY;
+        while let Ok(Some((call, told))) = timeout_at(until, asking.next()).await {
+            under_way.remove(&call);
+            tell(call, told, &mut failures);
         }
         // Rules over a transaction whose layout was not known when they were loaded deny; they are read again once it is,
         // and once one that they were read with is another.
@@ -82,24 +92,29 @@ async fn learn(policies: Arc<Active>, catalog: Catalog) {
         if catalog.has_moved() || may_help {
             policies.layouts_changed();
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep_until(until).await;
     }
 }
 
-async fn one(catalog: &Catalog, (program, transaction): Call, failures: &mut Failures) {
-    let call = (program, transaction);
-    let why = match tokio::time::timeout(PATIENCE, catalog.layout(program, transaction)).await {
-        Ok(Ok(_)) => {
-            if failures.ended(call) {
-                tracing::info!(%program, %transaction, "the layout of a transaction that rules need is known now");
-            }
-            return;
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("M3 has not told it within {} s", PATIENCE.as_secs()),
+/// The error is why it is not known.
+async fn ask(catalog: &Catalog, call: Call) -> (Call, Result<(), String>) {
+    let told = match timeout(PATIENCE, catalog.layout(call.0, call.1)).await {
+        Ok(told) => told.map(drop).map_err(|error| error.to_string()),
+        Err(_) => Err(format!("M3 has not told it within {} s", PATIENCE.as_secs())),
     };
-    if failures.note(call, why.clone(), Instant::now()) {
-        tracing::warn!(%program, %transaction, why, "the layout of a transaction that facts.toml names could not be learnt: what looks at it is refused; it is asked for again");
+    (call, told)
+}
+
+fn tell(call: Call, told: Result<(), String>, failures: &mut Failures) {
+    let (program, transaction) = call;
+    match told {
+        Ok(()) if failures.ended(call) => {
+            tracing::info!(%program, %transaction, "the layout of a transaction that rules need is known now");
+        }
+        Err(why) if failures.note(call, why.clone(), Instant::now()) => {
+            tracing::warn!(%program, %transaction, why, "the layout of a transaction that facts.toml names could not be learnt: what looks at it is refused; it is asked for again");
+        }
+        Ok(()) | Err(_) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::{
     Claim, ClaimKind, ClientId, Company, Division, FieldName, M3User, ProgramName, Spot, TransactionLayout,
     TransactionName,
 };
-use crate::policy::{Fault, Set, Site, Source};
+use crate::policy::{Fault, Reason, Set, Site, Source};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +82,7 @@ pub enum Outcome {
     Kept,
     /// The words say what is otherwise than expected.
     Broken(String),
-    /// It could not be asked here: the layout of its transaction is not known.
+    /// It could not be asked here: the layout of its transaction, or of what its rules look at, is not known.
     Unverified(String),
 }
 
@@ -180,6 +180,11 @@ fn one(
         Err(wrong @ Wrong::Unknown { .. }) => return Outcome::Unverified(wrong.to_string()),
         Err(wrong) => return Outcome::Broken(wrong.to_string()),
     };
+    // Of layouts that only its rules need none is learnt before the set is in force: that must not wait for this case.
+    if decision.reason == Reason::Unverifiable && case.reason.as_deref() != Some(Reason::Unverifiable.word()) {
+        let rules: Vec<&str> = decision.rules.iter().map(|id| &**id).collect();
+        return Outcome::Unverified(format!("what {} reads is of a layout that is not known here", rules.join(", ")));
+    }
     deciding.extend(decision.rules.iter().cloned());
     let got = if decision.allowed { Expect::Allow } else { Expect::Deny };
     let rules = || decision.rules.iter().map(|id| &**id).collect::<Vec<_>>().join(", ");

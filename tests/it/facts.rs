@@ -333,3 +333,38 @@ async fn a_shadow_set_that_looks_at_a_record_makes_nobody_read_one() {
     assert_eq!(firm.approve(&small).await.status, StatusCode::OK);
     assert_eq!(firm.asked_of("GetHead").len(), 1);
 }
+
+#[tokio::test]
+async fn a_layout_that_m3_does_not_tell_keeps_no_other_rule_waiting() {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let rules = state.path().join("rules");
+    std::fs::create_dir_all(&rules).expect("a folder");
+    let all =
+        "@id(\"all\") @owner(\"o\") permit (principal in Group::\"buyers\", action in Action::\"write\", resource);";
+    for (name, text) in [("rules.cedar", all), ("limits.toml", "[default]\nrate = \"1000/second\"\nburst = 2000\n")] {
+        std::fs::write(rules.join(name), text).expect("a file");
+    }
+    let house = House::again(state, |settings| {
+        (settings.policies, settings.guard_user) = (rules.clone(), Some(user("MIREAD")));
+        settings.group_users.insert("buyers".into(), user("MIDEMO"));
+    })
+    .await;
+    house.running.add_client("buyer", &[], &["buyers"]).await.expect("a client");
+    let buyer = house.caller("buyer").await;
+    let calls = ["PPS200MI/ApprovePO?PUNO=NONE", "OIS100MI/ChgLineBatchEnt?ORNO=NONE&PONR=1"];
+    for call in calls {
+        assert_ne!(buyer.m3(call).await.status, StatusCode::FORBIDDEN, "its layout is known now");
+    }
+    // Nobody but the rules of the next set needs the two reads.
+    house.faults(r#"{"rules":[{"program":"MRS001MI","transaction":"LstFields","times":1,"action":"no_answer"}]}"#);
+    write(&rules);
+    let known = async |call: &str| {
+        while !buyer.m3(call).await.text().contains("could not be read before the decision") {
+            crate::house::a_moment().await;
+        }
+    };
+    let either = async {
+        tokio::select! { () = known(calls[0]) => {}, () = known(calls[1]) => {} }
+    };
+    tokio::time::timeout(Duration::from_secs(9), either).await.expect("before the other is given up");
+}
