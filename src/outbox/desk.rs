@@ -355,7 +355,8 @@ impl Outbox {
     /// Writes what waits and ends; the store stays open for whoever delivers.
     pub async fn finish(&self, limit: Duration) -> bool {
         let (told, ended) = oneshot::channel();
-        self.0.orders.send(Order::End(told)).await.is_ok() && tokio::time::timeout(limit, ended).await.is_ok()
+        self.0.orders.send(Order::End(told)).await.is_ok()
+            && matches!(tokio::time::timeout(limit, ended).await, Ok(Ok(())))
     }
 
     #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Each value is bound by itself: to read rows out of JSON cost the store more than to keep them, and everybody waits for
 //! that. A statement is of as many rows as the next power of two, the last of them blank: so there are few texts, and the
-//! store has each of them prepared.
+//! store has those of common sizes prepared.
 
 use super::error::Error;
 use super::intent::Due;
@@ -15,8 +15,10 @@ use std::borrow::Cow;
 
 pub(super) type Asked = Query<'static, Sqlite, SqliteArguments>;
 
-/// Rows of one statement: no text has room for more values.
-pub(super) const MOST: usize = 2_048;
+/// Rows of one statement: none has room for more than 32,766 values.
+const MOST: usize = 512;
+/// Those with more rows are seldom met, and what is prepared of them is a megabyte.
+const PREPARED: usize = 64;
 
 /// Until the first question `next_try` is when it became unknown; what is parked waits for somebody who has to know what
 /// it was. With `+` the state is no way to a row: by its index each of these would be held against every write that M3 is
@@ -190,6 +192,10 @@ pub(super) struct Round<'a> {
 }
 
 impl Round<'_> {
+    pub(super) fn has_room(&self, settled: usize, marks: usize) -> bool {
+        self.settled.len() + settled <= MOST && self.marks.len() + marks <= MOST.max(marks)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.marks.is_empty() && self.settled.is_empty() && self.withdrawn.is_empty() && self.opened.is_empty()
     }
@@ -220,7 +226,8 @@ impl Round<'_> {
     }
 
     fn asked(&self, text: &str) -> Asked {
-        let mut asked = sqlx::query(AssertSqlSafe(text));
+        let rows = self.marks.len().max(self.settled.len()).max(self.opened.len());
+        let mut asked = sqlx::query(AssertSqlSafe(text)).persistent(rows <= PREPARED);
         if !self.marks.is_empty() {
             asked = bound(asked.bind(self.at), &self.marks);
             asked = bound(asked, &self.marks.iter().map(Told).collect::<Vec<_>>());

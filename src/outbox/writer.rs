@@ -7,7 +7,7 @@ use super::entries::{enter, marks};
 use super::error::Error;
 use super::intent::{Due, Outcome};
 use super::ledger::Ledger;
-use super::round::{Line, MOST, Round, Settlement};
+use super::round::{Line, Round, Settlement};
 use super::schema::STEPS;
 use super::status::Status;
 use crate::clock::unix_micros;
@@ -80,8 +80,6 @@ pub(super) struct Writer {
     pub(super) key_lifetime: Duration,
     panics: IntCounter,
     left: Vec<Settled>,
-    /// Something is left for which there was no room in the last round.
-    more: bool,
     ended: bool,
 }
 
@@ -104,7 +102,7 @@ impl Writer {
         key_lifetime: Duration,
         panics: IntCounter,
     ) -> Self {
-        Self { ledger, status, orders, key_lifetime, panics, left: Vec::new(), more: false, ended: false }
+        Self { ledger, status, orders, key_lifetime, panics, left: Vec::new(), ended: false }
     }
 
     /// A bug costs the round that met it: whoever waited is refused, and what was settled stays for the next one.
@@ -120,11 +118,6 @@ impl Writer {
     async fn round(&mut self) {
         let first = if self.left.is_empty() && self.status.is_fine() {
             self.orders.recv().await
-        } else if self.more {
-            match self.orders.try_recv() {
-                Ok(first) => Some(first),
-                Err(_) => return self.write(Vec::new(), Vec::new()).await,
-            }
         } else {
             match tokio::time::timeout(AGAIN, self.orders.recv()).await {
                 Ok(first) => first,
@@ -144,16 +137,14 @@ impl Writer {
                 Order::Wake => {}
                 #[cfg(test)]
                 Order::Bug => unreachable!("a test asks for it"),
-                Order::End(told) => (self.ended, ended) = (true, Some(told)),
+                Order::End(told) => ended = Some(told),
             }
             let full = opening.len() + self.left.len() >= TOGETHER;
             next = if full || ended.is_some() { None } else { self.orders.try_recv().ok() };
         }
         self.write(opening, waiting).await;
-        while self.ended && self.more {
-            self.write(Vec::new(), Vec::new()).await;
-        }
         if let Some(told) = ended {
+            self.ended = true;
             let _ = told.send(());
         }
     }
@@ -165,10 +156,9 @@ impl Writer {
         opening.retain(|(_, told)| !told.is_closed());
         let (rows, told): (Vec<Line>, Vec<_>) = opening.into_iter().unzip();
         match self.commit(&rows).await {
-            Ok((answers, many)) => {
+            Ok(answers) => {
                 self.status.set(None);
-                let due = self.left.drain(..many).any(|one| !matches!(one, Settled::Withdrawn { .. }));
-                self.more = !self.left.is_empty();
+                let due = self.left.drain(..).any(|one| !matches!(one, Settled::Withdrawn { .. }));
                 for ((row, told), answer) in rows.iter().zip(told).zip(answers) {
                     let new = matches!(answer, Answer::New);
                     // Who went away during the commit sends nothing to M3; his intent is taken back with the next one.
@@ -181,7 +171,6 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.more = false;
                 let why = error.to_string();
                 self.status.set(Some(why.clone()));
                 for told in told {
@@ -199,47 +188,27 @@ impl Writer {
         }
     }
 
-    /// Writes these and the first of what is left, and says of how many.
-    async fn commit(&self, rows: &[Line]) -> Result<(Vec<Answer>, usize), Error> {
-        let mut round = Round { at: now(), opened: rows, ..Round::default() };
-        let (mut due, mut many) = (Vec::new(), 0);
-        for one in &self.left {
-            let documents = if let Settled::Known { due, .. } = one { due.len() } else { 0 };
-            if many == TOGETHER || due.len() + documents > MOST {
-                break;
-            }
-            many += 1;
-            match one {
-                Settled::Withdrawn { id } => round.withdrawn.push(*id),
-                Settled::Unknown { id } => round.settled.push(Settlement::new(*id, "unknown", None)),
-                Settled::Known { id, outcome, due: documents, unnamed, bulk: _ } => {
-                    let (state, reason) = match outcome {
-                        Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED.into())),
-                        Outcome::Done { .. } => ("committed", None),
-                        Outcome::Refused { .. } => ("refused", None),
-                    };
-                    let outcome = Some(self.ledger.outcome(*id, outcome)?);
-                    round.settled.push(Settlement { intent: *id, state, outcome, reason });
-                    due.extend(documents.iter().map(|due| (*id, due)));
-                }
-            }
-        }
-        round.marks = marks(&due);
+    async fn commit(&self, rows: &[Line]) -> Result<Vec<Answer>, Error> {
+        let at = now();
+        let (parts, due) = self.parts(rows, at)?;
         let keyed = rows.iter().any(|row| row.key.is_some());
         let trial = rows.is_empty() && !self.status.is_fine();
-        if round.is_empty() && !trial {
-            return Ok((Vec::new(), many));
-        }
-        if !keyed && !trial && due.iter().all(|(_, due)| due.entry.is_none()) {
-            self.ledger.store.write_at_once(round.whole()).await?;
-            return Ok((rows.iter().map(|_| Answer::New).collect(), many));
+        if let ([part], false, false) = (&*parts, keyed, trial)
+            && due.iter().all(|(_, due)| due.entry.is_none())
+        {
+            if !part.is_empty() {
+                self.ledger.store.write_at_once(part.whole()).await?;
+            }
+            return Ok(rows.iter().map(|_| Answer::New).collect());
         }
         let mut write = self.ledger.store.write().await?;
         if keyed {
             self.forget_keys(&mut write).await?;
         }
-        round.within(&mut write).await?;
-        enter(&mut write, &due, round.at).await?;
+        for part in &parts {
+            part.within(&mut write).await?;
+        }
+        enter(&mut write, &due, at).await?;
         if trial {
             try_out(&mut write).await?;
         }
@@ -251,7 +220,44 @@ impl Writer {
             });
         }
         write.commit().await?;
-        Ok((answers, many))
+        Ok(answers)
+    }
+
+    /// All that one commit writes, each part no more than a statement has room for, and the documents of it. What is taken
+    /// back comes first, for others may have the keys of it, and what is opened last.
+    fn parts<'a>(&'a self, rows: &'a [Line], at: i64) -> Result<(Vec<Round<'a>>, Vec<(i64, &'a Due)>), Error> {
+        let part = || Round { at, ..Round::default() };
+        let (mut parts, mut all) = (vec![part()], Vec::new());
+        for one in &self.left {
+            let mut settled = Vec::new();
+            let mut due = Vec::new();
+            match one {
+                Settled::Withdrawn { id } => parts[0].withdrawn.push(*id),
+                Settled::Unknown { id } => settled.push(Settlement::new(*id, "unknown", None)),
+                Settled::Known { id, outcome, due: documents, unnamed, bulk: _ } => {
+                    let (state, reason) = match outcome {
+                        Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED.into())),
+                        Outcome::Done { .. } => ("committed", None),
+                        Outcome::Refused { .. } => ("refused", None),
+                    };
+                    let outcome = Some(self.ledger.outcome(*id, outcome)?);
+                    settled.push(Settlement { intent: *id, state, outcome, reason });
+                    due.extend(documents.iter().map(|due| (*id, due)));
+                }
+            }
+            if parts.last().is_some_and(|last| !last.has_room(settled.len(), due.len())) {
+                parts.push(part());
+            }
+            if let Some(last) = parts.last_mut() {
+                last.settled.append(&mut settled);
+                last.marks.extend(marks(&due));
+            }
+            all.append(&mut due);
+        }
+        if let Some(last) = parts.last_mut() {
+            last.opened = rows;
+        }
+        Ok((parts, all))
     }
 
     async fn forget_keys(&self, write: &mut Transaction<'static, Sqlite>) -> Result<(), Error> {

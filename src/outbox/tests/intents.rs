@@ -53,6 +53,7 @@ async fn much_that_is_said_at_once_is_written_whole_and_before_the_end() {
     let intents: Vec<Intent> =
         (0..MANY).map(|at| Intent { due: vec![of(at)], ..intent(None, &at.to_string()) }).collect();
     let pledges = futures_util::future::join_all(intents.iter().map(|intent| new(&outbox, intent))).await;
+    let awaited = new(&outbox, &intent(Some("k1"), "awaited")).await;
     // While the disk is busy.
     let other = Store::open(&folder.path().join("outbox")).await.expect("opens");
     let lock = other.write().await.expect("a transaction");
@@ -63,9 +64,17 @@ async fn much_that_is_said_at_once_is_written_whole_and_before_the_end() {
             _ => pledge.withdraw(),
         }
     }
-    lock.rollback().await.expect("released");
+    let outcome = done("C9");
+    let (released, ()) = tokio::join!(lock.rollback(), awaited.settle(&outcome));
+    released.expect("released");
+    let kept = "name = 'intent-awaited' AND state = 'committed'";
+    assert_eq!(
+        count(folder.path(), kept).await,
+        1,
+        "who waits is told when it is on the disk, however much is before it"
+    );
     assert!(outbox.finish(Duration::from_secs(60)).await);
-    for (state, many) in [("committed", 401), ("unknown", 400), ("open", 0)] {
+    for (state, many) in [("committed", 402), ("unknown", 400), ("open", 0)] {
         assert_eq!(count(folder.path(), &format!("state = '{state}'")).await, many, "{state}");
     }
     assert_eq!(count(folder.path(), "id IN (SELECT intent FROM told)").await, 401);
