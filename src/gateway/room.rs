@@ -65,7 +65,9 @@ impl Unknown {
     pub(super) fn named(&self, client: &ClientId, now: Instant) {
         let until = self.0.get_with_by_ref(client, Arc::default);
         let mut until = until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = Some(until.map_or(now, |until| until.max(now)) + FORGIVEN);
+        // Those that were asked for at once are as many as a client has room for.
+        let most = now + FORGIVEN * (FREE + SHARE as u32);
+        *until = Some((until.map_or(now, |until| until.max(now)) + FORGIVEN).min(most));
     }
 }
 

@@ -78,35 +78,46 @@ impl Sites {
 
     /// `None`: M3 knows no such site, or none that this user may see.
     pub(super) async fn division(&self, whose: &Whose, site: &Site) -> Result<Option<Division>, Unanswered> {
-        if let Some(known) = self.known(whose.place.company, site) {
-            return Ok(Some(known));
-        }
-        let learn = async {
-            let _room = self.room.enter(&whose.client).await;
-            self.learn(whose, site).await
-        };
-        let found = tokio::time::timeout(PATIENCE, learn).await.map_err(|_| Unanswered)??;
-        if let Some(division) = found {
-            self.known.insert((whose.place.company, site.clone()), division);
-        }
-        Ok(found)
+        self.look_up(whose, site, false).await.map_err(|_| Unanswered)
     }
 
     /// The same of a site that a caller names, who may have made it up.
     pub(super) async fn named(&self, whose: &Whose, site: &Site) -> Result<Option<Division>, Unplaced> {
+        self.look_up(whose, site, true).await
+    }
+
+    async fn look_up(&self, whose: &Whose, site: &Site, named: bool) -> Result<Option<Division>, Unplaced> {
+        if let Some(learnt) = self.learnt(whose, site, named) {
+            return learnt;
+        }
+        let learn = async {
+            let _room = self.room.enter(&whose.client).await;
+            // Who waited there may find what those before him asked for, or that they asked for too many.
+            match self.learnt(whose, site, named) {
+                Some(learnt) => learnt,
+                None => self.learn(whose, site, named).await.map_err(|Unanswered| Unplaced::Unanswered),
+            }
+        };
+        tokio::time::timeout(PATIENCE, learn).await.unwrap_or(Err(Unplaced::Unanswered))
+    }
+
+    /// What there is to say without M3.
+    fn learnt(&self, whose: &Whose, site: &Site, named: bool) -> Option<Result<Option<Division>, Unplaced>> {
         if let Some(known) = self.known(whose.place.company, site) {
-            return Ok(Some(known));
+            return Some(Ok(Some(known)));
         }
-        let absence = self.absence(whose, site);
-        if self.absent.contains_key(&absence) {
-            return Ok(None);
+        if named && self.absent.contains_key(&self.absence(whose, site)) {
+            return Some(Ok(None));
         }
-        if let Some(wait) = self.unknown.wait(&whose.client, Instant::now()) {
-            return Err(Unplaced::MadeUp(wait));
-        }
-        let found = self.division(whose, site).await.map_err(|Unanswered| Unplaced::Unanswered)?;
-        if found.is_none() {
-            self.absent.insert(absence, ());
+        let wait = self.unknown.wait(&whose.client, Instant::now()).filter(|_| named)?;
+        Some(Err(Unplaced::MadeUp(wait)))
+    }
+
+    async fn learn(&self, whose: &Whose, site: &Site, named: bool) -> Result<Option<Division>, Unanswered> {
+        let found = self.read(whose, site).await?;
+        if let Some(division) = found {
+            self.known.insert((whose.place.company, site.clone()), division);
+        } else if named && self.absent.entry(self.absence(whose, site)).or_insert(()).is_fresh() {
             self.unknown.named(&whose.client, Instant::now());
         }
         Ok(found)
@@ -116,7 +127,7 @@ impl Sites {
         (whose.place.company, site.clone(), self.guard.as_ref().unwrap_or(&whose.user).clone())
     }
 
-    async fn learn(&self, whose: &Whose, (kind, code): &Site) -> Result<Option<Division>, Unanswered> {
+    async fn read(&self, whose: &Whose, (kind, code): &Site) -> Result<Option<Division>, Unanswered> {
         let facility = match kind {
             Kind::Facility => code.to_string(),
             Kind::Warehouse => {

@@ -164,6 +164,8 @@ impl Clients {
             "groups": &client.groups, "scopes": &client.scopes,
             "m3_user": client.standing.user.as_ref().map(M3User::as_str),
             "run_as": client.standing.run_as.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "may_company": client.standing.companies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "may_division": client.standing.told_divisions(),
             "auth": client.authentication.method(), "by": &**by,
         });
         Ok(orders::keep_with(write, kind, &members.as_object().cloned().unwrap_or_default(), now).await?)

@@ -1,9 +1,10 @@
 //! The question and the answer.
 
 use super::fact::FactValues;
+use super::places::Carries;
 use crate::model::{
-    Claim, ClientId, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, Sensitive, TransactionLayout,
-    TransactionName,
+    Claim, ClientId, Division, Effect, FieldName, Input, M3User, Place, Principal, ProgramName, Sensitive,
+    TransactionLayout, TransactionName,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,6 +40,15 @@ pub struct Ask<'a> {
     pub record: Option<&'a FactValues>,
     pub address: IpAddr,
     pub unix_seconds: u64,
+}
+
+impl Ask<'_> {
+    /// Where the clock stands that tells the rules the time: of a division only where something of the call holds it to
+    /// that. Else each caller would say the division in which it is day.
+    pub(super) fn clock(&self, place: Place) -> Place {
+        let said = place == self.place && !Carries::of(self.layout, self.effect).with(self.layout, self.inputs);
+        Place { division: if said { Division::BLANK } else { place.division }, ..place }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

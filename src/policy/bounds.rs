@@ -45,7 +45,7 @@ impl fmt::Display for Outside {
             Self::Whole(company, carries) => write!(
                 f,
                 "company {company} as a whole, and this call carries no division that M3 would hold it to{carries}; \
-                 whoever runs the gateway may add {:?} to the client's divisions",
+                 whoever runs the gateway may let a client work there by {:?} among its divisions",
                 Standing::WHOLE
             ),
         }

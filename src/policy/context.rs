@@ -52,7 +52,7 @@ pub(super) fn context(
     zones: &Zones,
 ) -> Result<Context, Unfit> {
     let local = match reads.local_time() {
-        true => zones.local(place, ask.unix_seconds).ok_or(Unfit::Local)?,
+        true => zones.local(ask.clock(place), ask.unix_seconds).ok_or(Unfit::Local)?,
         false => Local::of(0),
     };
     let mut pairs: Vec<(String, Expression)> = Vec::with_capacity(8);
@@ -200,7 +200,7 @@ pub(super) fn key(
         key.extend(utc(ask.unix_seconds).weekday.to_le_bytes());
     }
     if reads.local_time() {
-        match zones.local(place, ask.unix_seconds) {
+        match zones.local(ask.clock(place), ask.unix_seconds) {
             Some(local) => {
                 key.push(1);
                 key.extend(local.minute.to_le_bytes());

@@ -41,7 +41,7 @@ impl Set {
         let looks = |place: Place| {
             let local = match narrow.reads.local_time() {
                 false => Some(Local::of(0)),
-                true => self.site.zones.local(place, ask.unix_seconds),
+                true => self.site.zones.local(ask.clock(place), ask.unix_seconds),
             };
             local.is_some_and(|local| narrow.looking(&Seen::of(ask, place, local), ask.unix_seconds).next().is_some())
         };

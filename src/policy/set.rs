@@ -190,7 +190,7 @@ impl Set {
         }
         let local = match narrow.reads.local_time() {
             false => Local::of(0),
-            true => match self.site.zones.local(place, ask.unix_seconds) {
+            true => match self.site.zones.local(ask.clock(place), ask.unix_seconds) {
                 Some(local) => local,
                 None => return Decision::refused(Reason::NoZone, narrow.local.iter().cloned()),
             },

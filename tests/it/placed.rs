@@ -120,6 +120,28 @@ async fn whoever_makes_up_sites_has_m3_asked_for_a_few_of_them() {
 }
 
 #[tokio::test]
+async fn many_calls_at_once_ask_m3_no_more_than_one_after_the_other() {
+    let (house, branch, _) = house(OF_AAA, |_| {}).await;
+    let asked = || house.asked().iter().filter(|call| call.contains("GetWarehouse")).count();
+    let at_once = async |names: Vec<String>| {
+        let calls = names.iter().map(|name| async { branch.m3(&moved(name)).await.status });
+        futures_util::future::join_all(calls).await
+    };
+    // As many as have room for a read at a time, and the others find what those learnt.
+    assert!(at_once(vec!["001".into(); 100]).await.iter().all(|status| *status == StatusCode::OK));
+    assert!(asked() <= 16, "{}", asked());
+    let before = asked();
+    assert!(at_once(vec!["Q00".into(); 100]).await.iter().all(|status| *status == StatusCode::FORBIDDEN));
+    assert!(asked() - before <= 16, "{}", asked() - before);
+    // One wrong name is one, however often it was said at the same time.
+    let refused = branch.m3(&moved("Q01")).await.text();
+    assert!(refused.contains("M3 tells of no WHLO like this one"), "{refused}");
+    let before = asked();
+    at_once((100..300).map(|at| format!("Z{at}")).collect()).await;
+    assert!(asked() - before <= 30 + 16, "{}", asked() - before);
+}
+
+#[tokio::test]
 async fn a_rule_over_a_class_believes_no_division_that_nothing_holds_the_call_to() {
     let (house, branch, office) = house(OF_AAA, |_| {}).await;
     // Its order may be of any division, and M3 goes by the order.

@@ -278,7 +278,7 @@ async fn what_says_no_division_is_for_whoever_is_bound_to_the_company_as_a_whole
         let reply = branch.m3(call).await;
         assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{call}");
         let why = "company 100 as a whole, and this call carries no division that M3 would hold it to; whoever runs the \
-                   gateway may add \\\"company\\\" to the client's divisions";
+                   gateway may let a client work there by \\\"company\\\" among its divisions";
         assert!(reply.text().contains(why), "{}", reply.text());
     }
     let item = |transaction: &str, more: &str| {

@@ -41,9 +41,11 @@ async fn what_the_command_line_does_to_clients_and_keys_stands_in_the_audit_log_
     let early = last(at, "client-added", |line| line["name"] == "early").await;
     assert_eq!(early["by"], "ben", "one that was added before the start: {early}");
 
-    done(at, &["client", "add", "shop", "--group", "demo", "--out", "shop.ionapi", "--by", "ann"]).await;
+    let shop = ["client", "add", "shop", "--group", "demo", "--may-division", "AAA", "--may-division", "company"];
+    done(at, &[&shop[..], &["--out", "shop.ionapi", "--by", "ann"]].concat()).await;
     let added = last(at, "client-added", |line| line["name"] == "shop").await;
     assert_eq!((&added["by"], &added["groups"]), (&"ann".into(), &serde_json::json!(["demo"])), "{added}");
+    assert_eq!(added["may_division"], serde_json::json!(["AAA", "company"]), "{added}");
     done(at, &["client", "rotate", "shop", "--out", "again.ionapi", "--by", "ann"]).await;
     assert_eq!(last(at, "client-rotated", |_| true).await["client"], added["client"]);
     done(at, &["keys", "rotate"]).await;

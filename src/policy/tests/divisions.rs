@@ -222,3 +222,27 @@ fn whoever_is_bound_to_divisions_makes_calls_that_carry_none_only_for_the_compan
     elsewhere.place.division = Division::parse("BBB").expect("a division");
     assert_eq!(outside(&chief, &elsewhere.ask()), Some(Outside::Place(elsewhere.place)));
 }
+
+#[test]
+fn the_clock_is_the_companys_where_nothing_holds_a_call_to_its_division() {
+    let sydney = TimeZone::get("Australia/Sydney").expect("a zone");
+    let rules = r#"@id("hours") permit (principal, action in [Action::"read", Action::"write"], resource)
+        when { context.local_minute >= 480 && context.local_minute < 1020 };
+        @id("closed") forbid (principal in Group::"office", action in Action::"write", resource)
+        unless { context.local_minute >= 480 && context.local_minute < 1020 };
+        @id("any") permit (principal in Group::"office", action in Action::"write", resource);"#;
+    let of = |zones: &[(&str, &TimeZone)]| {
+        let mut site = Site::of(LOCAL);
+        zones.iter().for_each(|(whose, zone)| assert!(site.zones.set(whose, (*zone).clone())));
+        Set::load(&[source(rules)], &site, &layouts).unwrap_or_else(|faults| panic!("{faults:#?}"))
+    };
+    // Ten in the morning in Sydney, and night in UTC.
+    let now = "2026-03-03T23:00:00Z".parse::<jiff::Timestamp>().expect("a moment").as_second() as u64;
+    let set = of(&[("100", &TimeZone::UTC), ("100/AAA", &sydney)]);
+    let at = |call: &str, groups: &[&str]| Try { now, ..say(call, groups) };
+    assert!(at("PPS200MI/GetHead", &[]).of(&set).allowed, "the answer says its division");
+    assert!(!at("PPS200MI/ApprovePO", &[]).of(&set).allowed, "the order may be of any");
+    assert_eq!(at("PPS200MI/ApprovePO", &["office"]).of(&set).reason, Reason::Forbidden);
+    // Without a clock of the company it is nowhere known.
+    assert_eq!(at("PPS200MI/ApprovePO", &[]).of(&of(&[("100/AAA", &sydney)])).reason, Reason::NoZone);
+}
