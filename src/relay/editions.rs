@@ -116,16 +116,18 @@ impl Editor {
         };
         let action = if reading.gone { Action::Delete } else { plan.action };
         let made = self.made(reading, plan, action, &now, variation)?;
-        let from = before.stood.as_ref().filter(|stood| **stood != now);
+        let from = before.stood.as_ref().filter(|stood| reading.moved(stood, &now));
         let left = |why| Left { verb: reading.verb, gone: reading.gone, from, why };
         let ways = match plan.mode {
             Mode::Publish => ways(&self.points, due, before.told_at, from, &made),
             Mode::Off => leaving(&self.points, before.told_at, &left(SWITCHED_OFF)),
             Mode::Shadow => {
                 // Those who have it from where it is compared now are told by M3's own publisher.
-                let moved = from.is_some_and(|stood| stood.division != now.division);
-                let (elsewhere, here): (Vec<Has>, Vec<Has>) =
-                    before.told_at.iter().cloned().partition(|has| moved || has.stood.is_some());
+                let from_elsewhere = |has: &Has| {
+                    let stood = has.stood.as_ref().or(before.stood.as_ref());
+                    stood.is_some_and(|stood| reading.changed_division(stood, &now))
+                };
+                let (elsewhere, here): (Vec<Has>, Vec<Has>) = before.told_at.iter().cloned().partition(from_elsewhere);
                 let mut ways = leaving(&self.points, &elsewhere, &left(IN_SHADOW));
                 ways.told_at.extend(here);
                 ways
@@ -193,6 +195,15 @@ impl Reading<'_> {
             Some(known) if self.rows.is_empty() => known.clone(),
             _ => self.due.division.as_str().to_owned(),
         }
+    }
+
+    fn moved(&self, before: &Stood, now: &Stood) -> bool {
+        before.location != now.location || self.changed_division(before, now)
+    }
+
+    /// What is of a whole company is of none of its divisions: where it was written last says nothing of where it is.
+    fn changed_division(&self, before: &Stood, now: &Stood) -> bool {
+        self.bound.mapping().has_division() && before.division != now.division
     }
 
     fn before(&self, division: Option<&str>) -> Before<'_> {

@@ -220,3 +220,21 @@ async fn what_is_compared_from_now_on_where_it_was_sent_before_leaves_nobody() {
     write(&house, &caller, "Compared").await;
     assert_eq!(documents(&house, "2000001").len(), 1, "M3's own publisher tells those who have it");
 }
+
+#[tokio::test]
+async fn a_record_of_a_whole_company_leaves_nobody_in_whatever_division_it_is_written() {
+    for (mode, many) in [(Mode::Publish, 3), (Mode::Shadow, 2)] {
+        for on_leave in [OnLeave::Delete, OnLeave::SendOnce] {
+            let (house, caller) = leaving(on_leave, mode).await;
+            for division in ["AAA", "BBB", "AAA"] {
+                let item = format!("MMS200MI/UpdItmBasic;cono=100;divi={division}?ITNO=A00006&ITDS=Of%20{division}");
+                done(&caller, &item).await;
+                quiet(&house).await;
+            }
+            let told = documents(&house, "A00006");
+            assert_eq!(told.len(), many, "{mode:?} {on_leave:?}: {told:?}");
+            assert!(!told.iter().any(|one| is_delete(one)), "{mode:?} {on_leave:?}: it is there: {told:?}");
+            house.stop().await;
+        }
+    }
+}
