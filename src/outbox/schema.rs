@@ -204,4 +204,22 @@ pub(super) const STEPS: &[&str] = &["
     "
     DROP INDEX documents_due;
     CREATE INDEX documents_due ON documents (since) WHERE since IS NOT NULL AND parked = 0;
+",
+    // An id of what was handed over is never used again: it is what operators and polls that are under way speak of.
+    "
+    DROP INDEX watches_due;
+    ALTER TABLE watches RENAME TO watches_before;
+    CREATE TABLE watches (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, noun TEXT NOT NULL, company INTEGER NOT NULL, division TEXT NOT NULL,
+        call TEXT NOT NULL, batch TEXT NOT NULL, record TEXT NOT NULL, asked TEXT NOT NULL, cause TEXT NOT NULL,
+        since INTEGER NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL,
+        reason TEXT, parts TEXT NOT NULL DEFAULT '[]', names TEXT NOT NULL DEFAULT '[]',
+        UNIQUE (noun, company, batch, record)
+    ) STRICT;
+    INSERT INTO watches (id, noun, company, division, call, batch, record, asked, cause, since, state, tries, next_try,
+            reason, parts, names)
+        SELECT id, noun, company, division, call, batch, record, asked, cause, since, state, tries, next_try, reason,
+            parts, names FROM watches_before;
+    DROP TABLE watches_before;
+    CREATE INDEX watches_due ON watches (next_try) WHERE state <> 'expired';
 "];

@@ -1,6 +1,7 @@
 //! What was handed over in a batch entry, and what M3 makes of it.
 //!
-//! Invariant: it is watched until M3 has created it, or until its days are over, and is shown all the while.
+//! Invariants: it is watched until M3 has created it, or until its days are over, and is shown all the while; an id is
+//! never used again, so that what is said of one batch never falls on another.
 
 use super::error::Error;
 use super::ledger::{Ledger, company, division, millis};
@@ -75,9 +76,18 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Of what was given up, parked or handed over anew meanwhile it says nothing any more.
     pub async fn polled(&self, watched: &Watched, polled: &Polled) -> Result<(), Error> {
         let at = now();
         let mut write = self.store.write().await?;
+        let still = sqlx::query("SELECT 1 FROM watches WHERE id = ? AND since = ? AND state <> 'expired'")
+            .bind(watched.id)
+            .bind(watched.since)
+            .fetch_optional(&mut *write)
+            .await?;
+        if still.is_none() {
+            return Ok(write.rollback().await?);
+        }
         let changed = |state: &'static str, wait: Duration, why: Option<String>| {
             sqlx::query("UPDATE watches SET state = ?1, tries = tries + 1, next_try = ?2, reason = ?3 WHERE id = ?4")
                 .bind(state)

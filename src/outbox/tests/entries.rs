@@ -249,3 +249,42 @@ async fn a_line_more_touches_no_other_line_of_its_batch() {
     }
     assert_eq!(entries(&ledger).await, 3);
 }
+
+async fn as_watched(ledger: &Ledger) -> Vec<String> {
+    let rows = "SELECT json_array(id, record, state, since, tries, next_try, reason) FROM watches ORDER BY id";
+    let rows: Vec<(String,)> = sqlx::query_as(rows).fetch_all(ledger.store.read()).await.expect("rows");
+    rows.into_iter().map(|(row,)| row).collect()
+}
+
+#[tokio::test]
+async fn what_m3_says_is_said_of_what_it_was_asked_about_and_of_nothing_that_came_meanwhile() {
+    let wait = Duration::from_secs(60);
+    for meanwhile in ["parked", "handed over anew", "dropped, and another one is handed over"] {
+        for said in [Polled::Created, Polled::Failed { why: "of before".into(), wait }, Polled::Expired] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let outbox = outbox(folder.path()).await;
+            let ledger = outbox.ledger();
+            let who = somebody("not this one");
+            settle(&outbox, entered("1", None), done("C1")).await;
+            settle(&outbox, handed_over(), done("C1")).await;
+            run(&ledger, "UPDATE watches SET since = since - 5").await;
+            let asked = ledger.watched(9).await.expect("read").remove(0);
+            let id = format!("entry:{}", asked.id);
+            match meanwhile {
+                "parked" => ledger.park(&id, &who).await.expect("parked"),
+                "handed over anew" => settle(&outbox, handed_over(), done("C1")).await,
+                _ => {
+                    ledger.discard(&Dropped::One(id.clone()), &who).await.expect("dropped");
+                    settle(&outbox, entered("2", None), done("C1")).await;
+                    settle(&outbox, handed_over(), done("C1")).await;
+                    let again = ledger.discard(&Dropped::One(id.clone()), &who).await;
+                    assert!(matches!(again, Err(Error::Unknown { .. })), "no other has its number: {again:?}");
+                }
+            }
+            let before = as_watched(&ledger).await;
+            ledger.polled(&asked, &said).await.expect("kept");
+            assert_eq!(as_watched(&ledger).await, before, "{meanwhile}: {said:?}");
+            assert!(due(&ledger).await.is_empty(), "{meanwhile}: {said:?}");
+        }
+    }
+}

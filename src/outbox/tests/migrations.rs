@@ -65,3 +65,40 @@ async fn batches_that_were_being_entered_are_still_known() {
         sqlx::query_as("SELECT id, batch, record, part, at FROM entries").fetch_all(store.read()).await.expect("rows");
     assert_eq!(kept, [(7, "M1".to_owned(), "[\"P1\"]".to_owned(), String::new(), 5)]);
 }
+
+#[tokio::test]
+async fn what_was_handed_over_is_still_watched_and_its_id_is_never_used_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("outbox")).await.expect("opens");
+    let before = STEPS.iter().position(|step| step.contains("watches_before")).expect("the step that copies them");
+    store.migrate("outbox", &STEPS[..before]).await.expect("an earlier release's tables");
+    let row = |id: &str, batch: &str| {
+        format!(
+            "INSERT INTO watches (id, noun, company, division, call, batch, record, asked, cause, since, state, tries,
+                next_try, reason, parts, names) VALUES ({id}, 'PurchaseOrder', 100, 'AAA', 'PPS370MI/FinishEntry',
+                '{batch}', '[\"P1\"]', '[\"P2\"]', 'x', 5, 'failed', 3, 6, 'why', '[\"1\"]', '[\"PUNO\"]')"
+        )
+    };
+    let kept = async |store: &Store, row: String| {
+        let mut write = store.write().await.expect("a transaction");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(row)).execute(&mut *write).await.expect("a row");
+        write.commit().await.expect("commits");
+    };
+    kept(&store, row("7", "M1")).await;
+    let all = async |store: &Store| {
+        let rows =
+            "SELECT json_array(id, noun, company, division, call, batch, record, asked, cause, since, state, tries,
+            next_try, reason, parts, names) FROM watches";
+        let rows: Vec<(String,)> = sqlx::query_as(rows).fetch_all(store.read()).await.expect("rows");
+        rows
+    };
+    let as_it_was = all(&store).await;
+    store.close().await;
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    assert_eq!(all(&ledger.store).await, as_it_was);
+    assert_eq!(ledger.watched(9).await.expect("read").len(), 1);
+    ledger.discard(&Dropped::One("entry:7".into()), &somebody("nobody needs it")).await.expect("dropped");
+    kept(&ledger.store, row("NULL", "M2")).await;
+    assert_eq!(ledger.watched(9).await.expect("read")[0].id, 8);
+}
