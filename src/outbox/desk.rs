@@ -133,9 +133,7 @@ impl Outbox {
         let outbox = Self(Arc::new(inner));
         // Where something could be taken out, the tidying that begins at once takes out the rest and looks again.
         let (more, given_up) = outbox.ledger().make_room(outbox.0.settings.most_bytes, 1).await?;
-        if !given_up.is_empty() {
-            tracing::warn!(many = given_up.len(), "documents of M3's own publisher were given up: room is short");
-        }
+        given_up.iter().for_each(|one| one.tell(metrics));
         if !more {
             outbox.weigh().await?;
         }

@@ -10,7 +10,7 @@ use super::writer::now;
 use crate::model::{Company, Division, Place, ProgramName, TransactionName};
 use crate::store::Store;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 use std::time::Duration;
 
 /// A clone reads and writes the same.
@@ -166,6 +166,9 @@ impl Ledger {
                 let outcome = self.outcome(question.id, &outcome)?;
                 // What became of it is known, and not to which record: nothing is told before somebody says so.
                 let unnamed = unnamed(&named, verdict);
+                if unnamed.is_some() {
+                    found(&mut write, question.id, &named).await?;
+                }
                 let state = if unnamed.is_some() { "parked" } else { "committed" };
                 let reason = unnamed.map(Into::into);
                 let settlement = Settlement { intent: question.id, state, outcome: Some(outcome), reason };
@@ -196,6 +199,16 @@ impl Ledger {
         }
         Ok(write.commit().await?)
     }
+}
+
+/// The part that was found is known from now on: whoever resolves it says the others.
+async fn found(write: &mut Transaction<'static, Sqlite>, intent: i64, named: &[Due]) -> Result<(), Error> {
+    sqlx::query("UPDATE intents SET told = ? WHERE id = ? AND state = 'unknown'")
+        .bind(serde_json::to_string(named).map_err(|_| Error::Damaged("write"))?)
+        .bind(intent)
+        .execute(&mut **write)
+        .await?;
+    Ok(())
 }
 
 /// Why no document can tell of what was found: its name has parts that the number which was found does not give.

@@ -1,7 +1,8 @@
 //! What an operator orders besides sending again: to give up, and what became of a write that nobody knows of; and the
 //! book of all his orders.
 //!
-//! Invariant: an order and what it changes are one commit; the running gateway takes each order into its audit log.
+//! Invariant: an order and what it changes are one commit, of one that takes rounds each round; the running gateway takes
+//! each into its audit log.
 
 use super::book::time;
 use super::entries::tell;
@@ -16,6 +17,7 @@ use super::watches::over;
 use super::writer::now;
 use serde_json::{Map, Value, json};
 use sqlx::{Row, Sqlite, Transaction};
+use uuid::Uuid;
 
 /// Who orders it, and why.
 #[derive(Debug, Clone)]
@@ -52,7 +54,28 @@ pub struct Order {
     pub members: Map<String, Value>,
 }
 
+/// An order about much, which takes rounds: each that changed something writes it down, with what it changed and a name
+/// that is the same in all of them. Interrupted, what was done stands there.
+pub(super) struct InRounds<'a> {
+    word: &'static str,
+    about: Value,
+    who: &'a Operator,
+}
+
 const MOST: i64 = 1_000;
+
+impl<'a> InRounds<'a> {
+    pub(super) fn new(word: &'static str, mut about: Value, who: &'a Operator) -> Self {
+        about["order"] = Uuid::now_v7().to_string().into();
+        Self { word, about, who }
+    }
+
+    pub(super) async fn ordered(&self, write: &mut Transaction<'static, Sqlite>, changed: u64) -> Result<(), Error> {
+        let mut about = self.about.clone();
+        about["changed"] = changed.into();
+        ordered(write, self.word, about, self.who).await
+    }
+}
 
 impl Ledger {
     /// Nobody will get it: it is over, and goes with its message. Says how many ways that ends.
@@ -89,21 +112,15 @@ impl Ledger {
 
     /// In rounds, as `replay_all`.
     async fn discard_all(&self, point: &str, who: &Operator) -> Result<u64, Error> {
-        let mut changed = 0;
+        let (mut changed, order) = (0, InRounds::new("drop", json!({ "point": point }), who));
         // Each by its own index.
         for query in [
             "SELECT message, point, state FROM deliveries WHERE state IN ('parked', 'failed') AND point = ?1 LIMIT ?3",
             "SELECT message, point, state FROM deliveries WHERE state = 'expired' AND point = ?1 LIMIT ?3",
         ] {
-            changed += self.move_while(query, [point, ""], Change::Drop, &who.reason).await?;
+            changed += self.move_while(query, [point, ""], (Change::Drop, &who.reason), Some(&order)).await?;
         }
-        if changed == 0 {
-            return Err(self.unfit_point(point).await);
-        }
-        let mut write = self.store.write().await?;
-        ordered(&mut write, "drop", json!({ "point": point, "changed": changed }), who).await?;
-        write.commit().await?;
-        Ok(changed)
+        if changed == 0 { Err(self.unfit_point(point).await) } else { Ok(changed) }
     }
 
     /// Somebody looked, and knows what became of a write, or of a batch entry (`entry:N`): its documents follow, and who asks again with its key is told.

@@ -96,16 +96,16 @@ impl Ledger {
             let query = of.into_iter().fold(query, |query, kind| query.bind(kind.clone()));
             query.fetch_all(self.store.read()).await
         };
-        let mut rows = Vec::new();
+        // Of all kinds those that waited longest; however many kinds there are, no more is held than twice as much.
+        let since = |row: &SqliteRow| [row.try_get::<i64, _>("since").ok(), row.try_get("id").ok()];
+        let all = usize::try_from(most).unwrap_or(usize::MAX);
+        let (mut rows, mut more) = (Vec::new(), false);
         for of in self.kinds_beside(&beside.held).await? {
             rows.extend(found(of.as_ref(), most).await?);
+            rows.sort_by_cached_key(since);
+            more |= rows.len() >= all;
+            rows.truncate(all);
         }
-        // Of all kinds those that waited longest.
-        let since = |row: &SqliteRow| [row.try_get::<i64, _>("since").ok(), row.try_get("id").ok()];
-        rows.sort_by_cached_key(since);
-        let all = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut more = rows.len() >= all;
-        rows.truncate(all);
         for of in &beside.probes {
             rows.extend(found(Some(of), 1).await?);
         }

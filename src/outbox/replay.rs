@@ -4,7 +4,7 @@ use super::book::{text, time};
 use super::error::Error;
 use super::ledger::Ledger;
 use super::names::numbered;
-use super::orders::{Operator, ordered};
+use super::orders::{InRounds, Operator, ordered};
 use super::state::{Change, State};
 use super::watches::UNKNOWN;
 use super::writer::now;
@@ -102,26 +102,33 @@ impl Ledger {
         Ok(write.commit().await?)
     }
 
-    /// All that is meant, in rounds: nobody waits for long to write. Says how many; the order is written down behind the
-    /// last of them, and given again it goes on where it was interrupted.
+    /// All that is meant, in rounds: nobody waits for long to write. Says how many. Each round that changes something
+    /// writes the order down; one that changes nothing at all is written down once.
     pub async fn replay_all(&self, meant: &Selection, fresh: bool, who: &Operator) -> Result<u64, Error> {
         // What is made from now on is not meant: of a record that is told anew there would be no end.
         let (last,): (i64,) =
             sqlx::query_as("SELECT coalesce(max(id), 0) FROM messages").fetch_one(self.store.read()).await?;
-        let changed = if fresh { self.tell_anew(meant, last).await? } else { self.send_again(meant, last).await? };
         let Selection { noun, key, since, until, point, state } = meant;
         let about = json!({
             "noun": noun, "key": key, "since": since.map(time), "until": until.map(time), "point": point, "state": state,
-            "fresh": fresh, "changed": changed,
+            "fresh": fresh,
         });
-        let mut write = self.store.write().await?;
-        ordered(&mut write, "replay", about, who).await?;
-        write.commit().await?;
+        let order = InRounds::new("replay", about, who);
+        let changed = if fresh {
+            self.tell_anew(meant, last, &order).await?
+        } else {
+            self.send_again(meant, last, &order).await?
+        };
+        if changed == 0 {
+            let mut write = self.store.write().await?;
+            order.ordered(&mut write, 0).await?;
+            write.commit().await?;
+        }
         Ok(changed)
     }
 
     /// As they were, those up to this message.
-    async fn send_again(&self, meant: &Selection, last: i64) -> Result<u64, Error> {
+    async fn send_again(&self, meant: &Selection, last: i64, order: &InRounds<'_>) -> Result<u64, Error> {
         let (mut changed, mut behind) = (0, (i64::MIN, String::new()));
         loop {
             let (message, point) = behind.clone();
@@ -129,12 +136,12 @@ impl Ledger {
             let rows = rows.fetch_all(self.store.read()).await?;
             let Some(end) = rows.last() else { return Ok(changed) };
             behind = (end.try_get("message")?, text(end, "point")?);
-            changed += self.move_all(&rows, Change::Replay, "an operator sends it again").await?;
+            changed += self.move_all(&rows, (Change::Replay, "an operator sends it again"), Some(order)).await?;
         }
     }
 
     /// The records of those up to this message, each once.
-    async fn tell_anew(&self, meant: &Selection, last: i64) -> Result<u64, Error> {
+    async fn tell_anew(&self, meant: &Selection, last: i64, order: &InRounds<'_>) -> Result<u64, Error> {
         let again = format!("{AGAIN} IN (SELECT value FROM json_each(?2)))");
         let (mut changed, mut behind) = (0, i64::MIN);
         loop {
@@ -145,8 +152,12 @@ impl Ledger {
             let ids = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
             let mut write = self.store.write().await?;
             let again = sqlx::query(sqlx::AssertSqlSafe(again.clone())).bind(now()).bind(json!(ids).to_string());
-            changed += again.execute(&mut *write).await?.rows_affected();
+            let told = again.execute(&mut *write).await?.rows_affected();
+            if told > 0 {
+                order.ordered(&mut write, told).await?;
+            }
             write.commit().await?;
+            changed += told;
         }
     }
 
@@ -155,14 +166,14 @@ impl Ledger {
         &self,
         query: &'static str,
         about: [&str; 2],
-        by: Change,
-        words: &str,
+        by: (Change, &str),
+        order: Option<&InRounds<'_>>,
     ) -> Result<u64, Error> {
         let mut changed = 0;
         loop {
             let [one, other] = about.map(str::to_owned);
             let rows = sqlx::query(query).bind(one).bind(other).bind(ROUND).fetch_all(self.store.read()).await?;
-            let moved = self.move_all(&rows, by, words).await?;
+            let moved = self.move_all(&rows, by, order).await?;
             if moved == 0 {
                 return Ok(changed);
             }
@@ -171,7 +182,12 @@ impl Ledger {
     }
 
     /// Those of the rows of one round that stand as they stood when they were looked for.
-    async fn move_all(&self, rows: &[SqliteRow], by: Change, words: &str) -> Result<u64, Error> {
+    async fn move_all(
+        &self,
+        rows: &[SqliteRow],
+        (by, words): (Change, &str),
+        order: Option<&InRounds<'_>>,
+    ) -> Result<u64, Error> {
         if rows.is_empty() {
             return Ok(0);
         }
@@ -186,6 +202,9 @@ impl Ledger {
         );
         let still = still.bind(json!(meant).to_string()).fetch_all(&mut *write).await?;
         let changed = moved(&mut write, &still, by, words).await?;
+        if let Some(order) = order.filter(|_| changed > 0) {
+            order.ordered(&mut write, changed).await?;
+        }
         write.commit().await?;
         Ok(changed)
     }

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::ledger::{Ledger, millis};
 use super::seal::Seal;
 use super::writer::now;
+use crate::telemetry::Metrics;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
@@ -72,6 +73,22 @@ pub struct Unmatched {
     pub bod_id: String,
     /// `different`; `alone`: nothing was made here that it could be of; or `given-up`: room was short before its time was over.
     pub result: &'static str,
+}
+
+impl Unmatched {
+    /// Counts it, and says which it is.
+    pub fn tell(&self, metrics: &Metrics) {
+        let Self { document, document_id, entity, bod_id, result } = self;
+        metrics.publishing.compared.with_label_values(&[document, *result]).inc();
+        tracing::warn!(
+            document,
+            entity,
+            document_id,
+            bod_id,
+            result,
+            "no document that was made here says what M3's own does"
+        );
+    }
 }
 
 /// Of one record so many are looked at: a publisher that is behind speaks of one before the newest.

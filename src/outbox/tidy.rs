@@ -161,7 +161,7 @@ impl Ledger {
                 Change::Replay,
             ),
         ] {
-            changed += self.move_while(query, [&json!(points).to_string(), NO_POINT], change, NO_POINT).await?;
+            changed += self.move_while(query, [&json!(points).to_string(), NO_POINT], (change, NO_POINT), None).await?;
         }
         Ok(changed)
     }

@@ -2,7 +2,7 @@
 
 use crate::bod::{Comparison, Incomparable, Mapping, Secrets, compare};
 use crate::model::Sensitive;
-use crate::outbox::{self, Compared, Ledger, Pair, Unmatched};
+use crate::outbox::{self, Compared, Ledger, Pair};
 use crate::telemetry::Metrics;
 use serde_json::json;
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ impl Comparer {
             self.pair(pair.clone()).await?;
         }
         let over = self.ledger.unmatched(self.within, self.most).await?;
-        over.iter().for_each(|one| unmatched(&self.metrics, one));
+        over.iter().for_each(|one| one.tell(&self.metrics));
         Ok(!pairs.is_empty() || !over.is_empty())
     }
 
@@ -88,20 +88,6 @@ impl Comparer {
         }
         Ok(())
     }
-}
-
-/// One of theirs that is waited for no longer.
-pub(super) fn unmatched(metrics: &Metrics, one: &Unmatched) {
-    let Unmatched { document, document_id, entity, bod_id, result } = one;
-    counted(metrics, document, result);
-    tracing::warn!(
-        document,
-        entity,
-        document_id,
-        bod_id,
-        result,
-        "no document that was made here says what M3's own does"
-    );
 }
 
 fn counted(metrics: &Metrics, document: &str, result: &str) {

@@ -6,7 +6,7 @@ use super::editions::Editor;
 use super::maker::Maker;
 use super::publisher::Settings;
 use super::read_back::Reader;
-use super::shadow::{Comparer, unmatched};
+use super::shadow::Comparer;
 use crate::outbox::{Depth, Ledger, Outbox, Tidied, Waiting};
 use crate::points::Point;
 use crate::tasks::Tasks;
@@ -137,7 +137,7 @@ async fn tidy(outbox: Outbox, metrics: Arc<Metrics>) {
         }
         let begun = Instant::now();
         match outbox.make_room().await {
-            Ok(given_up) => given_up.iter().for_each(|one| unmatched(&metrics, one)),
+            Ok(given_up) => given_up.iter().for_each(|one| one.tell(&metrics)),
             Err(error) => tracing::warn!(%error, "the outbox could not be weighed"),
         }
         // Writes are refused by what was found here: it is looked at more often than what is only counted.

@@ -117,7 +117,7 @@ pub struct Publishing {
     /// `refused`.
     pub inbound: IntCounterVec,
     /// Documents of M3's own publisher: `same`, `different`, `alone` where nothing was made here of their record in time,
-    /// `unreadable`.
+    /// `unreadable`, `given-up` where room was short.
     pub compared: IntCounterVec,
 }
 

@@ -127,3 +127,28 @@ async fn a_number_that_is_found_under_another_name_than_its_documents_is_parked_
     ledger.resolve("intent-head", &Resolution::Committed { key }, &somebody("as it says")).await.expect("resolved");
     assert_eq!(due(&ledger).await[0].record, ["4711"]);
 }
+
+#[tokio::test]
+async fn of_a_write_that_was_found_by_a_part_of_its_name_somebody_says_the_parts_that_it_is_parked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outbox = outbox(folder.path()).await;
+    let ledger = outbox.ledger();
+    let mut one = intent(Some("k"), "line");
+    one.due = vec![Due { key: vec![("ORNO".into(), None), ("PONR".into(), None)], ..item("Sync", false) }];
+    new(&outbox, &one).await.lose();
+    until("it is unknown", || async { count(folder.path(), "state = 'unknown'").await == 1 }).await;
+    let found = Verdict::Found { number: ("ORNO".into(), "4711".into()), by: "CUOR".into() };
+    let question = asked(&ledger, 0).await.remove(0);
+    ledger.answer(&question, &found).await.expect("kept");
+    let shown = ledger.show("intent-line").await.expect("shown");
+    let reason = shown["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("has PONR, which"), "{shown}");
+    let resolve = async |key: &[(&str, &str)]| {
+        let key = key.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        ledger.resolve("intent-line", &Resolution::Committed { key }, &somebody("as it says")).await
+    };
+    let other = resolve(&[("ORNO", "4712"), ("PONR", "1")]).await;
+    assert!(matches!(other, Err(Error::NoSuchPart { .. })), "M3 has it as another one: {other:?}");
+    resolve(&[("PONR", "1")]).await.expect("resolved");
+    assert_eq!(due(&ledger).await[0].record, ["4711", "1"]);
+}

@@ -128,6 +128,18 @@ async fn documents_that_are_only_compared_keep_nobody_from_writing_and_go_after_
     ledger.show("of-m3-549").await.expect("no more than has to goes");
 }
 
+#[tokio::test]
+async fn documents_that_are_given_up_when_an_outbox_starts_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let before = outbox(folder.path()).await;
+    theirs::arrives(&before.ledger(), "of-m3", "<a/>").await;
+    drop(before);
+    let settings = Settings { most_bytes: 1, ..Settings::under(folder.path().join("outbox")) };
+    let metrics = Metrics::new();
+    let _after = Outbox::start(settings, Coverage::default(), &metrics, &Tasks::new()).await.expect("starts");
+    assert_eq!(metrics.publishing.compared.with_label_values(&["Sync.ItemMaster", "given-up"]).get(), 1);
+}
+
 fn seeing(outbox: &Outbox, before: Before) {
     outbox.looks_with(Arc::new(move |_, _| {
         let before = before.clone();
