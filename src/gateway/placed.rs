@@ -1,7 +1,7 @@
 //! A call may say one division and name a facility or a warehouse of another: it is decided for that one as well.
 //!
 //! M3 believes the site and not the option, and two thirds of its transactions that name a site have no field for a
-//! division. Reads whose answers say where each record is of are left to the sieve.
+//! division. What each record of an answer says by itself is left to the sieve.
 //! Invariant: a site that can't be placed is one where nothing may be done, for whoever is not let do it everywhere.
 
 use super::exchange::Exchange;
@@ -10,7 +10,7 @@ use super::reader::Whose;
 use super::sites::{Kind as Of, Unplaced};
 use super::verdict::{Weighed, bound_to};
 use crate::model::{Input, Place, ProgramName, TransactionLayout, TransactionName, Value};
-use crate::policy::{Ask, Fact, Set, says_place};
+use crate::policy::{Ask, Fact, Set, says_place_of};
 use crate::translate;
 use std::sync::Arc;
 
@@ -31,10 +31,12 @@ impl Exchange {
     /// For a call that is allowed where it says it works.
     pub(super) async fn by_its_sites(&self, call: &mut Weighed<'_>, set: &Set) -> Result<(), Problem> {
         let ask = call.ask();
-        let named: Vec<(&str, Of, Box<str>)> = SITES.into_iter().filter_map(|site| given(&ask, site)).collect();
+        let left = |(site, _): &(&str, Of)| says_place_of(ask.layout, ask.effect, site);
+        let named: Vec<(&str, Of, Box<str>)> =
+            SITES.into_iter().filter(|site| !left(site)).filter_map(|site| given(&ask, site)).collect();
         let bound = !call.who().standing.divisions.is_empty();
         let looks = || bound || set.looks_at_division(ask.asker, ask.program, ask.transaction, ask.effect);
-        if says_place(ask.layout, ask.effect) || named.is_empty() || !looks() {
+        if named.is_empty() || !looks() {
             return Ok(());
         }
         let makes_one = makes_one(ask.program, ask.transaction);

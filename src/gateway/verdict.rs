@@ -7,7 +7,7 @@ use super::visit::Visit;
 use crate::audit::{self, Step, Ticket};
 use crate::clock::unix_seconds;
 use crate::model::{Effect, Input, M3User, Place, Principal, ProgramName, TransactionLayout, TransactionName};
-use crate::policy::{self, Ask, Asker, Carries, Decision, FactValues, Reason, Set};
+use crate::policy::{self, Ask, Asker, Decision, FactValues, Reason, Set, Unheld};
 use crate::translate::Asked;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Judged<'_> {
                 format!(
                     "The rules of this client ask for the division, and this call of {program}/{transaction} carries \
                      none that M3 would hold it to{}.",
-                    self.inputs.map_or(Carries::Never, |(layout, _)| Carries::of(layout, self.effect))
+                    self.inputs.map_or(Unheld::Plainly, |(layout, inputs)| Unheld::of(layout, self.effect, inputs))
                 ),
             ),
             Reason::Unverifiable => Problem::new(

@@ -6,7 +6,7 @@ use crate::model::{
     Claim, ClientId, Company, Division, Effect, FieldName, Input, M3User, Place, ProgramName, Standing,
     TransactionLayout, TransactionName,
 };
-use crate::policy::{Ask, Asker, Carries, Decision, Fact, FactValues, Near, NoValue, Outside, Set, outside};
+use crate::policy::{Ask, Asker, Decision, Fact, FactValues, Near, NoValue, Outside, Set, Unheld, outside};
 use crate::translate::{self, Asked, Fault, RequestFault};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ pub struct Answer {
     pub near: Vec<Near>,
     /// The read that is made before the decision.
     pub reads: Option<Arc<Fact>>,
-    /// Whether such a call carries the division that it says.
-    pub carries: Carries,
+    /// Why the division that it says is not believed, where a rule would have to.
+    pub unheld: Unheld,
 }
 
 /// Why there is no decision.
@@ -143,8 +143,8 @@ pub fn ask(
     let decision = set.decide(&ask);
     let by_default = !decision.allowed && decision.rules.is_empty();
     let near = if by_default { set.nearest(&ask, NEAREST) } else { Vec::new() };
-    let carries = Carries::of(ask.layout, ask.effect);
-    Ok(Answer { decision, place: ask.place, near, reads: set.wants_record(&ask), carries })
+    let unheld = Unheld::of(ask.layout, ask.effect, ask.inputs);
+    Ok(Answer { decision, place: ask.place, near, reads: set.wants_record(&ask), unheld })
 }
 
 /// Where the call of a question leaves the bounds of its client, whatever the rules permit.

@@ -4,7 +4,7 @@
 //! whoever is bound to divisions makes it only if he is bound to that, too.
 
 use super::ask::Ask;
-use super::places::{Carries, reached};
+use super::places::{Carries, Unheld, reached};
 use crate::model::{Company, Division, FieldName, Place, Standing};
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub enum Outside {
     /// This field's value names no place, or a range whose inside nobody can list.
     Named(FieldName),
     /// It carries no division.
-    Whole(Company, Carries),
+    Whole(Company, Unheld),
 }
 
 /// `None`: it keeps to its client's bounds.
@@ -31,9 +31,8 @@ pub fn outside(standing: &Standing, ask: &Ask<'_>) -> Option<Outside> {
         return Some(Outside::Place(place));
     }
     let whole = Place { division: Division::BLANK, ..ask.place };
-    let carries = Carries::of(ask.layout, ask.effect);
-    let kept = standing.may_work_in(whole) || carries.with(ask.layout, ask.inputs);
-    (!kept).then_some(Outside::Whole(whole.company, carries))
+    let kept = standing.may_work_in(whole) || Carries::of(ask.layout, ask.effect).with(ask.layout, ask.inputs);
+    (!kept).then(|| Outside::Whole(whole.company, Unheld::of(ask.layout, ask.effect, ask.inputs)))
 }
 
 impl fmt::Display for Outside {
@@ -42,9 +41,9 @@ impl fmt::Display for Outside {
             Self::Place(Place { company, division }) if division.is_blank() => write!(f, "company {company}"),
             Self::Place(Place { company, division }) => write!(f, "company {company}, division {division}"),
             Self::Named(field) => write!(f, "the places that {field} names"),
-            Self::Whole(company, carries) => write!(
+            Self::Whole(company, unheld) => write!(
                 f,
-                "company {company} as a whole, and this call carries no division that M3 would hold it to{carries}; \
+                "company {company} as a whole, and this call carries no division that M3 would hold it to{unheld}; \
                  whoever runs the gateway may let a client work there by {:?} among its divisions",
                 Standing::WHOLE
             ),

@@ -40,7 +40,7 @@ pub use declare::FACTS;
 pub use explain::{Miss, Near};
 pub use fact::{Fact, FactValues, NoValue};
 pub use fault::{Fault, Source};
-pub use places::{Carries, says_place};
+pub use places::{Carries, Unheld, holds_division, says_place_of};
 pub use review::{Demands, Finding, Severity};
 pub use rights::{Places, Reviewed, Terms};
 pub use rows::Looks;

@@ -32,16 +32,42 @@ const OWN: &str = "DIVI";
 const SITES: [&str; 2] = ["FACI", "WHLO"];
 /// Divisions that a call reaches besides, each decided by itself.
 const OTHERS: [&str; 5] = ["CDIV", "CPDIVI", "DFDI", "FDIV", "FRDI"];
-/// Of those: where M3 begins to go through divisions. The others are where a copy goes to, and say nothing of what is
-/// copied.
-const RANGES: [&str; 2] = ["FDIV", "FRDI"];
-/// Each names a record of its whole company by itself: a site beside it is one of the record's values, or a new one.
-const NUMBERS: [&str; 11] = ["AGNB", "DLIX", "INBN", "MSGN", "MSNR", "ORNO", "PUNO", "RIDN", "SCHN", "TRNR", "WOSQ"];
+/// Each names a record of its whole company by itself: a site beside it is one of the record's values, or a new one. These
+/// are the ones that are known; another that names a record so is not told from its values.
+const NUMBERS: [&str; 12] =
+    ["AGNB", "DLIX", "INBN", "MSGN", "MSNR", "ORNO", "PLNO", "PUNO", "RIDN", "SCHN", "TRNR", "WOSQ"];
 /// Of manufacturing orders: their key begins with the facility, though not each transaction demands it.
 const BY_FACILITY: [&str; 4] = ["PMS050MI", "PMS060MI", "PMS070MI", "PMS100MI"];
 /// What makes a whole record, whose division is that of this site. A number that it takes is the new record's.
-const MAKES: [(&str, &str, &str); 3] =
-    [("OIS100MI", "AddBatchHead", "FACI"), ("OIS100MI", "AddOrderHead", "FACI"), ("PPS370MI", "AddHead", "FACI")];
+const MAKES: [(&str, &str, &str); 14] = [
+    ("MMS850MI", "AddAdjust", "WHLO"),
+    ("MMS850MI", "AddMove", "WHLO"),
+    ("MMS850MI", "AddRclLotSts", "WHLO"),
+    ("MMS850MI", "AddReclass", "WHLO"),
+    ("MMS850MI", "AddStkHead", "WHLO"),
+    ("MMS850MI", "SndAdjust", "WHLO"),
+    ("OIS100MI", "AddBatchHead", "FACI"),
+    ("OIS100MI", "AddOrderHead", "FACI"),
+    ("PMS100MI", "AddInboxOp", "FACI"),
+    ("PMS100MI", "AddInboxOrder", "FACI"),
+    ("PMS100MI", "CrtMO", "FACI"),
+    ("PMS100MI", "SndInboxOp", "FACI"),
+    ("PMS100MI", "SndInboxOrder", "FACI"),
+    ("PPS370MI", "AddHead", "FACI"),
+];
+/// What takes a division that is one of the record's values: a warehouse and an item name the one, a user the other.
+const NAMED_WITHOUT: [(&str, &str); 3] =
+    [("MMS200MI", "AddItmWhs"), ("MMS200MI", "UpdItmWhs"), ("MNS150MI", "ChgDefaultValue")];
+/// What reads by a number, and tells by its sites whose the record is. The others tell of lines and deliveries: where
+/// those are, which may be anywhere.
+const OF_ITS_SITES: [(&str, &str); 6] = [
+    ("MMS100MI", "GetHead"),
+    ("MMS850MI", "GetStkHead"),
+    ("OIS100MI", "GetBatchHead"),
+    ("PMS060MI", "LstAgrBySchedNo"),
+    ("PMS060MI", "LstMatBySchedNo"),
+    ("PPS100MI", "GetAgrHead"),
+];
 
 /// Whether a transaction carries the division that a call of it says. Where it does not, M3 goes by the key of a record,
 /// and what the caller says of its division is his word alone.
@@ -55,18 +81,18 @@ pub enum Carries {
 
 impl Carries {
     pub fn of(layout: &TransactionLayout, effect: Effect) -> Self {
+        // Whoever made a program himself names its fields, and marks as mandatory, what he likes.
+        if layout.program.is_customer_made() {
+            return Self::Never;
+        }
         // What is told of the session and of its house is of no division.
         let of_none = effect == Effect::Read && Effect::is_technical(layout.name);
-        if of_none || has(&layout.input, OWN) || says_place(layout, effect) {
+        if of_none || holds_division(layout) || told_apart(layout, effect) {
             return Self::Always;
         }
         // A list begins at a site, and goes on with others.
         let goes_on = layout.multi && effect == Effect::Read;
-        SITES
-            .iter()
-            .chain(&RANGES)
-            .find(|name| !goes_on && holds(layout, name))
-            .map_or(Self::Never, |name| Self::Given(name))
+        SITES.iter().find(|name| !goes_on && holds(layout, name)).map_or(Self::Never, |name| Self::Given(name))
     }
 
     /// Whether this very call does.
@@ -74,44 +100,54 @@ impl Carries {
         if !matches!(self, Self::Given(_)) {
             return self == Self::Always;
         }
-        let said = |value: &Value| !matches!(value.as_str().trim(), "" | "?");
-        // Of numbers, none is 0.
-        let numbers = |value: &Value| said(value) && !matches!(value, Value::Number(digits) if **digits == *"0");
-        let name = |input: &Input| layout.input.fields()[usize::from(input.at)].name;
-        let makes = makes(layout).is_some();
-        let numbered = |input: &Input| NUMBERS.contains(&name(input).as_str()) && numbers(&input.value);
-        inputs.iter().any(|input| said(&input.value) && holds(layout, name(input).as_str()))
-            && (makes || !inputs.iter().any(numbered))
+        let holds = |input: &Input| said(&input.value) && holds(layout, name_of(layout, input));
+        inputs.iter().any(holds) && (makes(layout).is_some() || number(layout, inputs).is_none())
     }
 }
 
-/// What a call lacks that carries none, behind "none that M3 would hold it to".
-impl fmt::Display for Carries {
+/// Why a call that carries no division is not believed, behind "none that M3 would hold it to".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheld {
+    /// No field of it would name a record of one division.
+    Plainly,
+    /// It lacks this field.
+    Without(&'static str),
+    /// It gives this one.
+    By(&'static str),
+}
+
+impl Unheld {
+    pub fn of(layout: &TransactionLayout, effect: Effect, inputs: &[Input]) -> Self {
+        let by = number(layout, inputs).filter(|_| makes(layout).is_none() && !layout.program.is_customer_made());
+        match (by, Carries::of(layout, effect)) {
+            (Some(number), _) => Self::By(number),
+            (None, Carries::Given(site)) => Self::Without(site),
+            (None, Carries::Always | Carries::Never) => Self::Plainly,
+        }
+    }
+}
+
+impl fmt::Display for Unheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Given(field) => {
-                write!(f, " (it would to that of {field}, where no number beside it names the record)")
-            }
-            Self::Always | Self::Never => Ok(()),
+            Self::Plainly => Ok(()),
+            Self::Without(field) => write!(f, " (it would to that of {field})"),
+            Self::By(field) => write!(f, " ({field} names the record, of whichever division that is)"),
         }
     }
 }
 
 /// Whether this field is part of what names the record, so that M3 finds none of another division. One that may be left
-/// out is not: without it M3 finds the record all the same. Whoever made a program himself marks as mandatory what he likes.
+/// out is not: without it M3 finds the record all the same.
 fn holds(layout: &TransactionLayout, name: &str) -> bool {
     if let Some(site) = makes(layout) {
         return site == name && has(&layout.input, name);
     }
-    let demands = |names: &[&str]| {
-        layout.input.fields().iter().any(|field| field.mandatory && names.contains(&field.name.as_str()))
-    };
-    let program = layout.program;
-    if program.is_customer_made() || demands(&NUMBERS) || !SITES.iter().chain(&RANGES).any(|site| *site == name) {
+    if demands(layout, &NUMBERS) || !SITES.contains(&name) {
         return false;
     }
-    let by_facility = name == "FACI" && BY_FACILITY.contains(&program.as_str()) && has(&layout.input, name);
-    by_facility || demands(&[name])
+    let by_facility = name == "FACI" && BY_FACILITY.contains(&layout.program.as_str()) && has(&layout.input, name);
+    by_facility || demands(layout, &[name])
 }
 
 fn makes(layout: &TransactionLayout) -> Option<&'static str> {
@@ -119,15 +155,54 @@ fn makes(layout: &TransactionLayout) -> Option<&'static str> {
     MAKES.iter().find(|(of, makes, _)| (*of, *makes) == (program, name)).map(|(_, _, site)| *site)
 }
 
-/// Whether records of the answer say of which place they are, so that those of others are withheld. What reads any table
-/// has the table's letters in front of each field.
-pub fn says_place(layout: &TransactionLayout, effect: Effect) -> bool {
-    let named = |name: &str| match effect {
+/// Whether M3 is told of the division, and finds the record by it.
+pub fn holds_division(layout: &TransactionLayout) -> bool {
+    has(&layout.input, OWN) && !layout.program.is_customer_made() && !is_in(&NAMED_WITHOUT, layout)
+}
+
+/// Whether records of the answer say whose they are, so that those of others are withheld.
+fn told_apart(layout: &TransactionLayout, effect: Effect) -> bool {
+    let by_sites = || !demands(layout, &NUMBERS) || is_in(&OF_ITS_SITES, layout);
+    says(layout, effect, OWN) || (SITES.iter().any(|site| says(layout, effect, site)) && by_sites())
+}
+
+/// Whether each record of the answer says the division of this site by itself.
+pub fn says_place_of(layout: &TransactionLayout, effect: Effect, site: &str) -> bool {
+    says(layout, effect, OWN) || says(layout, effect, site)
+}
+
+/// What reads any table has the table's letters in front of each field.
+fn says(layout: &TransactionLayout, effect: Effect, name: &str) -> bool {
+    match effect {
         Effect::Read => has(&layout.output, name),
         Effect::Raw => layout.output.fields().iter().any(|field| field.name.as_str().ends_with(name)),
         Effect::Write | Effect::Session => false,
-    };
-    named(OWN) || SITES.iter().any(|name| named(name))
+    }
+}
+
+fn demands(layout: &TransactionLayout, names: &[&str]) -> bool {
+    layout.input.fields().iter().any(|field| field.mandatory && names.contains(&field.name.as_str()))
+}
+
+/// The number that this call gives.
+fn number(layout: &TransactionLayout, inputs: &[Input]) -> Option<&'static str> {
+    // Of numbers, none is 0.
+    let given =
+        |input: &Input| said(&input.value) && !matches!(&input.value, Value::Number(digits) if **digits == *"0");
+    let is = |name: &str| inputs.iter().any(|input| name_of(layout, input) == name && given(input));
+    NUMBERS.into_iter().find(|name| is(name))
+}
+
+fn said(value: &Value) -> bool {
+    !matches!(value.as_str().trim(), "" | "?")
+}
+
+fn name_of<'a>(layout: &'a TransactionLayout, input: &Input) -> &'a str {
+    layout.input.fields()[usize::from(input.at)].name.as_str()
+}
+
+fn is_in(table: &[(&str, &str)], layout: &TransactionLayout) -> bool {
+    table.contains(&(layout.program.as_str(), layout.name.as_str()))
 }
 
 /// Whether a field says, or names what is of, a division.

@@ -1,7 +1,9 @@
-//! What every transaction that the mock describes counts as, and why: a change of the rules shows as a change here.
+//! What every transaction that the mock describes counts as, and why, and what of it is believed of its division: a change
+//! of the rules shows as a change here.
 
 use mi_gateway::mock_m3::Metadata;
 use mi_gateway::model::{Effect, ProgramName, TransactionName};
+use mi_gateway::policy::Carries;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -18,4 +20,23 @@ fn every_known_transaction_counts_as_what_was_reviewed() {
     }
     assert_eq!(counts.values().sum::<usize>(), 526);
     insta::assert_snapshot!("effects", format!("{counts:?}\n\n{list}"));
+}
+
+#[test]
+fn every_known_transaction_is_believed_of_its_division_as_was_reviewed() {
+    let metadata = Metadata::shipped();
+    let (mut list, mut counts) = (String::new(), BTreeMap::<String, usize>::new());
+    for transaction in metadata.programs().flat_map(|program| &program.transactions) {
+        let layout = metadata.layout(&transaction.program, &transaction.name).expect("a layout of the table");
+        let effect = Effect::of(layout.program, layout.name);
+        let carries = match Carries::of(&layout, effect) {
+            Carries::Always => "always".to_owned(),
+            Carries::Given(site) => format!("by {site}"),
+            Carries::Never => "never".to_owned(),
+        };
+        writeln!(list, "{:<8} {:<15} {effect:<7} {carries}", transaction.program, transaction.name)
+            .expect("a text takes everything");
+        *counts.entry(carries).or_default() += 1;
+    }
+    insta::assert_snapshot!("carries", format!("{counts:?}\n\n{list}"));
 }

@@ -75,6 +75,25 @@ async fn nobody_writes_to_a_site_of_a_division_that_he_would_be_refused_in() {
 }
 
 #[tokio::test]
+async fn a_site_that_a_read_takes_and_does_not_give_back_is_one_that_it_is_decided_for() {
+    let (house, branch, office) = house(OF_AAA, |_| {}).await;
+    // The answer says its warehouse, and nothing of the facility whose price it is.
+    let price = |facility: &str| {
+        format!("OIS320MI/GetPriceLine;cono=100;divi=AAA?CUNO=C00001&ITNO=A00001&WHLO=001&FACI={facility}")
+    };
+    let asked = || house.asked().iter().filter(|call| call.contains("GetPriceLine")).count();
+    let reply = branch.m3(&price("B01")).await;
+    assert_eq!((reply.status, reply.problem().as_str()), (StatusCode::FORBIDDEN, "policy-denied"), "{}", reply.text());
+    assert!(reply.text().contains("This FACI is of a division"), "{}", reply.text());
+    assert_eq!(asked(), 0, "M3 was asked for the price");
+    assert_eq!(branch.m3(&price("A01")).await.status, StatusCode::OK);
+    assert_eq!(office.m3(&price("B01")).await.status, StatusCode::OK);
+    // The warehouse each record says by itself.
+    let other = branch.m3("OIS320MI/GetPriceLine;cono=100;divi=AAA?CUNO=C00001&ITNO=A00001&WHLO=003").await;
+    assert_eq!(other.status, StatusCode::OK, "{}", other.text());
+}
+
+#[tokio::test]
 async fn where_m3_does_not_say_whose_a_site_is_nothing_is_written_there() {
     let (house, branch, _) = house(OF_AAA, |_| {}).await;
     for action in [r#"{"nok":{"id":"X","field":"","text":"No"}}"#, "\"drop_before\""] {
@@ -162,8 +181,8 @@ async fn a_rule_over_a_class_believes_no_division_that_nothing_holds_the_call_to
     let line = "OIS100MI/AddOrderLine;cono=100;divi=AAA?ORNO=1000001&ITNO=A00001&ORQT=1&WHLO=001";
     let head = |site: &str| format!("OIS100MI/AddOrderHead;cono=100;divi=AAA?CUNO=C00001&ORTP=001{site}");
     for (call, why) in [
-        (line, "AddOrderLine carries none that M3 would hold it to.\""),
-        (&*head("&WHLO=001"), "none that M3 would hold it to (it would to that of FACI, where no number"),
+        (line, "AddOrderLine carries none that M3 would hold it to (ORNO names the record, of whichever division"),
+        (&*head("&WHLO=001"), "none that M3 would hold it to (it would to that of FACI)."),
         (&*head("&FACI=B01"), "This FACI is of a division for which"),
     ] {
         let reply = branch.m3(call).await;

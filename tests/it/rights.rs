@@ -62,7 +62,9 @@ fn whoever_says_no_place_is_asked_for_in_every_place_that_the_rules_tell_apart()
     );
     let divided = rule("when { context.company == 200 && context.division == \"AAA\" }");
     let table = who_can(&divided.replace("DltItm", "UpdItmWhs"), "MMS200MI/UpdItmWhs");
-    assert_eq!(table, "(group sales),MMS200MI,UpdItmWhs,write,200,AAA,always,deletes,\n");
+    assert_eq!(table, "(group sales),MMS200MI,UpdItmWhs,write,200,AAA,sometimes,deletes,\n", "as its warehouse is");
+    let table = who_can(&divided.replace("MMS200MI/DltItm", "CRS610MI/ChgFinancial"), "CRS610MI/ChgFinancial");
+    assert_eq!(table, "(group sales),CRS610MI,ChgFinancial,write,200,AAA,always,deletes,\n");
     let table = who_can(&rule("when { context.company > 500 }"), "MMS200MI/DltItm");
     assert_eq!(
         table,

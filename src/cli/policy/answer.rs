@@ -70,7 +70,7 @@ pub(super) fn explained(set: &Set, question: &Question, answer: &Answer, beyond:
         Reason::DivisionNotCarried => {
             format!(
                 "it carries no division that M3 would hold it to{}, so the one it says is not believed by",
-                answer.carries
+                answer.unheld
             )
         }
         Reason::Unverifiable => "a rule reads fields of a transaction whose layout is not known".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::super::review::Severity;
 use super::super::site::Site;
-use super::super::{Carries, Outside, outside};
+use super::super::{Outside, Unheld, outside};
 use super::*;
 use crate::model::Standing;
 
@@ -28,6 +28,21 @@ fn layouts(program: ProgramName, name: TransactionName) -> Option<Arc<Transactio
         ("MMS889MI", "CpyAll") => (&["KEYN*", "CDIV*"], &[]),
         ("MMS889MI", "StrJob") => (&["FDIV*", "TDIV"], &[]),
         ("EXT001MI", "Update") => (&["WHLO*", "KEYN"], &[]),
+        ("EXT001MI", "Chg") => (&["DIVI*", "KEYN*"], &[]),
+        ("EXT001MI", "LstAll") => (&["DIVI"], &["DIVI", "KEYN"]),
+        ("EXT001MI", "GetServerTime") => (&[], &["TIME"]),
+        ("MNS150MI", "ChgDefaultValue") => (&["CONO", "DIVI", "USID*", "FACI", "WHLO"], &[]),
+        ("MMS200MI", "UpdItmWhs") => (&["WHLO*", "ITNO*", "DIVI"], &[]),
+        ("PMS050MI", "RptReceipt") => (&["FACI", "PRNO", "MFNO", "WOSQ#", "PLNO#"], &[]),
+        ("OIS100MI", "GetLine") => (&["ORNO*", "PONR*", "POSX"], &["WHLO"]),
+        ("OIS100MI", "LstLine") => (&["ORNO*", "ORST", "ITNO"], &["WHLO"]),
+        ("OIS100MI", "GetHead") => (&["ORNO*"], &["DIVI", "FACI", "WHLO"]),
+        ("OIS100MI", "GetBatchHead") => (&["ORNO*"], &["FACI"]),
+        ("PMS060MI", "LstMatBySchedNo") => (&["FACI*", "SCHN*"], &["FACI", "WHLO"]),
+        ("PMS100MI", "CrtMO") => (&["FACI*", "PRNO*", "WHLO", "SCHN#"], &[]),
+        ("PMS100MI", "CloseMtrlLine") => (&["FACI*", "SCHN#"], &[]),
+        ("MMS850MI", "AddMove") => (&["WHLO*", "MSNR"], &[]),
+        ("MMS850MI", "AddStkId") => (&["WHLO*", "MSNR*"], &[]),
         ("OIS320MI", "LstPrices") => (&["CUNO", "WHLO"], &["SAPR"]),
         ("GENERAL", "GetServerTime") => (&[], &["TIME"]),
         _ => return layout(program, name),
@@ -117,10 +132,62 @@ fn a_site_is_believed_where_it_names_the_record_and_nothing_else_could() {
     assert!(!believed("PMS300MI/UpdSchedule", &[("FACI", "A01"), ("WOSQ", "7")]));
     // What may be left out names nothing, though nothing else is demanded either.
     assert!(!believed("MMS888MI/Update", &[("KEYN", "1"), ("WHLO", "001")]));
-    // Where a copy goes to says nothing of what is copied; a job goes through the divisions that it is given.
+    // Where a copy goes to says nothing of what is copied; of what a job does from one division to another M3 tells.
     assert!(!believed("MMS889MI/CpyAll", &[("KEYN", "1"), ("CDIV", "AAA")]));
-    assert!(believed("MMS889MI/StrJob", &[("FDIV", "AAA"), ("TDIV", "AAA")]));
-    assert!(!believed("EXT001MI/Update", &[("WHLO", "001"), ("KEYN", "1")]), "who made it marks what he likes");
+    assert!(!believed("MMS889MI/StrJob", &[("FDIV", "AAA"), ("TDIV", "AAA")]));
+    // A lot of production is of one order.
+    assert!(!believed("PMS050MI/RptReceipt", &[("FACI", "A01"), ("PRNO", "P"), ("PLNO", "7")]));
+    // What is made has its number of its own, and what is done to what is there goes by that.
+    assert!(believed("PMS100MI/CrtMO", &[("FACI", "A01"), ("PRNO", "P"), ("SCHN", "7")]));
+    assert!(!believed("PMS100MI/CloseMtrlLine", &[("FACI", "A01"), ("SCHN", "7")]));
+    assert!(believed("MMS850MI/AddMove", &[("WHLO", "001"), ("MSNR", "7")]));
+    assert!(!believed("MMS850MI/AddStkId", &[("WHLO", "001"), ("MSNR", "7")]));
+}
+
+#[test]
+fn a_division_that_is_a_value_of_the_record_holds_no_call_to_it() {
+    let set = set_of(OWN);
+    let user = say("MNS150MI/ChgDefaultValue", &["branch"]).with("USID", "BOSS").with("DIVI", "AAA");
+    assert_eq!(user.of(&set).reason, Reason::DivisionNotCarried, "a user is named by USID, in whatever division");
+    assert_eq!(user.with("WHLO", "001").of(&set).reason, Reason::DivisionNotCarried);
+    let item = say("MMS200MI/UpdItmWhs", &["branch"]).with("ITNO", "A").with("DIVI", "AAA");
+    assert_eq!(item.of(&set).reason, Reason::DivisionNotCarried, "it is named by a warehouse and an item");
+    assert!(item.with("WHLO", "001").of(&set).allowed);
+}
+
+#[test]
+fn nothing_of_a_program_that_a_customer_made_is_believed() {
+    let set = set_of(OWN);
+    for call in ["EXT001MI/Update", "EXT001MI/Chg", "EXT001MI/LstAll", "EXT001MI/GetServerTime"] {
+        let ask = ["WHLO", "DIVI", "KEYN"].into_iter().fold(say(call, &["branch"]), |ask, field| {
+            let takes = FieldName::parse(field).is_ok_and(|name| ask.layout.input.position(name).is_some());
+            if takes { ask.with(field, "AAA") } else { ask }
+        });
+        assert_eq!(ask.of(&set).reason, Reason::DivisionNotCarried, "{call}: who made it marks what he likes");
+    }
+}
+
+#[test]
+fn lines_that_are_read_by_the_number_of_an_order_are_believed_no_more_than_writes_of_them() {
+    let set = set_of(OWN);
+    for call in ["OIS100MI/GetLine", "OIS100MI/LstLine"] {
+        let decision = say(call, &["branch"]).with("ORNO", "1").of(&set);
+        assert_eq!(decision.reason, Reason::DivisionNotCarried, "{call}: its warehouse is where its goods are");
+    }
+    for call in ["OIS100MI/GetHead", "OIS100MI/GetBatchHead"] {
+        assert!(say(call, &["branch"]).with("ORNO", "1").of(&set).allowed, "{call} says whose the order is");
+    }
+    assert!(say("PMS060MI/LstMatBySchedNo", &["branch"]).with("FACI", "A01").with("SCHN", "7").of(&set).allowed);
+}
+
+#[test]
+fn what_a_call_is_not_believed_for_is_named() {
+    let why = |ask: Try| Unheld::of(&ask.layout, ask.effect, &ask.inputs);
+    assert_eq!(why(say("PMS070MI/RptOperation", &[]).with("FACI", "A01").with("WOSQ", "7")), Unheld::By("WOSQ"));
+    assert_eq!(why(say("OIS100MI/LstLine", &[]).with("ORNO", "1")), Unheld::By("ORNO"));
+    assert_eq!(why(say("OIS100MI/AddOrderHead", &[])), Unheld::Without("FACI"));
+    assert_eq!(why(say("MMS850MI/AddMove", &[]).with("MSNR", "7")), Unheld::Without("WHLO"));
+    assert_eq!(why(say("MMS889MI/StrJob", &[])), Unheld::Plainly);
 }
 
 #[test]
@@ -200,12 +267,12 @@ fn whoever_is_bound_to_divisions_makes_calls_that_carry_none_only_for_the_compan
         ..Standing::default()
     };
     let (branch, chief, of_company) = (bound(&[aaa]), bound(&[aaa, Division::BLANK]), bound(&[]));
-    let whole = |carries| Some(Outside::Whole(company, carries));
+    let whole = |unheld| Some(Outside::Whole(company, unheld));
     for (ask, found) in [
-        (say("PPS200MI/ApprovePO", &[]), whole(Carries::Never)),
-        (say("OIS320MI/LstPrices", &[]).with("WHLO", "001"), whole(Carries::Never)),
-        (say("OIS100MI/AddOrderLine", &[]).with("WHLO", "001"), whole(Carries::Never)),
-        (say("MMS200MI/DltItmWhs", &[]), whole(Carries::Given("WHLO"))),
+        (say("PPS200MI/ApprovePO", &[]), whole(Unheld::Plainly)),
+        (say("OIS320MI/LstPrices", &[]).with("WHLO", "001"), whole(Unheld::Plainly)),
+        (say("OIS100MI/AddOrderLine", &[]).with("ORNO", "1").with("WHLO", "001"), whole(Unheld::By("ORNO"))),
+        (say("MMS200MI/DltItmWhs", &[]), whole(Unheld::Without("WHLO"))),
         (say("MMS200MI/DltItmWhs", &[]).with("WHLO", "001"), None),
         (say("OIS100MI/AddOrderHead", &[]).with("FACI", "A01"), None),
         (say("CRS610MI/ChgFinancial", &[]), None),

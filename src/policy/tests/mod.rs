@@ -35,6 +35,7 @@ fn site() -> Site {
 }
 
 fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<TransactionLayout>> {
+    let mut output = None;
     let fields: &[(&str, FieldKind, u16)] = match (program.as_str(), name.as_str()) {
         ("CRS610MI", "ChgFinancial") => {
             const A: FieldKind = FieldKind::Alphanumeric;
@@ -46,30 +47,33 @@ fn layout(program: ProgramName, name: TransactionName) -> Option<Arc<Transaction
             ("CDIV", FieldKind::Alphanumeric, 3),
             ("DIVI", FieldKind::Alphanumeric, 3),
         ],
-        ("MNS150MI", "SelUsers") => &[("FDIV", FieldKind::Alphanumeric, 3), ("TDIV", FieldKind::Alphanumeric, 3)],
+        ("MNS150MI", "SelUsers") => {
+            output = Some("DIVI");
+            &[("FDIV", FieldKind::Alphanumeric, 3), ("TDIV", FieldKind::Alphanumeric, 3)]
+        }
         ("EXPORTMI", _) => &[("QERY", FieldKind::Alphanumeric, 982), ("SEPC", FieldKind::Alphanumeric, 1)],
         ("OIS100MI", "Confirm") => &[("ORNO", FieldKind::Alphanumeric, 10)],
         ("CRS610MI", _) => &[("CUNO", FieldKind::Alphanumeric, 10), ("DIVI", FieldKind::Alphanumeric, 3)],
         _ => return None,
     };
-    let fields = fields
-        .iter()
-        .map(|(name, kind, length)| FieldLayout {
-            name: FieldName::parse(name).expect("a field of the test"),
-            kind: *kind,
-            from: 16,
-            length: *length,
-            mandatory: *name == "FDIV",
-            description: "".into(),
-        })
-        .collect();
+    let field = |name: &str, kind: FieldKind, length: u16| FieldLayout {
+        name: FieldName::parse(name).expect("a field of the test"),
+        kind,
+        from: 16,
+        length,
+        mandatory: false,
+        description: "".into(),
+    };
+    let input = fields.iter().map(|(name, kind, length)| field(name, *kind, *length)).collect();
+    let multi = output.is_some();
+    let output = output.map(|name| field(name, FieldKind::Alphanumeric, 3)).into_iter().collect();
     Some(Arc::new(TransactionLayout {
         program,
         name,
         description: "".into(),
-        multi: false,
-        input: Layout::new(fields),
-        output: Layout::default(),
+        multi,
+        input: Layout::new(input),
+        output: Layout::new(output),
     }))
 }
 
