@@ -17,7 +17,7 @@ use crate::clock::unix_seconds;
 use crate::model::{
     Call, Company, Division, Effect, FieldLayout, FieldName, Input, M3User, Place, Principal, Record, TransactionLayout,
 };
-use crate::policy::{Ask, Asker, FactValues, Set};
+use crate::policy::{Ask, Asker, FactValues, Set, holds_division};
 use crate::telemetry::Metrics;
 use serde_json::{Map, json};
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ struct Fields {
     company: Option<usize>,
     division: Option<usize>,
     sites: Vec<(Kind, usize)>,
+    /// M3 finds each by the division that the call says.
+    held: bool,
 }
 
 /// The decision once more, to be asked for other divisions.
@@ -154,7 +156,13 @@ impl Sieve {
             }
         }
         let mut fate = Fate::Shown;
-        for site in fields.sites_of(layout, record) {
+        let sites = fields.sites_of(layout, record);
+        // Of no site, and with no division to say: the company's own, for whoever is let see that as a whole.
+        let of_the_whole = sites.is_empty() && fields.division.is_none() && !fields.held;
+        if of_the_whole && !question.may_be_of(Division::BLANK, layout, *place) {
+            return Fate::Withheld;
+        }
+        for site in sites {
             match question.division_of(&site, *place) {
                 None => fate = Fate::Unknown,
                 Some(Some(division)) if question.may_be_of(division, layout, *place) => {}
@@ -264,7 +272,7 @@ impl Question {
 
 impl Fields {
     fn of(layout: &TransactionLayout, effect: Effect) -> Self {
-        let mut fields = Self::default();
+        let mut fields = Self { held: holds_division(layout), ..Self::default() };
         // What reads any table has the two letters of the table in front of each field.
         let prefixed = effect == Effect::Raw;
         for known in ["CONO", "DIVI", "FACI", "WHLO"] {

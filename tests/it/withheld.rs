@@ -183,6 +183,37 @@ async fn a_blank_division_is_everybodys_and_an_unreadable_one_nobodys() {
 }
 
 #[tokio::test]
+async fn a_record_of_no_site_is_the_companys_for_whoever_is_let_see_that_as_a_whole() {
+    let (house, branch, office) = house(OF_AAA, |_| {}).await;
+    let (company, aaa) = (Company::new(100).expect("a company"), Division::parse("AAA").expect("a division"));
+    for (name, divisions) in [("bound", vec![aaa]), ("chief", vec![aaa, Division::BLANK])] {
+        let standing = Standing { companies: vec![company], divisions, ..Standing::default() };
+        house.running.add_client_with(name, &[], &["office"], standing).await.expect("a client");
+    }
+    let (bound, chief) = (house.caller("bound").await, house.caller("chief").await);
+    house.faults(
+        r#"{"rules":[{"transaction":"LstUserData","action":{"answer":{"records":[{"USID":"OURS","FACI":"A01","WHLO":"001"},{"USID":"THEIRS","WHLO":"003"},{"USID":"NOWHERE"}]}}},{"transaction":"LstInvHead","action":{"answer":{"records":[{"IVNO":"1","FACI":"A01"},{"IVNO":"2","FACI":"B01"},{"IVNO":"3"}]}}}]}"#,
+    );
+    for (who, seen, withheld) in [
+        (&branch, &["OURS"][..], "2"),
+        (&bound, &["OURS"], "2"),
+        (&chief, &["OURS", "NOWHERE"], "1"),
+        (&office, &["OURS", "THEIRS", "NOWHERE"], ""),
+    ] {
+        let reply = who.m3("MNS150MI/LstUserData;cono=100;divi=AAA").await;
+        let users: Vec<Value> = reply.records().iter().map(|record| record["USID"].clone()).collect();
+        assert_eq!(
+            (&*users, told(&reply, "mi-withheld")),
+            (&*seen.iter().map(|one| json!(one)).collect::<Vec<_>>(), withheld)
+        );
+    }
+    // An invoice is found by the division that the call says, whatever it leaves blank.
+    let reply = branch.m3("OIS350MI/LstInvHead;cono=100;divi=AAA?YEA4=2026").await;
+    let numbers: Vec<Value> = reply.records().iter().map(|record| record["IVNO"].clone()).collect();
+    assert_eq!((&*numbers, told(&reply, "mi-withheld")), (&[json!("1"), json!("3")][..], "1"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn a_site_that_can_not_be_placed_keeps_its_records_back_and_is_asked_of_again_by_the_next_call() {
     let (house, branch, _) = house(OF_AAA, |_| {}).await;
     house.faults(
