@@ -92,6 +92,8 @@ pub(super) async fn migrate(store: &Store) -> Result<(), Error> {
     Ok(store.migrate("outbox", STEPS).await?)
 }
 
+/// What is written, and the documents that are due by it.
+type Parts<'a> = (Vec<Round<'a>>, Vec<(i64, &'a Due)>);
 type Opening = (Line, oneshot::Sender<Result<Answer, String>>);
 
 impl Writer {
@@ -225,7 +227,7 @@ impl Writer {
 
     /// All that one commit writes, each part no more than a statement has room for, and the documents of it. What is taken
     /// back comes first, for others may have the keys of it, and what is opened last.
-    fn parts<'a>(&'a self, rows: &'a [Line], at: i64) -> Result<(Vec<Round<'a>>, Vec<(i64, &'a Due)>), Error> {
+    fn parts<'a>(&'a self, rows: &'a [Line], at: i64) -> Result<Parts<'a>, Error> {
         let part = || Round { at, ..Round::default() };
         let (mut parts, mut all) = (vec![part()], Vec::new());
         for one in &self.left {

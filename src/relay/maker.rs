@@ -13,8 +13,9 @@ use super::read_back::Reader;
 use super::reading::find;
 use crate::clock::unix_micros;
 use crate::outbox::{self, Bulks, DueDocument, Ending, Held, Ledger, Message, Seen};
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,8 +31,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// The longest between two looks at an M3 that is away.
 pub(super) const AWAY: Duration = Duration::from_secs(60);
 pub(super) const SOON: Duration = Duration::from_millis(10);
-/// Documents of one commit.
-const COMMITTED: usize = 64;
+/// How often it is looked at what is due, while a reading is under way.
+const LOOK_BESIDE: Duration = Duration::from_millis(100);
 
 pub(super) struct Maker {
     pub(super) ledger: Ledger,
@@ -109,28 +110,50 @@ impl Maker {
         }
     }
 
-    /// `false`: M3 was asked and is not there.
+    /// `false`: M3 was asked and is not there. What is due is taken up while others are still read: a record that M3 keeps
+    /// waiting takes one place of several, and holds up none of the rest.
     async fn pass(self: &Arc<Self>) -> Result<bool, outbox::Error> {
+        let Settings { quiet, most_wait, settle_after, .. } = self.editor.settings;
+        let (mut waiting, mut more) = (VecDeque::new(), true);
+        let (mut under_way, mut busy) = (FuturesUnordered::new(), HashSet::new());
+        let (mut failed, mut answered) = (0, false);
         loop {
-            let Settings { quiet, most_wait, .. } = self.editor.settings;
-            let (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &self.left_alone()).await?;
-            let (mut failed, mut asked) = (0, 0);
-            let mut done =
-                stream::iter(due).map(|due| self.document(due)).buffer_unordered(BESIDE).ready_chunks(COMMITTED);
-            while let Some(ended) = done.next().await {
-                asked += ended.len();
-                failed += ended.iter().filter(|(_, _, away)| *away).count();
-                let ended: Vec<_> = ended.into_iter().map(|(due, ending, _)| (due, ending)).collect();
-                self.ledger.ended(&ended).await?;
-                if ended.iter().any(|(_, ending)| matches!(ending, Ending::Made { .. })) {
-                    self.made.iter().for_each(Notify::notify_one);
-                }
-                if failed >= BESIDE && failed == asked {
-                    return Ok(false);
-                }
+            if more && waiting.is_empty() {
+                let due;
+                (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &self.left_alone()).await?;
+                waiting.extend(due.into_iter().filter(|due| !busy.contains(&due.id)));
+                more &= !waiting.is_empty();
             }
-            if !more {
-                return Ok(failed == 0 || failed < asked);
+            while under_way.len() < BESIDE
+                && let Some(due) = waiting.pop_front()
+            {
+                busy.insert(due.id);
+                under_way.push(self.document(due));
+            }
+            let idle = under_way.len() < BESIDE;
+            let look = quiet.min(settle_after).clamp(LOOK_BESIDE, LOOK);
+            let first = match tokio::time::timeout(look, under_way.next()).await {
+                Ok(None) => return Ok(answered || failed == 0),
+                Ok(Some(first)) => first,
+                Err(_) => {
+                    more |= idle;
+                    continue;
+                }
+            };
+            let mut ended = vec![first];
+            while let Some(Some(next)) = under_way.next().now_or_never() {
+                ended.push(next);
+            }
+            busy.retain(|id| ended.iter().all(|(due, ..)| due.id != *id));
+            let away = ended.iter().filter(|(_, _, away)| *away).count();
+            (failed, answered) = if away == ended.len() { (failed + away, answered) } else { (0, true) };
+            let ended: Vec<_> = ended.into_iter().map(|(due, ending, _)| (due, ending)).collect();
+            self.ledger.ended(&ended).await?;
+            if ended.iter().any(|(_, ending)| matches!(ending, Ending::Made { .. })) {
+                self.made.iter().for_each(Notify::notify_one);
+            }
+            if failed >= BESIDE {
+                return Ok(false);
             }
         }
     }

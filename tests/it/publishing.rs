@@ -100,6 +100,19 @@ async fn a_question_that_m3_keeps_waiting_holds_up_no_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_m3_keeps_waiting_holds_up_no_document_of_others() {
+    let house = publishing(|_| {}).await;
+    add(&house, "FIRST").await;
+    within(30, "its document", async || documents(&house, "SyncItemMaster_FIRST_") == 1).await;
+    house.faults(r#"{"rules":[{"program":"CRS610MI","transaction":"GetBasicData","latency_ms":25000}]}"#);
+    house.m3().clear_calls();
+    house.demo().await.m3("CRS610MI/ChgBasicData?CUNO=C00001&CUNM=Slow").await;
+    within(30, "it is read", async || house.asked().iter().any(|call| call.contains("GetBasicData"))).await;
+    add(&house, "SECOND").await;
+    within(15, "told meanwhile", async || documents(&house, "SyncItemMaster_SECOND_") == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_orders_stands_in_the_audit_log() {
     let house = publishing(|_| {}).await;
     add(&house, "AGAIN").await;
