@@ -268,7 +268,10 @@ impl Reading<'_> {
     /// The policy with other conditions.
     fn with(&mut self, policy: &Policy, mut whole: Json, conditions: Vec<Json>) -> Option<Policy> {
         if !conditions.iter().all(|condition| shallow(condition, LEVELS + 1)) {
-            self.refuse("the rule nests too deep to be taken apart", "write several when-clauses or rules");
+            self.refuse(
+                "the rule nests too deep to be taken apart",
+                "write several when-clauses or rules, and sets in place of chains of ||",
+            );
             return None;
         }
         whole["conditions"] = Json::Array(conditions);
