@@ -17,8 +17,9 @@ pub(super) type Asked = Query<'static, Sqlite, SqliteArguments>;
 
 /// Rows of one statement: none has room for more than 32,766 values.
 const MOST: usize = 512;
-/// Those with more rows are seldom met, and what is prepared of them is a megabyte.
-const PREPARED: usize = 64;
+/// Rows of a round: those with more are seldom met, and what is prepared of them is a megabyte. One write may mark several
+/// documents.
+const PREPARED: usize = 512;
 
 /// Until the first question `next_try` is when it became unknown; what is parked waits for somebody who has to know what
 /// it was. With `+` the state is no way to a row: by its index each of these would be held against every write that M3 is
@@ -226,7 +227,7 @@ impl Round<'_> {
     }
 
     fn asked(&self, text: &str) -> Asked {
-        let rows = self.marks.len().max(self.settled.len()).max(self.opened.len());
+        let rows = self.marks.len() + self.settled.len() + self.opened.len();
         let mut asked = sqlx::query(AssertSqlSafe(text)).persistent(rows <= PREPARED);
         if !self.marks.is_empty() {
             asked = bound(asked.bind(self.at), &self.marks);
