@@ -55,6 +55,11 @@ pub struct Message {
 }
 
 impl DueDocument {
+    /// Whose document it is, whichever verb it has: of one record one is made at a time.
+    pub fn whose(&self) -> (String, Company, Vec<String>) {
+        (self.noun.clone(), self.company, self.record.clone())
+    }
+
     /// How long it has waited.
     pub fn age(&self) -> Duration {
         Duration::from_millis(u64::try_from(now() - self.since).unwrap_or(0))

@@ -70,6 +70,7 @@ pub(super) const DUE_KINDS: &str = "WITH RECURSIVE kinds (kind) AS (
             WHERE since IS NOT NULL AND parked = 0 AND company || '/' || noun > kinds.kind)
         FROM kinds WHERE kind IS NOT NULL)
     SELECT kind FROM kinds WHERE kind IS NOT NULL AND kind NOT IN (SELECT value FROM json_each(?1))";
+
 impl Ledger {
     /// Documents whose record has been left alone for `quiet`, or that have waited for `most_wait`.
     pub async fn due(&self, quiet: Duration, most_wait: Duration, most: u32) -> Result<Vec<DueDocument>, Error> {
@@ -114,7 +115,7 @@ impl Ledger {
         for row in &rows {
             match due_document(row, &self.seal) {
                 Ok(document) => {
-                    if taken.insert((document.noun.clone(), document.company, document.record.clone())) {
+                    if taken.insert(document.whose()) {
                         documents.push(document);
                     } else {
                         more = true;

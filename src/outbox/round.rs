@@ -193,8 +193,9 @@ pub(super) struct Round<'a> {
 }
 
 impl Round<'_> {
-    pub(super) fn has_room(&self, settled: usize, marks: usize) -> bool {
-        self.settled.len() + settled <= MOST && self.marks.len() + marks <= MOST.max(marks)
+    /// For one more write, which marks so many documents.
+    pub(super) fn has_room(&self, marks: usize) -> bool {
+        self.settled.len() < MOST && (self.marks.is_empty() || self.marks.len() + marks <= MOST)
     }
 
     pub(super) fn is_empty(&self) -> bool {

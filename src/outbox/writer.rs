@@ -231,11 +231,11 @@ impl Writer {
         let part = || Round { at, ..Round::default() };
         let (mut parts, mut all) = (vec![part()], Vec::new());
         for one in &self.left {
-            let mut settled = Vec::new();
-            let mut due = Vec::new();
+            let mut settled = None;
+            let begin = all.len();
             match one {
                 Settled::Withdrawn { id } => parts[0].withdrawn.push(*id),
-                Settled::Unknown { id } => settled.push(Settlement::new(*id, "unknown", None)),
+                Settled::Unknown { id } => settled = Some(Settlement::new(*id, "unknown", None)),
                 Settled::Known { id, outcome, due: documents, unnamed, bulk: _ } => {
                     let (state, reason) = match outcome {
                         Outcome::Done { .. } if *unnamed => ("parked", Some(UNNAMED.into())),
@@ -243,18 +243,17 @@ impl Writer {
                         Outcome::Refused { .. } => ("refused", None),
                     };
                     let outcome = Some(self.ledger.outcome(*id, outcome)?);
-                    settled.push(Settlement { intent: *id, state, outcome, reason });
-                    due.extend(documents.iter().map(|due| (*id, due)));
+                    settled = Some(Settlement { intent: *id, state, outcome, reason });
+                    all.extend(documents.iter().map(|due| (*id, due)));
                 }
             }
-            if parts.last().is_some_and(|last| !last.has_room(settled.len(), due.len())) {
+            if parts.last().is_some_and(|last| !last.has_room(all.len() - begin)) {
                 parts.push(part());
             }
             if let Some(last) = parts.last_mut() {
-                last.settled.append(&mut settled);
-                last.marks.extend(marks(&due));
+                last.settled.extend(settled);
+                last.marks.extend(marks(&all[begin..]));
             }
-            all.append(&mut due);
         }
         if let Some(last) = parts.last_mut() {
             last.opened = rows;

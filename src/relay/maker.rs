@@ -12,7 +12,6 @@ use super::publisher::Settings;
 use super::read_back::Reader;
 use super::reading::find;
 use crate::clock::unix_micros;
-use crate::model::Company;
 use crate::outbox::{self, Bulks, DueDocument, Ending, Held, Ledger, Message, Seen};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -72,11 +71,6 @@ impl From<Error> for NotMade {
     }
 }
 
-/// Of whose documents, whichever verb they have, one is read at a time.
-fn record_of(due: &DueDocument) -> (String, Company, Vec<String>) {
-    (due.noun.clone(), due.company, due.record.clone())
-}
-
 impl Maker {
     /// Questions and what was handed over beside documents: a read that M3 keeps waiting holds up none of the others.
     pub(super) async fn run(self: &Arc<Self>) {
@@ -127,13 +121,13 @@ impl Maker {
             if more && waiting.is_empty() {
                 let due;
                 (due, more) = self.ledger.due_beside(quiet, most_wait, TOGETHER, &self.left_alone()).await?;
-                waiting.extend(due.into_iter().filter(|due| !busy.contains(&record_of(due))));
+                waiting.extend(due.into_iter().filter(|due| !busy.contains(&due.whose())));
                 more &= !waiting.is_empty();
             }
             while under_way.len() < BESIDE
                 && let Some(due) = waiting.pop_front()
             {
-                busy.insert(record_of(&due));
+                busy.insert(due.whose());
                 under_way.push(self.document(due));
             }
             let idle = under_way.len() < BESIDE;
@@ -150,7 +144,7 @@ impl Maker {
             while let Some(Some(next)) = under_way.next().now_or_never() {
                 ended.push(next);
             }
-            ended.iter().for_each(|(due, ..)| _ = busy.remove(&record_of(due)));
+            ended.iter().for_each(|(due, ..)| _ = busy.remove(&due.whose()));
             let away = ended.iter().filter(|(_, _, away)| *away).count();
             (failed, answered) = if away == ended.len() { (failed + away, answered) } else { (0, true) };
             let ended: Vec<_> = ended.into_iter().map(|(due, ending, _)| (due, ending)).collect();

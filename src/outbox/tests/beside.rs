@@ -36,13 +36,10 @@ async fn what_can_t_be_read_by_itself_is_not_among_what_is_due() {
 async fn what_is_parked_is_not_looked_through_for_what_is_due_and_is_listed_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_outbox, ledger) = with_messages(folder.path(), 0).await;
-    let mut write = ledger.store.write().await.expect("a transaction");
     let parked = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 100)
         INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last, parked, reason)
         SELECT 'ItemMaster', 'Sync', 100, json_array(at || ''), '', 0, 'c', at, at, at < 100, 'why' FROM n";
-    sqlx::raw_sql(parked).execute(&mut *write).await.expect("parked");
-    sqlx::raw_sql("ANALYZE").execute(&mut *write).await.expect("counted");
-    write.commit().await.expect("commits");
+    do_all(&ledger, &[parked, "ANALYZE"]).await;
     // How much each index holds that is gone through for what is due: as the store counts it.
     let held =
         "SELECT idx, stat FROM sqlite_stat1 WHERE idx IN ('documents_due', 'documents_due_of', 'documents_parked')
@@ -64,14 +61,12 @@ async fn what_is_parked_is_not_looked_through_for_what_is_due_and_is_listed_all_
 async fn beside_what_is_left_alone_records_of_all_other_kinds_come_in_the_order_of_their_wait() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_outbox, ledger) = with_messages(folder.path(), 0).await;
-    let mut write = ledger.store.write().await.expect("a transaction");
     // By turns of three kinds, behind many of one that is left alone.
     let due = "WITH RECURSIVE n (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM n WHERE at < 30)
         INSERT INTO documents (noun, verb, company, record, division, deletes, cause, since, last)
         SELECT CASE WHEN at <= 15 THEN 'ItemMaster' ELSE 'Noun' || (at % 3) END, 'Sync', 100, json_array(at || ''), '', 0,
             'c', at, at FROM n";
-    sqlx::raw_sql(due).execute(&mut *write).await.expect("due");
-    write.commit().await.expect("commits");
+    do_all(&ledger, &[due]).await;
     let beside = Held { held: vec!["100/ItemMaster".into()], ..Held::default() };
     let mut seen = Vec::new();
     for (most, more) in [(10, true), (5, true), (20, false)] {
@@ -82,4 +77,12 @@ async fn beside_what_is_left_alone_records_of_all_other_kinds_come_in_the_order_
         ledger.ended(&nothing).await.expect("kept");
     }
     assert_eq!(seen, (16..=30).collect::<Vec<_>>());
+}
+
+async fn do_all(ledger: &Ledger, statements: &[&'static str]) {
+    let mut write = ledger.store.write().await.expect("a transaction");
+    for statement in statements {
+        sqlx::raw_sql(*statement).execute(&mut *write).await.expect("done");
+    }
+    write.commit().await.expect("commits");
 }
